@@ -1,0 +1,128 @@
+//! An article as it stands in a feed, and the feed document around it: what `syndication` turns into bytes.
+
+use chrono::{DateTime, Utc};
+
+use super::article::{Image, Question};
+use super::text::escape_html;
+
+/// A link with its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Absolute URL.
+    pub url: String,
+    /// Text.
+    pub title: String,
+}
+
+/// An article as it stands in a feed. Text is plain unless the name says HTML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Permanent identity: a `tag:` URI, never the URL.
+    pub id: String,
+    /// Absolute URL of the article's page.
+    pub url: String,
+    /// Title; never empty.
+    pub title: String,
+    /// Label such as "Breaking news".
+    pub label: Option<String>,
+    /// One paragraph.
+    pub summary: String,
+    /// The whole content as it should be read in a feed reader; `None` in a feed of summaries.
+    pub html: Option<String>,
+    /// Date that the article bears.
+    pub published: DateTime<Utc>,
+    /// Last real edit; never before `published`.
+    pub updated: DateTime<Utc>,
+    /// Names.
+    pub authors: Vec<String>,
+    /// Section and tags.
+    pub categories: Vec<String>,
+    /// Picture.
+    pub image: Option<Image>,
+    /// Language tag where it differs from the feed's.
+    pub language: Option<String>,
+}
+
+/// One feed, ready to be written in any format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedDocument {
+    /// Permanent identity of the feed: a `tag:` URI.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// One or two sentences.
+    pub description: String,
+    /// Language tag (BCP 47).
+    pub language: String,
+    /// Absolute URL of the feed's page (`rel=alternate`).
+    pub page_url: String,
+    /// Absolute URLs of the three documents (`rel=self` of each).
+    pub rss_url: String,
+    /// See `rss_url`.
+    pub atom_url: String,
+    /// See `rss_url`.
+    pub json_url: String,
+    /// Absolute URL of the stylesheet that makes the XML readable in a browser.
+    pub stylesheet_url: Option<String>,
+    /// Name of the publication: the author where an entry names none.
+    pub publication: String,
+    /// Absolute URL of the publication.
+    pub publication_url: String,
+    /// Picture of the feed.
+    pub image: Option<Image>,
+    /// `WebSub` hubs.
+    pub hubs: Vec<String>,
+    /// Newest real change of any entry; the Unix epoch is never written: `None` for a feed without entries.
+    pub updated: Option<DateTime<Utc>>,
+    /// Newest first.
+    pub entries: Vec<Entry>,
+}
+
+/// Where a feed stands on the web.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutlineFeed {
+    /// Title.
+    pub title: String,
+    /// One or two sentences.
+    pub description: String,
+    /// URL of the feed document.
+    pub xml_url: String,
+    /// URL of its page.
+    pub html_url: String,
+    /// Language tag.
+    pub language: String,
+    /// Words to sort it by.
+    pub categories: Vec<String>,
+}
+
+/// The whole content of an entry: dateline and body, then its questions and answers, then what to read next.
+pub fn content_html(place: Option<&str>, body: &str, faq: &[Question], related: &[Link]) -> String {
+    let mut html = String::with_capacity(body.len() + 256);
+    if let Some(place) = place {
+        html.push_str(&format!("<p><strong>{}</strong></p>\n", escape_html(place)));
+    }
+    html.push_str(body);
+    if !faq.is_empty() {
+        html.push_str("<h2>Questions and answers</h2>\n<dl>\n");
+        for question in faq {
+            html.push_str(&format!(
+                "<dt><strong>{}</strong></dt>\n<dd>{}</dd>\n",
+                escape_html(&question.question),
+                question.answer_html
+            ));
+        }
+        html.push_str("</dl>\n");
+    }
+    if !related.is_empty() {
+        html.push_str("<p>Also read:</p>\n<ul>\n");
+        for link in related {
+            html.push_str(&format!(
+                "<li><a href=\"{}\">{}</a></li>\n",
+                escape_html(&link.url),
+                escape_html(&link.title)
+            ));
+        }
+        html.push_str("</ul>\n");
+    }
+    html
+}

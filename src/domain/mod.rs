@@ -1,0 +1,12 @@
+//! What a publication is made of, as pure values: no I/O, no SQL, no HTTP, no clock.
+
+pub mod address;
+pub mod article;
+pub mod delivery;
+pub mod digest;
+pub mod entry;
+pub mod feed;
+pub mod link;
+pub mod newsletter;
+pub mod subscription;
+pub mod text;
