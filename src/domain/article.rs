@@ -160,11 +160,20 @@ pub struct Release {
     pub entry_id: String,
 }
 
-/// The identity of an article in every feed: `tag:AUTHORITY,DATE:ID` (RFC 4151 §2.1), fixed at release.
+/// An article that is public.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// What it says.
+    pub article: Article,
+    /// When it became public.
+    pub release: Release,
+}
+
+/// What stands before an article's id in its entry id: `tag:AUTHORITY,DATE:` (RFC 4151 §2.1), fixed at release.
 ///
 /// The authority is the host of the publication's URL at that moment; a later move to another host keeps the ids.
-pub fn entry_id(host: &str, released_at: DateTime<Utc>, id: ArticleId) -> String {
-    format!("tag:{host},{:04}-{:02}-{:02}:{id}", released_at.year(), released_at.month(), released_at.day())
+pub fn entry_id_prefix(host: &str, released_at: DateTime<Utc>) -> String {
+    format!("tag:{host},{:04}-{:02}-{:02}:", released_at.year(), released_at.month(), released_at.day())
 }
 
 #[cfg(test)]

@@ -1,1 +1,149 @@
-//! digest
+//! Digests: one composed sending of a newsletter.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::article::uuid_at;
+use super::feed::FeedName;
+use super::newsletter::Cadence;
+
+/// The identity of a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct DigestId(pub Uuid);
+
+impl DigestId {
+    /// A new identity at `now`.
+    pub fn new(now: DateTime<Utc>) -> Self {
+        Self(uuid_at(now))
+    }
+}
+
+impl fmt::Display for DigestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a digest stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum DigestState {
+    /// Composed, waiting for an editor's yes.
+    Held {
+        /// Why it waits.
+        why: String,
+    },
+    /// Its deliveries are going out.
+    Sending,
+    /// An editor stopped it for a while.
+    Paused,
+    /// It stopped by itself.
+    Halted {
+        /// What the editor has to mend.
+        why: String,
+    },
+    /// Every delivery has its outcome.
+    Sent,
+    /// An editor ended it; what was not sent will not be.
+    Cancelled,
+}
+
+impl DigestState {
+    /// The word for it and the reason, as the store keeps them.
+    pub fn parts(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Held { why } => ("held", Some(why)),
+            Self::Sending => ("sending", None),
+            Self::Paused => ("paused", None),
+            Self::Halted { why } => ("halted", Some(why)),
+            Self::Sent => ("sent", None),
+            Self::Cancelled => ("cancelled", None),
+        }
+    }
+
+    /// The state that the store kept as `parts`.
+    pub fn from_parts(word: &str, why: Option<String>) -> Option<Self> {
+        let why = why.unwrap_or_default();
+        Some(match word {
+            "held" => Self::Held { why },
+            "sending" => Self::Sending,
+            "paused" => Self::Paused,
+            "halted" => Self::Halted { why },
+            "sent" => Self::Sent,
+            "cancelled" => Self::Cancelled,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for DigestState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parts() {
+            (word, None) => f.write_str(word),
+            (word, Some(why)) => write!(f, "{word}: {why}"),
+        }
+    }
+}
+
+/// What makes a digest the one that it is: there is at most one for each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DigestKey {
+    /// The feed whose mail side it is.
+    pub newsletter: FeedName,
+    /// Whom it is for: the readers of one cadence, or of every cadence when an editor sends by hand.
+    pub cadence: Option<Cadence>,
+    /// The instant that it was scheduled for.
+    pub slot: DateTime<Utc>,
+}
+
+/// One composed sending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Digest {
+    /// Identity.
+    pub id: DigestId,
+    /// Newsletter, cadence, slot.
+    #[serde(flatten)]
+    pub key: DigestKey,
+    /// Release number up to which it brings articles.
+    pub cut_off: i64,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: DigestState,
+    /// When it was composed.
+    pub created_at: DateTime<Utc>,
+    /// When the last delivery had its outcome.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// How many deliveries of a digest stand where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Not tried yet, or in the hands of a worker.
+    pub queued: u64,
+    /// Accepted by the relay.
+    pub sent: u64,
+    /// Put off by the relay; will be tried again.
+    pub deferred: u64,
+    /// Refused by the relay for good.
+    pub refused: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Left before it was sent.
+    pub skipped: u64,
+}
+
+impl Tally {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.queued + self.sent + self.deferred + self.refused + self.failed + self.skipped
+    }
+
+    /// Those that still wait for an outcome.
+    pub fn open(self) -> u64 {
+        self.queued + self.deferred
+    }
+}

@@ -1,1 +1,190 @@
-//! link
+//! Signed links: what a reader may do without a password, because the link came by mail.
+//!
+//! A token is `payload ‖ MAC` in base64url (RFC 4648 §5, no padding). The MAC is HMAC-SHA-256 (RFC 2104) cut to
+//! 128 bits, over the purpose, the subscriber, the feed and the expiry; so a token serves one purpose only.
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::digest::DigestId;
+use super::feed::FeedName;
+use super::subscription::SubscriberId;
+
+/// Bytes of a MAC: 128 bits.
+const MAC_BYTES: usize = 16;
+/// Bytes before the feed's name: purpose, subscriber, expiry.
+const FIXED_BYTES: usize = 1 + 16 + 4;
+
+/// What a link lets its holder do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Confirm what was asked for with the form.
+    Confirm,
+    /// End one subscription, or all where no feed is named.
+    Leave,
+    /// See and change the choices.
+    Preferences,
+}
+
+impl Purpose {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Confirm => b'c',
+            Self::Leave => b'l',
+            Self::Preferences => b'p',
+        }
+    }
+}
+
+/// Who may do what, until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// What for.
+    pub purpose: Purpose,
+    /// Who.
+    pub subscriber: SubscriberId,
+    /// With which feed; `None` is all of them.
+    pub feed: Option<FeedName>,
+    /// Until when, to the minute; `None` is for ever (a mail may be opened years later).
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The keys that sign links: the newest signs, all verify, so that a key can be replaced without breaking old mail.
+pub struct Keyring {
+    keys: Vec<hmac::Key>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyring({} keys)", self.keys.len())
+    }
+}
+
+impl Keyring {
+    /// Bytes of a key: 256 bits.
+    pub const KEY_BYTES: usize = 32;
+
+    /// The keys given, newest first; `None` for an empty list.
+    pub fn new<K: AsRef<[u8]>>(keys: &[K]) -> Option<Self> {
+        let keys: Vec<_> = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())).collect();
+        (!keys.is_empty()).then_some(Self { keys })
+    }
+
+    /// The token of a link.
+    pub fn sign(&self, link: &Link) -> String {
+        let mut bytes = Vec::with_capacity(FIXED_BYTES + 16 + MAC_BYTES);
+        bytes.push(link.purpose.byte());
+        bytes.extend_from_slice(link.subscriber.0.as_bytes());
+        let minutes = link.expires_at.map_or(0, |at| u32::try_from(at.timestamp() / 60).unwrap_or(u32::MAX));
+        bytes.extend_from_slice(&minutes.to_be_bytes());
+        bytes.extend_from_slice(link.feed.as_ref().map_or("", FeedName::as_str).as_bytes());
+        let mac = hmac::sign(&self.keys[0], &bytes);
+        bytes.extend_from_slice(&mac.as_ref()[..MAC_BYTES]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What a token allows, if it is ours, serves `purpose`, and has not expired at `now`.
+    pub fn verify(&self, purpose: Purpose, token: &str, now: DateTime<Utc>) -> Option<Link> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
+        let genuine = self.keys.iter().any(|key| {
+            let expected = hmac::sign(key, payload);
+            aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC_BYTES], mac).is_ok()
+        });
+        if !genuine || *payload.first()? != purpose.byte() || payload.len() < FIXED_BYTES {
+            return None;
+        }
+        let subscriber = SubscriberId(Uuid::from_slice(&payload[1..17]).ok()?);
+        let minutes = u32::from_be_bytes(payload[17..FIXED_BYTES].try_into().ok()?);
+        let expires_at = (minutes != 0).then(|| DateTime::from_timestamp(i64::from(minutes) * 60, 0)).flatten();
+        if expires_at.is_some_and(|at| at <= now) {
+            return None;
+        }
+        let feed = std::str::from_utf8(&payload[FIXED_BYTES..]).ok()?;
+        let feed = if feed.is_empty() { None } else { Some(FeedName::parse(feed)?) };
+        Some(Link { purpose, subscriber, feed, expires_at })
+    }
+
+    /// The left part of a delivery's Message-ID: the same for every attempt, and no one else's to guess.
+    pub fn message_id(&self, digest: DigestId, subscriber: SubscriberId) -> String {
+        let mut bytes = Vec::with_capacity(33);
+        bytes.push(b'm');
+        bytes.extend_from_slice(digest.0.as_bytes());
+        bytes.extend_from_slice(subscriber.0.as_bytes());
+        self.lasting(&bytes)
+    }
+
+    /// What stands for an address where the address itself must not: in suppressions, after its owner is gone.
+    pub fn address_hash(&self, address_key: &str) -> String {
+        self.lasting(&[b"a", address_key.as_bytes()].concat())
+    }
+
+    /// A keyed hash that a new key does not change: made with the oldest.
+    fn lasting(&self, bytes: &[u8]) -> String {
+        let mac = hmac::sign(&self.keys[self.keys.len() - 1], bytes);
+        URL_SAFE_NO_PAD.encode(&mac.as_ref()[..MAC_BYTES])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(expires_at: Option<&str>) -> Link {
+        Link {
+            purpose: Purpose::Leave,
+            subscriber: SubscriberId(Uuid::from_u128(7)),
+            feed: FeedName::parse("news"),
+            expires_at: expires_at.map(|at| at.parse().unwrap()),
+        }
+    }
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    fn ring(keys: &[[u8; 32]]) -> Keyring {
+        Keyring::new(keys).unwrap()
+    }
+
+    #[test]
+    fn a_token_brings_back_its_link() {
+        let ring = ring(&[[1; 32]]);
+        for link in [link(None), link(Some("2026-11-25T12:00:00Z")), Link { feed: None, ..link(None) }] {
+            assert_eq!(ring.verify(Purpose::Leave, &ring.sign(&link), now()), Some(link));
+        }
+    }
+
+    #[test]
+    fn no_bit_of_a_token_can_be_changed() {
+        let ring = ring(&[[1; 32]]);
+        let bytes = URL_SAFE_NO_PAD.decode(ring.sign(&link(None))).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut forged = bytes.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ring.verify(Purpose::Leave, &URL_SAFE_NO_PAD.encode(forged), now()), None);
+        }
+        for cut in 0..bytes.len() {
+            assert_eq!(ring.verify(Purpose::Leave, &URL_SAFE_NO_PAD.encode(&bytes[..cut]), now()), None);
+        }
+    }
+
+    #[test]
+    fn a_token_serves_one_purpose_and_ends_with_its_time() {
+        let ring = ring(&[[1; 32]]);
+        assert_eq!(ring.verify(Purpose::Preferences, &ring.sign(&link(None)), now()), None);
+        assert_eq!(ring.verify(Purpose::Leave, &ring.sign(&link(Some("2026-11-24T12:00:00Z"))), now()), None);
+    }
+
+    #[test]
+    fn an_old_key_still_verifies_and_keeps_message_ids() {
+        let (old, both, new) = (ring(&[[1; 32]]), ring(&[[2; 32], [1; 32]]), ring(&[[2; 32]]));
+        assert!(both.verify(Purpose::Leave, &old.sign(&link(None)), now()).is_some());
+        assert!(new.verify(Purpose::Leave, &old.sign(&link(None)), now()).is_none());
+        let (digest, subscriber) = (DigestId(Uuid::from_u128(1)), SubscriberId(Uuid::from_u128(2)));
+        assert_eq!(old.message_id(digest, subscriber), both.message_id(digest, subscriber));
+    }
+}

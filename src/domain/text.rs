@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn one_line_has_no_line_end_in_any_disguise() {
-        assert_eq!(one_line(" a\r\nBcc: x\u{2028}y\0z\u{202e}w "), "a Bcc: x y zw".replace("zw", "zw"));
+        assert_eq!(one_line(" a\r\nBcc: x\u{2028}y\0z\u{202e}w "), "a Bcc: x y zw");
     }
 
     #[test]

@@ -1,0 +1,260 @@
+//! Digests: composed once per newsletter, cadence and slot, whoever asks and however often.
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, QueryBuilder};
+
+use super::{Store, StoreError, begin, id, instant, millis, on};
+use crate::domain::article::ArticleId;
+use crate::domain::digest::{Digest, DigestId, DigestKey, DigestState, Tally};
+use crate::domain::feed::FeedName;
+use crate::domain::newsletter::Cadence;
+
+/// What stands in the cadence's place for a digest that goes to the readers of every cadence.
+const EVERY: &str = "every";
+
+/// A digest to be composed.
+#[derive(Debug, Clone)]
+pub struct NewDigest {
+    /// Newsletter, cadence, slot.
+    pub key: DigestKey,
+    /// Release number up to which it brings articles.
+    pub cut_off: i64,
+    /// Its articles with their release numbers.
+    pub articles: Vec<(ArticleId, i64)>,
+    /// Only readers whose cursor is below this have enough to read; `None` is everyone, who then get every article.
+    pub cursor_below: Option<i64>,
+    /// Only readers in these time zones; `None` is everyone.
+    pub zones: Option<Vec<String>>,
+    /// The zone of those who named none.
+    pub default_zone: String,
+    /// How it starts: sending, or held for an editor.
+    pub state: DigestState,
+}
+
+type Columns = (String, String, String, i64, i64, String, Option<String>, i64, Option<i64>);
+const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, created_at, finished_at";
+
+fn digest((key, newsletter, cadence, slot, cut_off, state, why, created_at, finished_at): Columns) -> Result<Digest, StoreError> {
+    let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of digest {key}"));
+    Ok(Digest {
+        id: DigestId(id(&key)?),
+        key: DigestKey {
+            newsletter: FeedName::parse(&newsletter).ok_or_else(|| corrupt("newsletter"))?,
+            cadence: Cadence::parse(&cadence),
+            slot: instant(slot)?,
+        },
+        cut_off,
+        state: DigestState::from_parts(&state, why).ok_or_else(|| corrupt("state"))?,
+        created_at: instant(created_at)?,
+        finished_at: finished_at.map(instant).transpose()?,
+    })
+}
+
+impl Store {
+    /// Composes a digest: the row, its articles, a delivery for each reader, and their cursors, whole or not at all.
+    ///
+    /// Returns the digest and whether this call made it: there is one for each newsletter, cadence and slot.
+    ///
+    /// # Errors
+    /// When the database fails; then there is no digest.
+    pub async fn compose(&self, new: &NewDigest, now: DateTime<Utc>) -> Result<(Digest, bool), StoreError> {
+        let made = DigestId::new(now);
+        let cadence = new.key.cadence.map_or(EVERY, Cadence::as_str);
+        let (state, why) = new.state.parts();
+        let zones = new.zones.as_ref().map(|zones| serde_json::to_string(zones).unwrap_or_default());
+        let in_zones = if zones.is_some() {
+            format!("COALESCE(s.time_zone, $7) IN {}", self.database.list(8))
+        } else {
+            // Both parameters are named so that one binding serves both texts.
+            "($7 = $7 AND $8 = $8)".to_owned()
+        };
+        let readers = format!(
+            "SELECT CAST($1 AS TEXT), n.subscriber, {cursor}, 'queued', CAST($2 AS BIGINT), 0 \
+             FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
+             WHERE n.feed = $3 AND n.state = 'active' AND ($4 = 'every' OR n.cadence = $4) AND n.cursor < $5 AND $6 = $6 \
+             AND {in_zones} AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash)",
+            cursor = if new.cursor_below.is_some() { "n.cursor" } else { "-1" },
+        );
+        let enqueue = format!("INSERT INTO deliveries (digest, subscriber, cursor_from, state, due_at, attempts) {readers}");
+        begin!(self.database, tx => {
+            let inserted = sqlx::query(
+                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
+            )
+            .bind(made.to_string()).bind(new.key.newsletter.as_str()).bind(cadence).bind(millis(new.key.slot))
+            .bind(new.cut_off).bind(state).bind(why).bind(millis(now))
+            .execute(&mut *tx).await?.rows_affected();
+            if inserted == 1 {
+                for articles in new.articles.chunks(500) {
+                    let mut insert = QueryBuilder::new("INSERT INTO digest_articles (digest, article, release_number) ");
+                    insert.push_values(articles, |mut values, (article, number)| {
+                        values.push_bind(made.to_string()).push_bind(article.to_string()).push_bind(*number);
+                    });
+                    insert.build().persistent(false).execute(&mut *tx).await?;
+                }
+                sqlx::query(AssertSqlSafe(enqueue))
+                    .bind(made.to_string()).bind(millis(new.key.slot)).bind(new.key.newsletter.as_str()).bind(cadence)
+                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(new.cut_off)
+                    .bind(&new.default_zone).bind(zones.unwrap_or_else(|| "[]".into()))
+                    .execute(&mut *tx).await?;
+                // Served from now on: a delivery that exists is never lost, so the next slot starts behind it.
+                sqlx::query(
+                    "UPDATE subscriptions SET cursor = $1 WHERE feed = $2 AND cursor < $1 \
+                     AND subscriber IN (SELECT subscriber FROM deliveries WHERE digest = $3)",
+                )
+                .bind(new.cut_off).bind(new.key.newsletter.as_str()).bind(made.to_string())
+                .execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        });
+        let digest = self.digest_by_key(&new.key).await?;
+        let digest = digest.ok_or_else(|| StoreError::Corrupt("a digest vanished as it was made".into()))?;
+        let is_ours = digest.id == made;
+        Ok((digest, is_ours))
+    }
+
+    /// How many active, unsuppressed readers of a newsletter stand at which cursor, by cadence and time zone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn readers(&self, newsletter: &FeedName) -> Result<Vec<ReaderGroup>, StoreError> {
+        let sql = "SELECT n.cadence, s.time_zone, n.cursor, COUNT(*) FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
+                   WHERE n.feed = $1 AND n.state = 'active' \
+                   AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash) \
+                   GROUP BY n.cadence, s.time_zone, n.cursor ORDER BY n.cadence, s.time_zone, n.cursor";
+        let rows: Vec<(String, Option<String>, i64, i64)> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(newsletter.as_str()).fetch_all(pool).await)?;
+        rows.into_iter()
+            .map(|(cadence, time_zone, cursor, readers)| {
+                let cadence = Cadence::parse(&cadence).ok_or_else(|| StoreError::Corrupt(format!("cadence {cadence}")))?;
+                Ok(ReaderGroup { cadence, time_zone, cursor, readers: readers.cast_unsigned() })
+            })
+            .collect()
+    }
+
+    /// The digest with this newsletter, cadence and slot.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn digest_by_key(&self, key: &DigestKey) -> Result<Option<Digest>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM digests WHERE newsletter = $1 AND cadence = $2 AND slot = $3");
+        let row: Option<Columns> = on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(sql))
+                .bind(key.newsletter.as_str()).bind(key.cadence.map_or(EVERY, Cadence::as_str)).bind(millis(key.slot))
+                .fetch_optional(pool).await
+        })?;
+        row.map(digest).transpose()
+    }
+
+    /// The digest with this id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn digest(&self, which: DigestId) -> Result<Option<Digest>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM digests WHERE id = $1");
+        let row: Option<Columns> =
+            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(which.to_string()).fetch_optional(pool).await)?;
+        row.map(digest).transpose()
+    }
+
+    /// The newest digests, newest first; only those of `newsletter` where given.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn digests(&self, newsletter: Option<&FeedName>, limit: i64) -> Result<Vec<Digest>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM digests WHERE $1 = '' OR newsletter = $1 ORDER BY created_at DESC, id DESC LIMIT $2"
+        );
+        let rows: Vec<Columns> = on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.map_or("", FeedName::as_str)).bind(limit).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(digest).collect()
+    }
+
+    /// How many of a digest's deliveries stand where.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tally(&self, which: DigestId) -> Result<Tally, StoreError> {
+        let sql = "SELECT state, COUNT(*) FROM deliveries WHERE digest = $1 GROUP BY state";
+        let rows: Vec<(String, i64)> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(which.to_string()).fetch_all(pool).await)?;
+        let mut tally = Tally::default();
+        for (state, count) in rows {
+            let count = count.cast_unsigned();
+            match state.as_str() {
+                "sent" => tally.sent += count,
+                "deferred" => tally.deferred += count,
+                "refused" => tally.refused += count,
+                "failed" => tally.failed += count,
+                "skipped" => tally.skipped += count,
+                _ => tally.queued += count,
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Moves a digest from one state to another; returns whether it was in that state.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn move_digest(&self, which: DigestId, from: &str, to: &DigestState) -> Result<bool, StoreError> {
+        let (state, why) = to.parts();
+        let sql = "UPDATE digests SET state = $3, why = $4 WHERE id = $1 AND state = $2";
+        let moved = on!(self.database, pool => {
+            sqlx::query(sql).bind(which.to_string()).bind(from).bind(state).bind(why).execute(pool).await.map(|done| done.rows_affected())
+        })?;
+        Ok(moved == 1)
+    }
+
+    /// Marks as sent every digest whose deliveries all have their outcome. Returns how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn finish_digests(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let sql = "UPDATE digests SET state = 'sent', finished_at = $1 WHERE state = 'sending' AND NOT EXISTS \
+                   (SELECT 1 FROM deliveries d WHERE d.digest = digests.id AND d.state IN ('queued', 'claimed', 'deferred'))";
+        Ok(on!(self.database, pool => {
+            sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
+        })?)
+    }
+
+    /// Up to where the scheduler has looked for slots; begins at `now`, so that a new newsletter owes nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn looked_until(&self, newsletter: &FeedName, cadence: Cadence, now: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+        let begin = "INSERT INTO schedules (newsletter, cadence, looked_until) VALUES ($1, $2, $3) ON CONFLICT (newsletter, cadence) DO NOTHING";
+        let read = "SELECT looked_until FROM schedules WHERE newsletter = $1 AND cadence = $2";
+        let until: i64 = on!(self.database, pool => {
+            sqlx::query(begin).bind(newsletter.as_str()).bind(cadence.as_str()).bind(millis(now)).execute(pool).await?;
+            sqlx::query_scalar(read).bind(newsletter.as_str()).bind(cadence.as_str()).fetch_one(pool).await
+        })?;
+        instant(until)
+    }
+
+    /// Remembers that every slot up to `until` has been dealt with. It never goes back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_looked_until(&self, newsletter: &FeedName, cadence: Cadence, until: DateTime<Utc>) -> Result<(), StoreError> {
+        let sql = "UPDATE schedules SET looked_until = $3 WHERE newsletter = $1 AND cadence = $2 AND looked_until < $3";
+        on!(self.database, pool => {
+            sqlx::query(sql).bind(newsletter.as_str()).bind(cadence.as_str()).bind(millis(until)).execute(pool).await.map(drop)
+        })?;
+        Ok(())
+    }
+}
+
+/// Readers of a newsletter who stand alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderGroup {
+    /// How often they want it.
+    pub cadence: Cadence,
+    /// Where their clocks stand; `None` is the publication's zone.
+    pub time_zone: Option<String>,
+    /// Up to which release they have been served.
+    pub cursor: i64,
+    /// How many they are.
+    pub readers: u64,
+}

@@ -1,0 +1,153 @@
+-- The portable subset: text ids, instants as unix milliseconds UTC, JSON as text.
+
+CREATE TABLE facts (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    value BIGINT NOT NULL
+);
+INSERT INTO counters (name, value) VALUES ('release', 0);
+INSERT INTO counters (name, value) VALUES ('revision', 0);
+
+CREATE TABLE sources (
+    name TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    first_synced_at BIGINT NOT NULL,
+    synced_at BIGINT NOT NULL
+);
+
+CREATE TABLE articles (
+    id TEXT PRIMARY KEY,
+    source TEXT NOT NULL,
+    key TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    title TEXT NOT NULL,
+    label TEXT,
+    place TEXT,
+    section TEXT,
+    language TEXT,
+    date BIGINT NOT NULL,
+    updated BIGINT,
+    summary TEXT NOT NULL,
+    html TEXT NOT NULL,
+    featured BOOLEAN NOT NULL,
+    draft BOOLEAN NOT NULL,
+    words BIGINT NOT NULL,
+    details TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    modified_ns BIGINT NOT NULL,
+    content_hash TEXT NOT NULL,
+    revision BIGINT NOT NULL,
+    release_number BIGINT,
+    released_at BIGINT,
+    archive BOOLEAN NOT NULL,
+    entry_id TEXT,
+    withdrawn_at BIGINT,
+    UNIQUE (source, key)
+);
+CREATE INDEX articles_slug ON articles (slug);
+CREATE INDEX articles_release ON articles (release_number);
+CREATE INDEX articles_date ON articles (date);
+
+-- What each sync had to complain about, so that every command can repeat it.
+CREATE TABLE complaints (
+    source TEXT NOT NULL,
+    key TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    line BIGINT,
+    what TEXT NOT NULL,
+    hint TEXT,
+    size BIGINT NOT NULL,
+    modified_ns BIGINT NOT NULL,
+    PRIMARY KEY (source, key, position)
+);
+
+-- An article as it stands in a feed: the selections, made once per change.
+CREATE TABLE entries (
+    feed TEXT NOT NULL,
+    article TEXT NOT NULL,
+    date BIGINT NOT NULL,
+    PRIMARY KEY (feed, article)
+);
+CREATE INDEX entries_date ON entries (feed, date);
+CREATE INDEX entries_article ON entries (article);
+
+CREATE TABLE subscribers (
+    id TEXT PRIMARY KEY,
+    address TEXT NOT NULL,
+    address_key TEXT NOT NULL UNIQUE,
+    address_hash TEXT NOT NULL,
+    name TEXT,
+    language TEXT,
+    time_zone TEXT,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE subscriptions (
+    subscriber TEXT NOT NULL,
+    feed TEXT NOT NULL,
+    cadence TEXT NOT NULL,
+    state TEXT NOT NULL,
+    cursor BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    confirmed_at BIGINT,
+    ended_at BIGINT,
+    confirmation_sent_at BIGINT,
+    PRIMARY KEY (subscriber, feed)
+);
+CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence);
+CREATE INDEX subscriptions_pending ON subscriptions (state, confirmation_sent_at);
+
+CREATE TABLE suppressions (
+    address_hash TEXT PRIMARY KEY,
+    cause TEXT NOT NULL,
+    detail TEXT,
+    created_at BIGINT NOT NULL
+);
+
+-- How far the scheduler has looked, per newsletter and cadence.
+CREATE TABLE schedules (
+    newsletter TEXT NOT NULL,
+    cadence TEXT NOT NULL,
+    looked_until BIGINT NOT NULL,
+    PRIMARY KEY (newsletter, cadence)
+);
+
+CREATE TABLE digests (
+    id TEXT PRIMARY KEY,
+    newsletter TEXT NOT NULL,
+    cadence TEXT NOT NULL,
+    slot BIGINT NOT NULL,
+    cut_off BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    why TEXT,
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT,
+    UNIQUE (newsletter, cadence, slot)
+);
+
+CREATE TABLE digest_articles (
+    digest TEXT NOT NULL,
+    article TEXT NOT NULL,
+    release_number BIGINT NOT NULL,
+    PRIMARY KEY (digest, article)
+);
+
+CREATE TABLE deliveries (
+    digest TEXT NOT NULL,
+    subscriber TEXT NOT NULL,
+    cursor_from BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    due_at BIGINT NOT NULL,
+    claim TEXT,
+    attempts BIGINT NOT NULL,
+    first_attempt_at BIGINT,
+    settled_at BIGINT,
+    outcome TEXT,
+    PRIMARY KEY (digest, subscriber)
+);
+CREATE INDEX deliveries_due ON deliveries (state, due_at);
+CREATE INDEX deliveries_subscriber ON deliveries (subscriber);

@@ -1,0 +1,369 @@
+//! Subscribers, their subscriptions, and the addresses that must not be written to.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, QueryBuilder};
+
+use super::{Store, StoreError, begin, id, millis, on};
+use crate::domain::address::EmailAddress;
+use crate::domain::feed::FeedName;
+use crate::domain::newsletter::Cadence;
+use crate::domain::subscription::{Subscriber, SubscriberId, Subscription, SubscriptionState};
+
+const ROWS_PER_STATEMENT: usize = 500;
+
+/// A subscription to be added, with the person whom it is for.
+#[derive(Debug, Clone)]
+pub struct NewSubscription {
+    /// The person; the id is used only if the address is new.
+    pub subscriber: Subscriber,
+    /// Keyed hash of the address.
+    pub address_hash: String,
+    /// The feed.
+    pub feed: FeedName,
+    /// How often.
+    pub cadence: Cadence,
+    /// Pending until confirmed, or active where the consent was given elsewhere.
+    pub state: SubscriptionState,
+}
+
+/// A subscriber with all subscriptions.
+#[derive(Debug, Clone)]
+pub struct ListedSubscriber {
+    /// The person.
+    pub subscriber: Subscriber,
+    /// What they subscribed to, by feed.
+    pub subscriptions: Vec<Subscription>,
+    /// Why no mail goes there, if so.
+    pub suppressed: Option<String>,
+}
+
+/// Someone who waits for a confirmation mail.
+#[derive(Debug, Clone)]
+pub struct PendingConfirmation {
+    /// The person.
+    pub subscriber: Subscriber,
+    /// The feeds asked for.
+    pub feeds: Vec<FeedName>,
+}
+
+type SubscriberColumns = (String, String, Option<String>, Option<String>, Option<String>);
+
+fn subscriber((key, address, name, language, zone): SubscriberColumns) -> Result<Subscriber, StoreError> {
+    Ok(Subscriber {
+        id: SubscriberId(id(&key)?),
+        address: EmailAddress::parse(&address).map_err(|_| StoreError::Corrupt(format!("the address of subscriber {key}")))?,
+        name,
+        language,
+        time_zone: zone.and_then(|zone| zone.parse().ok()),
+    })
+}
+
+fn subscription(feed: &str, cadence: &str, state: &str, cursor: i64) -> Result<Subscription, StoreError> {
+    let corrupt = || StoreError::Corrupt(format!("subscription {feed} {cadence} {state}"));
+    Ok(Subscription {
+        feed: FeedName::parse(feed).ok_or_else(corrupt)?,
+        cadence: Cadence::parse(cadence).ok_or_else(corrupt)?,
+        state: SubscriptionState::parse(state).ok_or_else(corrupt)?,
+        cursor,
+    })
+}
+
+impl Store {
+    /// Adds subscriptions, all or none: new people are created, what someone already chose stays as it is.
+    /// Returns how many people and how many subscriptions are new. The cursors start at the newest release.
+    ///
+    /// A subscription that had ended is taken up again where `revive` is set: its reader asked for it.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing is added.
+    pub async fn subscribe(&self, new: &[NewSubscription], revive: bool, now: DateTime<Utc>) -> Result<(u64, u64), StoreError> {
+        let (mut people, mut subscriptions) = (0, 0);
+        let on_conflict = if revive {
+            " ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
+             cursor = excluded.cursor, created_at = excluded.created_at, confirmed_at = excluded.confirmed_at, ended_at = NULL, \
+             confirmation_sent_at = NULL WHERE subscriptions.state = 'ended'"
+        } else {
+            " ON CONFLICT (subscriber, feed) DO NOTHING"
+        };
+        begin!(self.database, tx => {
+            let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
+            for rows in new.chunks(ROWS_PER_STATEMENT) {
+                let full = rows.len() == ROWS_PER_STATEMENT;
+                let mut insert = QueryBuilder::new(
+                    "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at) ",
+                );
+                insert.push_values(rows, |mut values, row| {
+                    let person = &row.subscriber;
+                    values
+                        .push_bind(person.id.to_string())
+                        .push_bind(person.address.as_str().to_owned())
+                        .push_bind(person.address.key())
+                        .push_bind(row.address_hash.clone())
+                        .push_bind(person.name.clone())
+                        .push_bind(person.language.clone())
+                        .push_bind(person.time_zone.map(|zone| zone.name().to_owned()))
+                        .push_bind(millis(now));
+                });
+                insert.push(" ON CONFLICT (address_key) DO NOTHING");
+                people += insert.build().persistent(full).execute(&mut *tx).await?.rows_affected();
+
+                let mut insert = QueryBuilder::new("WITH new (address_key, feed, cadence, state, confirmed_at) AS (");
+                insert.push_values(rows, |mut values, row| {
+                    values
+                        .push_bind(row.subscriber.address.key())
+                        .push_bind(row.feed.as_str().to_owned())
+                        .push_bind(row.cadence.as_str().to_owned())
+                        .push_bind(row.state.as_str().to_owned())
+                        .push_bind((row.state == SubscriptionState::Active).then(|| millis(now)));
+                });
+                insert
+                    .push(") INSERT INTO subscriptions (subscriber, feed, cadence, state, cursor, created_at, confirmed_at) \
+                           SELECT s.id, new.feed, new.cadence, new.state, CAST(")
+                    .push_bind(cursor)
+                    .push(" AS BIGINT), CAST(")
+                    .push_bind(millis(now))
+                    .push(" AS BIGINT), new.confirmed_at FROM new JOIN subscribers s ON s.address_key = new.address_key WHERE true")
+                    .push(on_conflict);
+                subscriptions += insert.build().persistent(full).execute(&mut *tx).await?.rows_affected();
+            }
+            tx.commit().await?;
+        });
+        Ok((people, subscriptions))
+    }
+
+    /// Which of these address hashes are suppressed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn suppressed(&self, hashes: &[String]) -> Result<HashSet<String>, StoreError> {
+        let sql = format!("SELECT address_hash FROM suppressions WHERE address_hash IN {}", self.database.list(1));
+        let hashes = serde_json::to_string(hashes).unwrap_or_default();
+        let found: Vec<String> = on!(self.database, pool => {
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(hashes).fetch_all(pool).await
+        })?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// Bans an address; an earlier ban stays as it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn suppress(&self, address_hash: &str, cause: &str, detail: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO suppressions (address_hash, cause, detail, created_at) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (address_hash) DO NOTHING";
+        on!(self.database, pool => {
+            sqlx::query(sql).bind(address_hash).bind(cause).bind(detail).bind(millis(now)).execute(pool).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// The subscriber with this address key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn subscriber_by_address(&self, address_key: &str) -> Result<Option<Subscriber>, StoreError> {
+        let sql = "SELECT id, address, name, language, time_zone FROM subscribers WHERE address_key = $1";
+        let row: Option<SubscriberColumns> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(address_key).fetch_optional(pool).await)?;
+        row.map(subscriber).transpose()
+    }
+
+    /// The subscriber with this id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn subscriber(&self, who: SubscriberId) -> Result<Option<Subscriber>, StoreError> {
+        let sql = "SELECT id, address, name, language, time_zone FROM subscribers WHERE id = $1";
+        let row: Option<SubscriberColumns> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(who.to_string()).fetch_optional(pool).await)?;
+        row.map(subscriber).transpose()
+    }
+
+    /// What someone subscribed to, by feed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn subscriptions_of(&self, who: SubscriberId) -> Result<Vec<Subscription>, StoreError> {
+        let sql = "SELECT feed, cadence, state, cursor FROM subscriptions WHERE subscriber = $1 ORDER BY feed";
+        let rows: Vec<(String, String, String, i64)> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(who.to_string()).fetch_all(pool).await)?;
+        rows.iter().map(|(feed, cadence, state, cursor)| subscription(feed, cadence, state, *cursor)).collect()
+    }
+
+    /// A page of subscribers in the order of their ids, from `after` on; only those of `feed` where given.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn subscribers(
+        &self,
+        feed: Option<&FeedName>,
+        after: Option<SubscriberId>,
+        limit: usize,
+    ) -> Result<Vec<ListedSubscriber>, StoreError> {
+        let of_feed = if feed.is_some() {
+            "AND EXISTS (SELECT 1 FROM subscriptions f WHERE f.subscriber = s.id AND f.feed = $3)"
+        } else {
+            "AND $3 = ''"
+        };
+        let sql = format!(
+            "SELECT s.id, s.address, s.name, s.language, s.time_zone, p.cause FROM subscribers s \
+             LEFT JOIN suppressions p ON p.address_hash = s.address_hash WHERE s.id > $1 {of_feed} ORDER BY s.id LIMIT $2"
+        );
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        type Columns = (String, String, Option<String>, Option<String>, Option<String>, Option<String>);
+        let people: Vec<Columns> = on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(sql)).bind(after).bind(limit).bind(feed.map_or("", FeedName::as_str)).fetch_all(pool).await
+        })?;
+        let ids: Vec<&str> = people.iter().map(|person| person.0.as_str()).collect();
+        let sql = format!(
+            "SELECT subscriber, feed, cadence, state, cursor FROM subscriptions WHERE subscriber IN {} ORDER BY subscriber, feed",
+            self.database.list(1)
+        );
+        let ids = serde_json::to_string(&ids).unwrap_or_default();
+        let rows: Vec<(String, String, String, String, i64)> =
+            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
+        let mut rows = rows.into_iter().peekable();
+        let mut listed = vec![];
+        for (key, address, name, language, zone, suppressed) in people {
+            let mut subscriptions = vec![];
+            while let Some((_, feed, cadence, state, cursor)) = rows.next_if(|row| row.0 == key) {
+                subscriptions.push(subscription(&feed, &cadence, &state, cursor)?);
+            }
+            let subscriber = subscriber((key, address, name, language, zone))?;
+            listed.push(ListedSubscriber { subscriber, subscriptions, suppressed });
+        }
+        Ok(listed)
+    }
+
+    /// How many subscriptions stand where: feed, cadence, state, count.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn subscription_counts(&self) -> Result<Vec<(String, String, String, i64)>, StoreError> {
+        let sql = "SELECT feed, cadence, state, COUNT(*) FROM subscriptions GROUP BY feed, cadence, state ORDER BY feed, cadence, state";
+        Ok(on!(self.database, pool => sqlx::query_as(sql).fetch_all(pool).await)?)
+    }
+
+    /// Removes a person with everything that belongs to them. Returns whether there was one.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing is removed.
+    pub async fn remove_subscriber(&self, who: SubscriberId) -> Result<bool, StoreError> {
+        let removed = begin!(self.database, tx => {
+            let who = who.to_string();
+            sqlx::query("DELETE FROM deliveries WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
+            sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
+            let removed = sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(&who).execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            removed
+        });
+        Ok(removed > 0)
+    }
+
+    /// Confirms what someone asked for: what was pending becomes active, its cursor at the newest release.
+    /// Returns the feeds; none when there was nothing to confirm.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn confirm(&self, who: SubscriberId, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
+        let sql = "UPDATE subscriptions SET state = 'active', confirmed_at = $2, \
+                   cursor = (SELECT value FROM counters WHERE name = 'release') \
+                   WHERE subscriber = $1 AND state = 'pending' RETURNING feed";
+        Ok(on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).bind(millis(now)).fetch_all(pool).await)?)
+    }
+
+    /// Ends someone's subscription to `feed`, or all of them; deliveries not yet claimed are skipped.
+    /// Returns how many ended; ending twice is no fault.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn leave(&self, who: SubscriberId, feed: Option<&FeedName>, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let feed = feed.map_or("", FeedName::as_str);
+        let ended = begin!(self.database, tx => {
+            let ended = sqlx::query(
+                "UPDATE subscriptions SET state = 'ended', ended_at = $3 \
+                 WHERE subscriber = $1 AND ($2 = '' OR feed = $2) AND state <> 'ended'",
+            )
+            .bind(who.to_string()).bind(feed).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+            sqlx::query(
+                "UPDATE deliveries SET state = 'skipped', settled_at = $3, outcome = 'left' WHERE subscriber = $1 \
+                 AND state IN ('queued', 'deferred') AND digest IN (SELECT id FROM digests WHERE $2 = '' OR newsletter = $2)",
+            )
+            .bind(who.to_string()).bind(feed).bind(millis(now)).execute(&mut *tx).await?;
+            tx.commit().await?;
+            ended
+        });
+        Ok(ended)
+    }
+
+    /// Sets how often someone gets a feed; begins the subscription where there was none or it had ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn choose(&self, who: SubscriberId, feed: &FeedName, cadence: Cadence, now: DateTime<Utc>) -> Result<(), StoreError> {
+        // Taking up again starts at the newest release; changing the cadence keeps the cursor.
+        let sql = "INSERT INTO subscriptions (subscriber, feed, cadence, state, cursor, created_at, confirmed_at) \
+                   SELECT $1, $2, $3, 'active', value, $4, $4 FROM counters WHERE name = 'release' \
+                   ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, ended_at = NULL, \
+                   cursor = CASE WHEN subscriptions.state = 'ended' THEN excluded.cursor ELSE subscriptions.cursor END, \
+                   confirmed_at = COALESCE(subscriptions.confirmed_at, excluded.confirmed_at), state = 'active'";
+        on!(self.database, pool => {
+            sqlx::query(sql)
+                .bind(who.to_string()).bind(feed.as_str()).bind(cadence.as_str()).bind(millis(now))
+                .execute(pool).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Changes what someone is called and where their clock stands.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_profile(&self, who: SubscriberId, name: Option<&str>, time_zone: Option<chrono_tz::Tz>) -> Result<(), StoreError> {
+        let sql = "UPDATE subscribers SET name = $2, time_zone = $3 WHERE id = $1";
+        on!(self.database, pool => {
+            sqlx::query(sql).bind(who.to_string()).bind(name).bind(time_zone.map(|zone| zone.name())).execute(pool).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// Those who asked for something and were not sent a confirmation yet, and had none since `not_since`:
+    /// one mail per address however often its form is posted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pending_confirmations(&self, not_since: DateTime<Utc>, limit: i64) -> Result<Vec<PendingConfirmation>, StoreError> {
+        let sql = "SELECT s.id, s.address, s.name, s.language, s.time_zone, n.feed FROM subscriptions n \
+                   JOIN subscribers s ON s.id = n.subscriber \
+                   WHERE n.state = 'pending' AND n.confirmation_sent_at IS NULL \
+                   AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash) \
+                   AND NOT EXISTS (SELECT 1 FROM subscriptions o WHERE o.subscriber = n.subscriber AND o.confirmation_sent_at > $1) \
+                   ORDER BY s.id, n.feed LIMIT $2";
+        type Columns = (String, String, Option<String>, Option<String>, Option<String>, String);
+        let rows: Vec<Columns> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(millis(not_since)).bind(limit).fetch_all(pool).await)?;
+        let mut pending: Vec<PendingConfirmation> = vec![];
+        for (key, address, name, language, zone, feed) in rows {
+            let feed = FeedName::parse(&feed).ok_or_else(|| StoreError::Corrupt(format!("feed {feed}")))?;
+            let subscriber = subscriber((key, address, name, language, zone))?;
+            match pending.last_mut().filter(|last| last.subscriber.id == subscriber.id) {
+                Some(last) => last.feeds.push(feed),
+                None => pending.push(PendingConfirmation { subscriber, feeds: vec![feed] }),
+            }
+        }
+        Ok(pending)
+    }
+
+    /// Remembers that someone's confirmation was handed over.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn confirmation_sent(&self, who: SubscriberId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let sql = "UPDATE subscriptions SET confirmation_sent_at = $2 WHERE subscriber = $1 AND state = 'pending'";
+        on!(self.database, pool => sqlx::query(sql).bind(who.to_string()).bind(millis(now)).execute(pool).await.map(drop))?;
+        Ok(())
+    }
+}
