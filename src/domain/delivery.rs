@@ -1,1 +1,318 @@
-//! delivery
+//! What becomes of one message to one reader: the outcome of an attempt, whose fault it is, and what is next.
+//!
+//! Pure policy over SMTP's answers (RFC 5321 §4.2, RFC 3463). It knows no socket, no clock and no store.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::problem::printable;
+
+/// Longest text kept of a relay's answer, in characters.
+pub const TEXT_MAX: usize = 400;
+
+/// An enhanced status code: class, subject, detail (RFC 3463 §2).
+pub type Enhanced = (u8, u16, u16);
+
+/// Where in the SMTP dialogue an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Name look-up, TCP, implicit TLS and the greeting.
+    Connect,
+    /// EHLO.
+    Hello,
+    /// STARTTLS and its handshake.
+    StartTls,
+    /// AUTH.
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// The message and its final dot.
+    Body,
+}
+
+impl Stage {
+    /// The word for it in the store, logs and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Hello => "hello",
+            Self::StartTls => "starttls",
+            Self::Auth => "auth",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// The verdict of one attempt. Every text is printable and at most [`TEXT_MAX`] characters long: see [`said`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The relay has taken the message over.
+    Accepted {
+        /// What it said, often with its queue id.
+        reply: String,
+    },
+    /// A lasting no (5xx).
+    Refused {
+        /// Where.
+        stage: Stage,
+        /// Reply code.
+        code: u16,
+        /// Enhanced code, if any.
+        enhanced: Option<Enhanced>,
+        /// What was said.
+        text: String,
+    },
+    /// Not now: a 4xx, or the connection failed before the final dot was sent.
+    Deferred {
+        /// Where.
+        stage: Stage,
+        /// Reply code; none where the connection failed.
+        code: Option<u16>,
+        /// Enhanced code, if any.
+        enhanced: Option<Enhanced>,
+        /// What was said, or how the connection failed.
+        text: String,
+    },
+    /// The final dot was sent and no answer came: it may have been accepted or not.
+    Unknown {
+        /// How the connection failed.
+        text: String,
+    },
+}
+
+/// Text of a relay fit to keep: printable, one line, at most [`TEXT_MAX`] characters.
+pub fn said(text: &str) -> String {
+    let line = text.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    let mut kept = String::new();
+    for (count, c) in printable(&line).chars().enumerate() {
+        if count == TEXT_MAX - 1 {
+            kept.push('…');
+            break;
+        }
+        kept.push(c);
+    }
+    kept
+}
+
+/// The enhanced status code at the start of a reply's text, where its class agrees with the reply code (RFC 2034 §4).
+pub fn enhanced(code: u16, text: &str) -> Option<Enhanced> {
+    let word = text.split_ascii_whitespace().next()?;
+    let mut parts = word.split('.').map(|part| {
+        let digits = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        if digits { part.parse::<u16>().ok() } else { None }
+    });
+    let (class, subject, detail) = (parts.next()??, parts.next()??, parts.next()??);
+    let class = u8::try_from(class).ok()?;
+    (parts.next().is_none() && u16::from(class) == code / 100).then_some((class, subject, detail))
+}
+
+/// Whose fault it is that a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The address does not exist: suppress it at once if the refusal is lasting.
+    Address,
+    /// The mailbox exists but does not take this now (full, disabled, over its rate): suppress after several over days.
+    Mailbox,
+    /// This message: too big, or its content is refused.
+    Content,
+    /// Ours: credentials, TLS, standing, a blocked IP. Suppress nobody; tell the editor.
+    Sender,
+    /// The relay or the network.
+    Relay,
+}
+
+/// Whose fault an outcome is: by the enhanced code first, then by reply code and stage; `None` for what was accepted.
+pub fn fault(outcome: &Outcome) -> Option<Fault> {
+    match outcome {
+        Outcome::Accepted { .. } => None,
+        Outcome::Unknown { .. } | Outcome::Deferred { code: None, .. } => Some(Fault::Relay),
+        Outcome::Refused { stage, enhanced: Some(enhanced), .. }
+        | Outcome::Deferred { stage, enhanced: Some(enhanced), .. } => Some(fault_by_enhanced(*stage, *enhanced)),
+        Outcome::Refused { stage, code, enhanced: None, .. } => Some(fault_of_refusal(*stage, *code)),
+        Outcome::Deferred { stage, code: Some(code), enhanced: None, .. } => Some(fault_of_deferral(*stage, *code)),
+    }
+}
+
+/// RFC 3463 §3 with the additions of the IANA registry (RFC 5248, RFC 7293, RFC 7505).
+///
+/// What a relay says of one recipient at RCPT is never taken for a fault of ours, except for policy (x.7.x):
+/// one odd address must not halt a digest.
+fn fault_by_enhanced(stage: Stage, (class, subject, detail): Enhanced) -> Fault {
+    match (subject, detail) {
+        // Bad sender's address or system.
+        (1, 7 | 8) => Fault::Sender,
+        // The mailbox's system does not comply.
+        (1, 9) => Fault::Mailbox,
+        // No such mailbox or system, bad syntax, moved, null MX; owner of mailbox or domain changed.
+        (1, _) | (7, 17 | 18) => Fault::Address,
+        // Message too long for the mailbox or the system; content, media, non-ASCII address not carried.
+        (2 | 6, 3) | (3, 4) | (6, _) => Fault::Content,
+        // Disabled, full, list expansion.
+        (2, _) | (7, 2) => Fault::Mailbox,
+        // Security and policy.
+        (7, _) => Fault::Sender,
+        // Routing and protocol: permanent and about one recipient.
+        (0 | 3 | 4 | 5, _) if stage == Stage::Rcpt && class == 5 => Fault::Mailbox,
+        // Our commands were not understood.
+        (5, _) if class == 5 => Fault::Sender,
+        (0, _) if class == 5 => fault_of_refusal(stage, 554),
+        _ => Fault::Relay,
+    }
+}
+
+/// A 5xx without an enhanced code (RFC 5321 §4.2.3, RFC 4954 §6): nobody is suppressed at once on so little.
+fn fault_of_refusal(stage: Stage, code: u16) -> Fault {
+    match (stage, code) {
+        (_, 530 | 534 | 535 | 538) | (Stage::Connect | Stage::Hello | Stage::StartTls | Stage::Auth, _) => {
+            Fault::Sender
+        }
+        (Stage::Mail | Stage::Data | Stage::Body, 552) | (Stage::Body, _) => Fault::Content,
+        (Stage::Rcpt, _) => Fault::Mailbox,
+        (Stage::Mail | Stage::Data, _) => Fault::Sender,
+    }
+}
+
+/// A 4xx without an enhanced code.
+fn fault_of_deferral(stage: Stage, code: u16) -> Fault {
+    match (stage, code) {
+        (_, 421) => Fault::Relay,
+        (Stage::StartTls, _) => Fault::Sender,
+        (Stage::Rcpt, 450 | 452) => Fault::Mailbox,
+        (Stage::Connect | Stage::Hello | Stage::Auth | Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Body, _) => {
+            Fault::Relay
+        }
+    }
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryState {
+    /// Waits for its turn.
+    Queued,
+    /// A worker has it.
+    Claimed,
+    /// A relay accepted it.
+    Sent,
+    /// Waits for another attempt.
+    Deferred,
+    /// A lasting no.
+    Refused,
+    /// Given up after its life.
+    Failed,
+    /// Not sent on purpose: the reader left or was suppressed meanwhile.
+    Skipped,
+}
+
+impl DeliveryState {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Claimed, Self::Sent, Self::Deferred, Self::Refused, Self::Failed, Self::Skipped];
+
+    /// The word for it in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Claimed => "claimed",
+            Self::Sent => "sent",
+            Self::Deferred => "deferred",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The state that a word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether nothing more will happen to it.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Claimed | Self::Deferred => false,
+            Self::Sent | Self::Refused | Self::Failed | Self::Skipped => true,
+        }
+    }
+}
+
+/// When to try again, and when to give up (RFC 5321 §4.5.4.1: retries at growing intervals, for at least 4–5 days).
+///
+/// The RFC asks for 30 minutes between attempts and allows better strategies; the first one here comes after
+/// 15 to 30 minutes, which is what grey-listing hosts wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Shortest wait before the second attempt; it doubles with each further one.
+    pub first: Duration,
+    /// Longest wait between two attempts.
+    pub cap: Duration,
+    /// How long after the first attempt a message is given up.
+    pub life: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { first: Duration::from_mins(15), cap: Duration::from_hours(4), life: Duration::from_hours(4 * 24) }
+    }
+}
+
+/// What follows from an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Done.
+    Sent,
+    /// Try again then.
+    RetryAt(DateTime<Utc>),
+    /// A lasting no for this reader.
+    Refused,
+    /// Its life is over.
+    Failed,
+    /// Our own fault: stop the digest, tell the editor, keep the delivery queued.
+    HaltDigest,
+}
+
+impl RetryPolicy {
+    /// What follows from `outcome`, which ended attempt number `attempts` (from 1).
+    ///
+    /// `jitter` from 0 to 1 spreads the waits between the interval and twice the interval, so that what failed
+    /// together does not come back together. An unknown outcome is tried again: a reader is never lost, and a second
+    /// copy bears the same Message-ID. The last attempt falls on the end of the life.
+    pub fn next(
+        &self,
+        outcome: &Outcome,
+        attempts: u32,
+        first_attempt_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+        jitter: f64,
+    ) -> Next {
+        match outcome {
+            Outcome::Accepted { .. } => Next::Sent,
+            Outcome::Refused { .. } if fault(outcome) == Some(Fault::Sender) => Next::HaltDigest,
+            Outcome::Refused { .. } => Next::Refused,
+            Outcome::Deferred { .. } | Outcome::Unknown { .. } => {
+                let life = TimeDelta::from_std(self.life).unwrap_or(TimeDelta::MAX);
+                let end = first_attempt_at.checked_add_signed(life).unwrap_or(DateTime::<Utc>::MAX_UTC);
+                if now >= end {
+                    return Next::Failed;
+                }
+                let wait = TimeDelta::from_std(self.wait(attempts, jitter)).unwrap_or(TimeDelta::MAX);
+                Next::RetryAt(now.checked_add_signed(wait).unwrap_or(end).min(end))
+            }
+        }
+    }
+
+    /// The wait after attempt number `attempts` (from 1): never beyond `cap`, jitter included.
+    fn wait(&self, attempts: u32, jitter: f64) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(31);
+        let least = self.first.saturating_mul(1 << doublings).min(self.cap / 2);
+        let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.0 };
+        least + least.mul_f64(jitter)
+    }
+}
