@@ -1,0 +1,134 @@
+//! The Atom Syndication Format (RFC 4287), written by the crate `atom_syndication`.
+//!
+//! Content and titles go out as escaped text, never as `xhtml`, which the crate would insert unchecked.
+
+use ::atom_syndication::extension::{Extension, ExtensionMap};
+use ::atom_syndication::{Category, Content, Feed, FixedDateTime, Generator, Link, Person, Text, WriteConfig};
+use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, Utc};
+
+use super::{GENERATOR, MEDIA_NAMESPACE, authors, block, categories, line, prolog, some_block, some_line};
+use crate::domain::article::Image;
+use crate::domain::entry::{Entry, FeedDocument};
+use crate::domain::text::escape_html;
+
+/// The feed as an Atom document in UTF-8.
+pub fn bytes(feed: &FeedDocument) -> Vec<u8> {
+    let prolog = prolog(feed.stylesheet_url.as_deref()).into_bytes();
+    let config = WriteConfig { write_document_declaration: false, indent_size: None };
+    document(feed).write_with_config(prolog, config).expect("memory takes what is written to it")
+}
+
+fn document(feed: &FeedDocument) -> Feed {
+    let mut document = Feed {
+        id: line(&feed.id).into_owned(),
+        title: Text::plain(line(&feed.title)),
+        subtitle: some_block(&feed.description).map(Text::plain),
+        updated: instant(feed.updated.unwrap_or_else(|| born(&feed.id))),
+        // Stands for every entry that names nobody (§4.1.1).
+        authors: vec![Person {
+            name: line(&feed.publication).into_owned(),
+            uri: some_line(&feed.publication_url).map(Into::into),
+            ..Default::default()
+        }],
+        generator: Some(Generator { value: GENERATOR.to_owned(), ..Default::default() }),
+        logo: feed.image.as_ref().map(|image| line(&image.url).into_owned()),
+        links: vec![
+            link("alternate", &feed.page_url, Some("text/html")),
+            link("self", &feed.atom_url, Some("application/atom+xml")),
+        ],
+        lang: some_line(&feed.language).map(Into::into),
+        entries: feed.entries.iter().map(entry).collect(),
+        ..Default::default()
+    };
+    document.links.extend(feed.hubs.iter().map(|hub| link("hub", hub, None)));
+    if feed.entries.iter().any(|entry| entry.image.is_some()) {
+        document.namespaces.insert("media".to_owned(), MEDIA_NAMESPACE.to_owned());
+    }
+    document
+}
+
+fn entry(entry: &Entry) -> ::atom_syndication::Entry {
+    let lang: Option<String> = entry.language.as_deref().and_then(some_line).map(Into::into);
+    let text = |value: String| Text { value, lang: lang.clone(), ..Default::default() };
+    // An empty summary says nothing, unless nothing else is there to read.
+    let summary = match entry.html {
+        Some(_) => some_block(&entry.summary),
+        None => Some(block(&entry.summary)),
+    };
+    ::atom_syndication::Entry {
+        id: line(&entry.id).into_owned(),
+        title: text(line(&entry.title).into_owned()),
+        updated: instant(entry.updated),
+        published: Some(instant(entry.published)),
+        authors: authors(entry).map(|name| Person { name: name.into_owned(), ..Default::default() }).collect(),
+        categories: categories(entry)
+            .into_iter()
+            .map(|word| Category { term: word.into_owned(), ..Default::default() })
+            .collect(),
+        links: vec![link("alternate", &entry.url, Some("text/html"))],
+        summary: summary.map(|summary| text(summary.into_owned())),
+        content: entry.html.as_deref().map(|html| Content {
+            value: Some(block(html).into_owned()),
+            content_type: Some("html".to_owned()),
+            lang: lang.clone(),
+            ..Default::default()
+        }),
+        extensions: entry.image.as_ref().map(media).unwrap_or_default(),
+        ..Default::default()
+    }
+}
+
+fn link(rel: &str, url: &str, kind: Option<&str>) -> Link {
+    Link { href: line(url).into_owned(), rel: rel.to_owned(), mime_type: kind.map(str::to_owned), ..Default::default() }
+}
+
+/// The picture as `media:content`, what it shows as its `media:description` (Media RSS 1.5.1).
+fn media(image: &Image) -> ExtensionMap {
+    let description = some_line(&image.alt).map(|alt| Extension {
+        name: "media:description".to_owned(),
+        value: Some(alt.into_owned()),
+        ..Default::default()
+    });
+    let content = Extension {
+        name: "media:content".to_owned(),
+        // The crate writes the attributes of extensions as they are: escaped here.
+        attrs: [("url", escape_html(&line(&image.url))), ("medium", "image".to_owned())]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        children: description.map(|text| ("description".to_owned(), vec![text])).into_iter().collect(),
+        ..Default::default()
+    };
+    [("media".to_owned(), [("content".to_owned(), vec![content])].into())].into()
+}
+
+/// Whole seconds (§3.3): no reader needs more, and what a database rounds must not look like an edit.
+fn instant(at: DateTime<Utc>) -> FixedDateTime {
+    at.trunc_subsecs(0).fixed_offset()
+}
+
+/// When a feed without entries changed last, for `updated` must be there (§4.1.1): on the day that its `tag:` URI
+/// bears (RFC 4151 §2.1), and without one in the month of RFC 4287, which no Atom feed is older than.
+fn born(id: &str) -> DateTime<Utc> {
+    const ATOM: NaiveDate = NaiveDate::from_ymd_opt(2005, 12, 1).expect("a day of the calendar");
+    let day = id.strip_prefix("tag:").and_then(|tag| tag.split([',', ':']).nth(1));
+    let day = day.and_then(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok());
+    day.unwrap_or(ATOM).and_time(NaiveTime::MIN).and_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feed_without_entries_changed_last_when_its_id_was_given() {
+        assert_eq!(born("tag:lantern.example,2026-11-20:feeds/news").to_rfc3339(), "2026-11-20T00:00:00+00:00");
+        assert_eq!(born("tag:lantern.example,2026:feeds/news").to_rfc3339(), "2005-12-01T00:00:00+00:00");
+        assert_eq!(born("https://lantern.example/").to_rfc3339(), "2005-12-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn instants_are_whole_seconds() {
+        let at = DateTime::from_timestamp(1_795_156_800, 123_456_789).unwrap();
+        assert_eq!(instant(at).timestamp_subsec_nanos(), 0);
+    }
+}

@@ -1,0 +1,185 @@
+//! RSS 2.0 (rssboard.org/rss-specification), as the RSS Profile (rssboard.org/rss-profile) advises.
+//!
+//! The crate `rss` writes the document; one pass over it adds what the crate cannot say: the stylesheet, and the
+//! hexadecimal references that the Profile wants in plain text. Only an item's `description` and `content:encoded`
+//! are HTML, and the crate writes exactly these two as CDATA.
+
+use std::collections::BTreeMap;
+
+use ::rss::extension::atom::{AtomExtension, Link};
+use ::rss::extension::dublincore::DublinCoreExtension;
+use ::rss::extension::{Extension, ExtensionMap};
+use ::rss::{Category, Channel, Guid, Item};
+use chrono::{DateTime, Utc};
+
+use super::{GENERATOR, MEDIA_NAMESPACE, authors, block, categories, line, prolog, some_line};
+use crate::domain::article::Image;
+use crate::domain::entry::{Entry, FeedDocument};
+
+/// The feed as an RSS 2.0 document in UTF-8.
+pub fn bytes(feed: &FeedDocument) -> Vec<u8> {
+    let written = channel(feed).write_to(Vec::new()).expect("memory takes what is written to it");
+    let written = String::from_utf8(written).expect("the document is made of strings");
+    finish(&written, prolog(feed.stylesheet_url.as_deref())).into_bytes()
+}
+
+/// A date as RSS wants it (RFC 822 §5.1 with four-digit years), in UTC: validators warn about other zones.
+pub(super) fn date(at: DateTime<Utc>) -> String {
+    at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn channel(feed: &FeedDocument) -> Channel {
+    let title = line(&feed.title).into_owned();
+    let link = line(&feed.page_url).into_owned();
+    let mut namespaces = BTreeMap::new();
+    if feed.entries.iter().any(|entry| entry.image.is_some()) {
+        namespaces.insert("media".to_owned(), MEDIA_NAMESPACE.to_owned());
+    }
+    Channel {
+        // The Profile asks for the channel's own title and link here.
+        image: feed.image.as_ref().map(|image| ::rss::Image {
+            url: line(&image.url).into_owned(),
+            title: title.clone(),
+            link: link.clone(),
+            description: some_line(&image.alt).map(Into::into),
+            ..Default::default()
+        }),
+        title,
+        link,
+        description: block(&feed.description).into_owned(),
+        language: some_line(&feed.language).map(Into::into),
+        last_build_date: feed.updated.map(date),
+        generator: Some(GENERATOR.to_owned()),
+        atom_ext: Some(AtomExtension { links: links(feed) }),
+        namespaces,
+        items: feed.entries.iter().map(item).collect(),
+        ..Default::default()
+    }
+}
+
+/// Where the document itself stands (RSS Profile, `atom:link`), and the hubs that tell of its changes (`WebSub` §4).
+fn links(feed: &FeedDocument) -> Vec<Link> {
+    let itself = Link {
+        href: line(&feed.rss_url).into_owned(),
+        rel: "self".to_owned(),
+        mime_type: Some("application/rss+xml".to_owned()),
+        ..Default::default()
+    };
+    let hubs =
+        feed.hubs.iter().map(|hub| Link { href: line(hub).into_owned(), rel: "hub".to_owned(), ..Default::default() });
+    std::iter::once(itself).chain(hubs).collect()
+}
+
+fn item(entry: &Entry) -> Item {
+    let creators: Vec<String> = authors(entry).map(Into::into).collect();
+    let languages: Vec<String> = entry.language.as_deref().and_then(some_line).map(Into::into).into_iter().collect();
+    let named = !creators.is_empty() || !languages.is_empty();
+    Item {
+        title: Some(line(&entry.title).into_owned()),
+        link: Some(line(&entry.url).into_owned()),
+        guid: Some(Guid { value: line(&entry.id).into_owned(), permalink: false }),
+        pub_date: Some(date(entry.published)),
+        dublin_core_ext: named.then(|| DublinCoreExtension { creators, languages, ..Default::default() }),
+        categories: categories(entry).into_iter().map(|word| Category::from(word.into_owned())).collect(),
+        description: Some(as_html(&block(&entry.summary))),
+        content: entry.html.as_deref().map(|html| block(html).into_owned()),
+        extensions: entry.image.as_ref().map(media).unwrap_or_default(),
+        ..Default::default()
+    }
+}
+
+/// The picture as `media:content`, what it shows as its `media:description` (Media RSS 1.5.1).
+fn media(image: &Image) -> ExtensionMap {
+    let description = some_line(&image.alt).map(|alt| Extension {
+        name: "media:description".to_owned(),
+        value: Some(alt.into_owned()),
+        ..Default::default()
+    });
+    let content = Extension {
+        name: "media:content".to_owned(),
+        attrs: [("url", line(&image.url).into_owned()), ("medium", "image".to_owned())]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        children: description.map(|text| ("description".to_owned(), vec![text])).into_iter().collect(),
+        ..Default::default()
+    };
+    [("media".to_owned(), [("content".to_owned(), vec![content])].into())].into()
+}
+
+/// Plain text as the HTML that an item's `description` is (RSS Profile, `description`). Quotation marks stay as
+/// they are, for the readers that show it as text.
+fn as_html(text: &str) -> String {
+    let mut html = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            c => html.push(c),
+        }
+    }
+    html
+}
+
+/// The written document behind its prolog, with the Profile's references in everything that is not CDATA.
+fn finish(written: &str, mut document: String) -> String {
+    let mut rest = written.split_once("?>").map_or(written, |(_, rest)| rest);
+    document.reserve(written.len() + written.len() / 32);
+    while let Some(start) = rest.find("<![CDATA[") {
+        push_plain(&mut document, &rest[..start]);
+        let end = rest[start..].find("]]>").map_or(rest.len(), |length| start + length + 3);
+        document.push_str(&rest[start..end]);
+        rest = &rest[end..];
+    }
+    push_plain(&mut document, rest);
+    document
+}
+
+/// `&#x26;` and `&#x3C;` are read rightly by those who take plain text for HTML, too (RSS Profile, "Character Data").
+fn push_plain(document: &mut String, plain: &str) {
+    let mut pieces = plain.split('&');
+    document.extend(pieces.next());
+    for piece in pieces {
+        let (reference, piece) = if let Some(piece) = piece.strip_prefix("amp;") {
+            ("&#x26;", piece)
+        } else if let Some(piece) = piece.strip_prefix("lt;") {
+            ("&#x3C;", piece)
+        } else if let Some(piece) = piece.strip_prefix("apos;") {
+            ("'", piece)
+        } else {
+            ("&", piece)
+        };
+        document.push_str(reference);
+        document.push_str(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_rfc_822_in_utc() {
+        let at = Utc.with_ymd_and_hms(2026, 11, 2, 6, 4, 0).unwrap();
+        assert_eq!(date(at), "Mon, 02 Nov 2026 06:04:00 GMT");
+        assert!(!date(DateTime::<Utc>::MAX_UTC).is_empty());
+    }
+
+    #[test]
+    fn plain_text_gets_hexadecimal_references_and_cdata_stays() {
+        let written = "<?xml version=\"1.0\"?><t>a &amp; b &lt; c&gt; d&apos;s &amp;lt;</t>\
+                       <d><![CDATA[&amp; &lt;]]]]><![CDATA[> x]]></d><l>&amp;</l>";
+        assert_eq!(
+            finish(written, String::new()),
+            "<t>a &#x26; b &#x3C; c&gt; d's &#x26;lt;</t>\
+             <d><![CDATA[&amp; &lt;]]]]><![CDATA[> x]]></d><l>&#x26;</l>"
+        );
+    }
+
+    #[test]
+    fn a_summary_is_html_in_an_item() {
+        assert_eq!(as_html("R&D: \"a < b\", it's"), "R&amp;D: \"a &lt; b\", it's");
+    }
+}

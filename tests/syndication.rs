@@ -1,0 +1,340 @@
+//! Feeds as bytes: snapshots of a small feed, and every document read back by other people's parsers.
+
+use chrono::{DateTime, TimeZone, Utc};
+use feed_rs::model::Feed;
+use proptest::prelude::*;
+use tidings::domain::article::Image;
+use tidings::domain::entry::{Entry, FeedDocument, OutlineFeed};
+use tidings::domain::text::clean;
+use tidings::syndication::{Format, opml};
+
+fn at(day: u32, hour: u32, minute: u32) -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, day, hour, minute, 0).unwrap()
+}
+
+fn lighthouse() -> Entry {
+    Entry {
+        id: "tag:lantern.example,2026-11-20:0193497d-8f00-7000-8000-000000000002".into(),
+        url: "https://lantern.example/the-lighthouse-is-lit-again/?from=feed&lang=en".into(),
+        title: "R&D: the keeper's <lamp> is \"lit\" again".into(),
+        label: Some("Breaking news".into()),
+        summary: "After nine dark winters, the lamp turns & burns (if 1 < 2).".into(),
+        html: Some(
+            "<p><strong>Port Example</strong></p>\n<p>It's lit &amp; turning: <code>]]&gt;</code> ]]></p>".into(),
+        ),
+        published: at(20, 6, 40),
+        updated: at(20, 9, 5) + chrono::TimeDelta::nanoseconds(123_456_789),
+        authors: vec!["Mara Quill".into(), "João Peixoto".into()],
+        categories: vec!["news".into(), "harbour".into(), "news".into()],
+        image: Some(Image {
+            url: "https://lantern.example/lamp.jpg?w=800&h=600".into(),
+            alt: "The lamp room \"at night\" & the sea".into(),
+        }),
+        language: None,
+    }
+}
+
+fn farol() -> Entry {
+    Entry {
+        id: "tag:lantern.example,2026-11-02:0193497d-8f00-7000-8000-000000000001".into(),
+        url: "https://lantern.example/farol/".into(),
+        title: "O farol 🚨 às escuras".into(),
+        label: None,
+        summary: "Nove invernos sem luz.".into(),
+        html: None,
+        published: at(2, 18, 0),
+        updated: at(2, 18, 0),
+        authors: vec![],
+        categories: vec![],
+        image: None,
+        language: Some("pt".into()),
+    }
+}
+
+fn feed(entries: Vec<Entry>) -> FeedDocument {
+    FeedDocument {
+        id: "tag:lantern.example,2026-10-01:feeds/news".into(),
+        title: "Latest news & more".into(),
+        description: "Everything we report, as it happens.".into(),
+        language: "en".into(),
+        page_url: "https://lantern.example/news/".into(),
+        rss_url: "https://lantern.example/news/rss.xml".into(),
+        atom_url: "https://lantern.example/news/atom.xml".into(),
+        json_url: "https://lantern.example/news/feed.json".into(),
+        stylesheet_url: Some("https://lantern.example/feed.css".into()),
+        publication: "The Harbour Lantern".into(),
+        publication_url: "https://lantern.example/".into(),
+        image: Some(Image { url: "https://lantern.example/logo.png".into(), alt: "A lantern".into() }),
+        hubs: vec!["https://hub.example/".into()],
+        updated: entries.iter().map(|entry| entry.updated).max(),
+        entries,
+    }
+}
+
+fn text(format: Format, feed: &FeedDocument) -> String {
+    String::from_utf8(format.bytes(feed)).unwrap()
+}
+
+fn parsed(format: Format, feed: &FeedDocument) -> Feed {
+    feed_rs::parser::parse(format.bytes(feed).as_slice()).unwrap()
+}
+
+#[test]
+fn rss_is_written_as_its_snapshot() {
+    insta::assert_snapshot!("rss", text(Format::Rss, &feed(vec![lighthouse(), farol()])));
+}
+
+#[test]
+fn atom_is_written_as_its_snapshot() {
+    insta::assert_snapshot!("atom", text(Format::Atom, &feed(vec![lighthouse(), farol()])));
+}
+
+#[test]
+fn json_is_written_as_its_snapshot() {
+    insta::assert_snapshot!("json", text(Format::Json, &feed(vec![lighthouse(), farol()])));
+}
+
+#[test]
+fn opml_is_written_as_its_snapshot() {
+    let outline = |name: &str| OutlineFeed {
+        title: format!("{name} & \"more\""),
+        description: "Everything we report, as it happens.".into(),
+        xml_url: format!("https://lantern.example/{name}/rss.xml"),
+        html_url: format!("https://lantern.example/{name}/"),
+        language: "en".into(),
+        categories: vec!["harbour".into(), "sea, and ships".into()],
+    };
+    let bytes = opml::bytes("The Harbour <Lantern>", Some(at(20, 9, 5)), &[outline("news"), outline("letters")]);
+    insta::assert_snapshot!("opml", String::from_utf8(bytes).unwrap());
+}
+
+#[test]
+fn another_parser_reads_the_same_feed_from_every_format() {
+    let written = feed(vec![lighthouse(), farol()]);
+    for format in Format::ALL {
+        let read = parsed(format, &written);
+        assert_eq!(read.title.unwrap().content, written.title, "{format:?}");
+        assert_eq!(read.description.unwrap().content, written.description, "{format:?}");
+        assert_eq!(read.language.as_deref(), Some("en"), "{format:?}");
+        assert_eq!(read.entries.len(), 2, "{format:?}");
+        for (read, written) in read.entries.iter().zip(&written.entries) {
+            assert_eq!(read.id, written.id, "{format:?}");
+            assert_eq!(read.title.as_ref().unwrap().content, written.title, "{format:?}");
+            assert_eq!(read.published, Some(written.published), "{format:?}");
+            assert_eq!(read.links[0].href, written.url, "{format:?}");
+            if let Some(html) = &written.html {
+                assert_eq!(read.content.as_ref().unwrap().body.as_ref(), Some(html), "{format:?}");
+            }
+        }
+        let first = &read.entries[0];
+        let names: Vec<_> = first.authors.iter().filter_map(|author| author.name.as_deref()).collect();
+        assert_eq!(names, ["Mara Quill", "João Peixoto"], "{format:?}");
+        let words: Vec<_> = first.categories.iter().map(|word| word.term.as_str()).collect();
+        assert_eq!(words, ["Breaking news", "news", "harbour"], "{format:?}");
+        if format != Format::Rss {
+            assert_eq!(first.updated, Some(at(20, 9, 5)), "{format:?}");
+        }
+        if format != Format::Json {
+            let media = &first.media[0];
+            assert_eq!(media.content[0].url.as_ref().unwrap().as_str(), "https://lantern.example/lamp.jpg?w=800&h=600");
+        }
+    }
+}
+
+#[test]
+fn each_document_says_where_it_stands_and_which_hub_tells_of_it() {
+    let written = feed(vec![lighthouse()]);
+    for (format, url) in [(Format::Rss, &written.rss_url), (Format::Atom, &written.atom_url)] {
+        let read = parsed(format, &written);
+        let with = |rel: &str| {
+            let links = read.links.iter().filter(|link| link.rel.as_deref() == Some(rel));
+            links.map(|link| link.href.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(with("self"), [url.clone()], "{format:?}");
+        assert_eq!(with("hub"), ["https://hub.example/"], "{format:?}");
+    }
+    let json: serde_json::Value = serde_json::from_slice(&Format::Json.bytes(&written)).unwrap();
+    assert_eq!(json["feed_url"], written.json_url.as_str());
+    assert_eq!(json["hubs"], serde_json::json!([{ "type": "WebSub", "url": "https://hub.example/" }]));
+}
+
+#[test]
+fn a_feed_without_entries_is_valid_and_tells_no_build_time() {
+    let mut empty = feed(vec![]);
+    empty.stylesheet_url = None;
+    assert!(!text(Format::Rss, &empty).contains("lastBuildDate"));
+    assert!(text(Format::Atom, &empty).contains("<updated>2026-10-01T00:00:00+00:00</updated>"));
+    for format in Format::ALL {
+        assert_eq!(parsed(format, &empty).entries.len(), 0, "{format:?}");
+    }
+    assert!(String::from_utf8(opml::bytes("None", None, &[])).unwrap().contains("<body>\n</body>"));
+}
+
+#[test]
+fn a_feed_of_summaries_has_its_summaries_as_content_where_content_is_required() {
+    let written = feed(vec![farol()]);
+    let json: serde_json::Value = serde_json::from_slice(&Format::Json.bytes(&written)).unwrap();
+    assert_eq!(json["items"][0]["content_text"], "Nove invernos sem luz.");
+    assert!(json["items"][0].get("content_html").is_none());
+    assert!(!text(Format::Rss, &written).contains("content:encoded"));
+    assert!(!text(Format::Atom, &written).contains("<content"));
+}
+
+#[test]
+fn a_very_long_title_comes_back_whole() {
+    let mut entry = lighthouse();
+    entry.title = "a&<]]>\u{1}é".repeat(10_000);
+    let written = feed(vec![entry]);
+    for format in Format::ALL {
+        let read = parsed(format, &written);
+        assert_eq!(read.entries[0].title.as_ref().unwrap().content, "a&<]]>é".repeat(10_000), "{format:?}");
+    }
+}
+
+/// Text made to break documents: any characters at all, between pieces of markup and what XML forbids.
+fn hostile() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => any::<char>().prop_map(String::from),
+        2 => "[ -~]{0,8}",
+        4 => prop::sample::select(vec![
+            "]]>", "<![CDATA[", "&", "&amp;", "&lt;", "&#x1f;", "&#0;", "<", ">", "\"", "'", "<!--", "-->", "<?", "?>",
+            "</title>", "<script>", "\0", "\u{b}", "\u{1f}", "\u{7f}", "\u{85}", "\u{fffe}", "\u{ffff}", "\u{1fffe}",
+            "\u{feff}", "\u{202e}", "\u{2028}", "\r", "\n", "\r\n", "\t", " ", "😀", "e\u{301}", "%00", "{{x}}", "\\u0000",
+        ])
+        .prop_map(str::to_owned),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+fn hostile_image() -> impl Strategy<Value = Image> {
+    (hostile(), hostile()).prop_map(|(url, alt)| Image { url, alt })
+}
+
+fn hostile_entry() -> impl Strategy<Value = Entry> {
+    let lists = (prop::collection::vec(hostile(), 0..3), prop::collection::vec(hostile(), 0..3));
+    let options = (
+        prop::option::of(hostile()),
+        prop::option::of(hostile()),
+        prop::option::of(hostile_image()),
+        prop::option::of(hostile()),
+    );
+    (hostile(), hostile(), hostile(), lists, options).prop_map(
+        |(url, title, summary, (authors, categories), (label, html, image, language))| Entry {
+            url,
+            title,
+            label,
+            summary,
+            html,
+            authors,
+            categories,
+            image,
+            language,
+            ..lighthouse()
+        },
+    )
+}
+
+fn hostile_feed() -> impl Strategy<Value = FeedDocument> {
+    let entries = prop::collection::vec(hostile_entry(), 0..3);
+    let texts = (hostile(), hostile(), hostile(), hostile(), hostile());
+    let options = (prop::option::of(hostile()), prop::option::of(hostile_image()));
+    (entries, texts, options).prop_map(|(entries, (title, description, language, url, publication), options)| {
+        FeedDocument {
+            title,
+            description,
+            language,
+            rss_url: url.clone(),
+            atom_url: url.clone(),
+            hubs: vec![url],
+            publication,
+            stylesheet_url: options.0,
+            image: options.1,
+            ..feed(entries)
+        }
+    })
+}
+
+/// Clean text as parsers report it: they trim, and some of them trim the ends of lines and other white space, too.
+fn block(text: &str) -> String {
+    clean(text).replace("\r\n", "\n").replace('\r', "\n").trim().to_owned()
+}
+
+fn line(text: &str) -> String {
+    block(text).replace(['\n', '\t'], " ")
+}
+
+fn as_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn lines(texts: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in texts.into_iter().map(|text| line(&text)).filter(|line| !line.is_empty()) {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+fn check(format: Format, read: &feed_rs::model::Entry, written: &Entry) -> Result<(), TestCaseError> {
+    let content =
+        |text: &Option<feed_rs::model::Text>| text.as_ref().map_or(String::new(), |text| text.content.clone());
+    let body = read.content.as_ref().and_then(|content| content.body.as_deref()).unwrap_or_default().trim();
+    prop_assert_eq!(&read.id, &written.id);
+    prop_assert_eq!(content(&read.title), line(&written.title));
+    match (format, &written.html) {
+        (Format::Rss, _) => prop_assert_eq!(content(&read.summary), as_html(&block(&written.summary))),
+        (Format::Json, None) => prop_assert_eq!(body, block(&written.summary)),
+        _ => prop_assert_eq!(content(&read.summary), block(&written.summary)),
+    }
+    if let Some(html) = &written.html {
+        prop_assert_eq!(body, block(html));
+    }
+    let words: Vec<_> = read.categories.iter().map(|word| word.term.trim().to_owned()).collect();
+    prop_assert_eq!(lines(words), lines(written.label.iter().chain(&written.categories).cloned()));
+    // From RSS and JSON the parser takes addresses out of the names; those with an `@` are left to Atom.
+    let names = lines(written.authors.iter().cloned());
+    if format == Format::Atom || !names.is_empty() && !names.iter().any(|name| name.contains('@')) {
+        let read = read.authors.iter().filter_map(|author| author.name.clone());
+        prop_assert_eq!(lines(read), names);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_stands_in_a_feed_comes_back_as_clean_text(written in hostile_feed()) {
+        for format in Format::ALL {
+            let bytes = format.bytes(&written);
+            let document = std::str::from_utf8(&bytes).unwrap();
+            prop_assert_eq!(clean(document), document, "characters that XML forbids in {:?}", format);
+            let read = feed_rs::parser::parse(bytes.as_slice());
+            let read = read.map_err(|error| TestCaseError::fail(format!("{format:?}: {error}: {document}")))?;
+            prop_assert_eq!(read.title.map_or(String::new(), |title| title.content), line(&written.title));
+            prop_assert_eq!(read.entries.len(), written.entries.len());
+            for (read, written) in read.entries.iter().zip(&written.entries) {
+                check(format, read, written)?;
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_of_feeds_is_well_formed_whatever_stands_in_it(title in hostile(), texts in [hostile(), hostile(), hostile()]) {
+        let [name, url, word] = texts;
+        let outline = OutlineFeed {
+            title: name,
+            description: title.clone(),
+            xml_url: url.clone(),
+            html_url: url,
+            language: "en".into(),
+            categories: vec![word],
+        };
+        let document = String::from_utf8(opml::bytes(&title, None, &[outline])).unwrap();
+        prop_assert_eq!(clean(&document), document.as_str());
+        let markup = document.matches('<').count();
+        prop_assert_eq!(markup, 10, "{}", document);
+    }
+}
