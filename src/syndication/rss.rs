@@ -12,7 +12,7 @@ use ::rss::extension::{Extension, ExtensionMap};
 use ::rss::{Category, Channel, Guid, Item};
 use chrono::{DateTime, Utc};
 
-use super::{GENERATOR, MEDIA_NAMESPACE, authors, block, categories, line, prolog, some_line};
+use super::{GENERATOR, MEDIA_NAMESPACE, authors, block, categories, line, prolog, some_block, some_line};
 use crate::domain::article::Image;
 use crate::domain::entry::{Entry, FeedDocument};
 
@@ -46,7 +46,8 @@ fn channel(feed: &FeedDocument) -> Channel {
         }),
         title,
         link,
-        description: block(&feed.description).into_owned(),
+        // Must be there, and must say something.
+        description: some_block(&feed.description).unwrap_or_else(|| line(&feed.title)).into_owned(),
         language: some_line(&feed.language).map(Into::into),
         last_build_date: feed.updated.map(date),
         generator: Some(GENERATOR.to_owned()),
@@ -81,7 +82,7 @@ fn item(entry: &Entry) -> Item {
         pub_date: Some(date(entry.published)),
         dublin_core_ext: named.then(|| DublinCoreExtension { creators, languages, ..Default::default() }),
         categories: categories(entry).into_iter().map(|word| Category::from(word.into_owned())).collect(),
-        description: Some(as_html(&block(&entry.summary))),
+        description: some_block(&entry.summary).map(|summary| as_html(&summary)),
         content: entry.html.as_deref().map(|html| block(html).into_owned()),
         extensions: entry.image.as_ref().map(media).unwrap_or_default(),
         ..Default::default()
