@@ -1,1 +1,171 @@
-//! config
+//! What was written in `config.toml` and `feeds/`, and what is meant by it.
+//!
+//! What was written is read strictly: an unknown key is a fault that says what was probably meant. Every key of
+//! `config.toml` can be overridden by the environment as `TIDINGS_SECTION__KEY`; secrets can stand in files.
+
+mod feeds;
+mod urls;
+mod written;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+use url::Url;
+
+use crate::domain::address::Mailbox;
+use crate::problem::Problem;
+
+pub use feeds::load as load_feeds;
+pub use urls::Urls;
+
+/// A secret: shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for those who must use it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Everything that `config.toml` decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder that holds it all.
+    pub root: PathBuf,
+    /// What readers see of the publication.
+    pub publication: Publication,
+    /// Folder of the articles.
+    pub articles: PathBuf,
+    /// Folder of files that are served and published as they are.
+    pub static_files: PathBuf,
+    /// Folder of the feed definitions.
+    pub feeds: PathBuf,
+    /// Folder of the publication's own templates.
+    pub templates: PathBuf,
+    /// Folder that `publish` writes.
+    pub public: PathBuf,
+    /// Mail in general.
+    pub mail: Mail,
+    /// SMTP servers that take our mail; none means the outbox.
+    pub relays: Vec<Relay>,
+    /// Database URL: `sqlite://…` or `postgres://…`.
+    pub database_url: Secret,
+    /// Where `serve` listens.
+    pub listen: SocketAddr,
+    /// Where readers reach `serve`, if that is not the publication's URL.
+    pub serve_url: Option<Url>,
+}
+
+/// What readers see of the publication.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Name.
+    pub title: String,
+    /// One sentence.
+    pub description: Option<String>,
+    /// Where readers find it; no trailing slash in its path.
+    pub url: Url,
+    /// Language tag (BCP 47).
+    pub language: String,
+    /// Zone of dates without one, and of readers who name none.
+    pub time_zone: Tz,
+    /// Postal address, at the foot of every digest.
+    pub address: Option<String>,
+}
+
+/// Mail in general.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    /// Sender.
+    pub from: Mailbox,
+    /// Where answers go, if not to the sender.
+    pub reply_to: Option<Mailbox>,
+    /// Folder for messages while there is no relay.
+    pub outbox: PathBuf,
+}
+
+/// How a relay's connection is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// TLS from the first byte (RFC 8314 §3.3).
+    Implicit,
+    /// STARTTLS or nothing (RFC 3207).
+    Required,
+    /// STARTTLS where it is offered.
+    Opportunistic,
+    /// None.
+    None,
+}
+
+/// One SMTP server.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub tls: Tls,
+    /// User and password.
+    pub credentials: Option<(String, Secret)>,
+    /// Connections kept open at once.
+    pub connections: usize,
+    /// What we call ourselves in EHLO.
+    pub hello: Option<String>,
+    /// PEM file of a certificate authority to trust besides those of the system.
+    pub authority: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads `config.toml` in `root`, with `environment` over it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(root: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<Problem>> {
+        written::load(root, environment)
+    }
+
+    /// The URLs that feeds and published pages bear.
+    pub fn urls(&self) -> Urls {
+        Urls::new(&self.publication.url)
+    }
+
+    /// The URLs that a running `serve` and the mail link to: `serve.url`, or else the publication's.
+    ///
+    /// Names reserved for examples (RFC 2606, RFC 6761) lead nowhere. As long as the publication's URL has one,
+    /// `serve` stands in for it, so that every link of a first try can be followed.
+    pub fn live_urls(&self) -> Urls {
+        match &self.serve_url {
+            Some(url) => Urls::new(url),
+            None if self.is_example() => Urls::parse(&format!("http://{}", self.listen)),
+            None => self.urls(),
+        }
+    }
+
+    /// Whether the publication's host is a name reserved for examples.
+    pub fn is_example(&self) -> bool {
+        let host = self.publication.url.host_str().unwrap_or_default();
+        let last_two = host.rsplitn(3, '.').take(2).collect::<Vec<_>>();
+        matches!(host.rsplit('.').next(), Some("example" | "test" | "invalid"))
+            || matches!(last_two.as_slice(), ["com" | "net" | "org", "example"])
+    }
+
+    /// The host that stands in message ids, list ids and entry ids.
+    pub fn host(&self) -> &str {
+        self.publication.url.host_str().unwrap_or("localhost")
+    }
+
+    /// A path as a person would name it: relative to the publication's folder where it lies in it.
+    pub fn name_of(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+}

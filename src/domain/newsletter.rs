@@ -70,9 +70,7 @@ impl Rhythm {
         let (mut date, time) = match self {
             Self::Instant => return None,
             Self::Daily(time) => (today, time),
-            Self::Weekly(day, time) => {
-                (today - Days::new(u64::from(today.weekday().days_since(day))), time)
-            }
+            Self::Weekly(day, time) => (today - Days::new(u64::from(today.weekday().days_since(day))), time),
             Self::Monthly(day, time) => (day_of_month(today, day), time),
         };
         loop {
@@ -114,11 +112,14 @@ pub fn on_the_clock(zone: Tz, date: NaiveDate, time: NaiveTime) -> DateTime<Utc>
     // In a gap. Whole minutes before it exist on the clock; the change comes right after the last of them.
     let minutes = (1..=24 * 60).map(|minutes| local - TimeDelta::minutes(minutes));
     let last_before = minutes.filter_map(|earlier| zone.from_local_datetime(&earlier).latest()).next();
-    last_before.map_or_else(|| Utc.from_utc_datetime(&local), |before| {
-        let before = before.with_timezone(&Utc);
-        // The seconds of `time` are carried along, so step back to the whole minute.
-        before - TimeDelta::seconds(i64::from(time.num_seconds_from_midnight() % 60)) + TimeDelta::minutes(1)
-    })
+    last_before.map_or_else(
+        || Utc.from_utc_datetime(&local),
+        |before| {
+            let before = before.with_timezone(&Utc);
+            // The seconds of `time` are carried along, so step back to the whole minute.
+            before - TimeDelta::seconds(i64::from(time.num_seconds_from_midnight() % 60)) + TimeDelta::minutes(1)
+        },
+    )
 }
 
 /// The mail side of a feed.
@@ -170,7 +171,12 @@ mod tests {
 
     #[test]
     fn every_day_of_a_decade_has_exactly_one_slot_in_every_zone() {
-        for zone in [chrono_tz::Pacific::Apia, chrono_tz::Australia::Lord_Howe, chrono_tz::America::Sao_Paulo, chrono_tz::Africa::Cairo] {
+        for zone in [
+            chrono_tz::Pacific::Apia,
+            chrono_tz::Australia::Lord_Howe,
+            chrono_tz::America::Sao_Paulo,
+            chrono_tz::Africa::Cairo,
+        ] {
             for minute in [0, 30, 59] {
                 let daily = Rhythm::Daily(NaiveTime::from_hms_opt(0, minute, 0).unwrap());
                 let (mut at, end) = (at("2010-06-01T00:00:00Z"), at("2020-06-01T00:00:00Z"));

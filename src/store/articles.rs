@@ -97,8 +97,8 @@ macro_rules! article {
         let row = $row;
         let slug: String = row.try_get("slug")?;
         let details: String = row.try_get("details")?;
-        let details: Details =
-            serde_json::from_str(&details).map_err(|error| StoreError::Corrupt(format!("details of {slug}: {error}")))?;
+        let details: Details = serde_json::from_str(&details)
+            .map_err(|error| StoreError::Corrupt(format!("details of {slug}: {error}")))?;
         Article {
             id: ArticleId(id(&row.try_get::<String, _>("id")?)?),
             key: row.try_get("key")?,
@@ -161,7 +161,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn complaints(&self, source: &str) -> Result<Vec<Complaint>, StoreError> {
-        let sql = "SELECT key, line, what, hint, size, modified_ns FROM complaints WHERE source = $1 ORDER BY key, position";
+        let sql =
+            "SELECT key, line, what, hint, size, modified_ns FROM complaints WHERE source = $1 ORDER BY key, position";
         type Columns = (String, Option<i64>, String, Option<String>, i64, i64);
         let rows: Vec<Columns> = on!(self.database, pool => sqlx::query_as(sql).bind(source).fetch_all(pool).await)?;
         let mut complaints: Vec<Complaint> = vec![];
@@ -170,12 +171,9 @@ impl Store {
             let problem = Problem { file: key.clone(), line, what, hint };
             match complaints.last_mut().filter(|last| last.key == key) {
                 Some(last) => last.problems.push(problem),
-                None => complaints.push(Complaint {
-                    key,
-                    size: size.cast_unsigned(),
-                    modified_ns,
-                    problems: vec![problem],
-                }),
+                None => {
+                    complaints.push(Complaint { key, size: size.cast_unsigned(), modified_ns, problems: vec![problem] })
+                }
             }
         }
         Ok(complaints)
@@ -223,7 +221,8 @@ impl Store {
             .collect();
         let keys_json = serde_json::to_string(&keys).unwrap_or_default();
         let forget_entries = format!("DELETE FROM entries WHERE article IN {}", self.database.list(1));
-        let forget_complaints = format!("DELETE FROM complaints WHERE source = $2 AND key IN {}", self.database.list(1));
+        let forget_complaints =
+            format!("DELETE FROM complaints WHERE source = $2 AND key IN {}", self.database.list(1));
         begin!(self.database, tx => {
             sqlx::query(AssertSqlSafe(forget_entries)).bind(&ids_json).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_complaints)).bind(&keys_json).bind(source).execute(&mut *tx).await?;
@@ -316,10 +315,13 @@ impl Store {
     ) -> Result<(), StoreError> {
         let ids = serde_json::to_string(articles).unwrap_or_default();
         let keys = serde_json::to_string(complaint_keys).unwrap_or_default();
-        let withdraw =
-            format!("UPDATE articles SET withdrawn_at = $2, revision = $3 WHERE withdrawn_at IS NULL AND id IN {}", self.database.list(1));
+        let withdraw = format!(
+            "UPDATE articles SET withdrawn_at = $2, revision = $3 WHERE withdrawn_at IS NULL AND id IN {}",
+            self.database.list(1)
+        );
         let forget_entries = format!("DELETE FROM entries WHERE article IN {}", self.database.list(1));
-        let forget_complaints = format!("DELETE FROM complaints WHERE source = $2 AND key IN {}", self.database.list(1));
+        let forget_complaints =
+            format!("DELETE FROM complaints WHERE source = $2 AND key IN {}", self.database.list(1));
         begin!(self.database, tx => {
             sqlx::query(AssertSqlSafe(withdraw)).bind(&ids).bind(millis(now)).bind(revision).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_entries)).bind(&ids).execute(&mut *tx).await?;
@@ -354,7 +356,8 @@ impl Store {
         archive: bool,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
-        const DUE: &str = "source = $1 AND release_number IS NULL AND withdrawn_at IS NULL AND NOT draft AND date <= $2";
+        const DUE: &str =
+            "source = $1 AND release_number IS NULL AND withdrawn_at IS NULL AND NOT draft AND date <= $2";
         let count_due = format!("SELECT COUNT(*) FROM articles WHERE {DUE}");
         let release = format!(
             "UPDATE articles SET release_number = $3 + due.n, released_at = $2, archive = $4, entry_id = $5 || articles.id, \
@@ -406,7 +409,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; then the entries are as before.
-    pub async fn rebuild_entries(&self, feeds_of: &(dyn Fn(&Article) -> Vec<FeedName> + Sync)) -> Result<(), StoreError> {
+    pub async fn rebuild_entries(
+        &self,
+        feeds_of: &(dyn Fn(&Article) -> Vec<FeedName> + Sync),
+    ) -> Result<(), StoreError> {
         let page = format!(
             "SELECT {COLUMNS_WITHOUT_HTML} FROM articles a WHERE a.withdrawn_at IS NULL AND a.id > $1 ORDER BY a.id LIMIT 1000"
         );
@@ -489,8 +495,10 @@ impl Store {
         if slugs.is_empty() {
             return Ok(HashMap::new());
         }
-        let sql =
-            format!("SELECT {COLUMNS_WITHOUT_HTML} FROM articles a WHERE a.slug IN {} AND {PUBLIC}", self.database.list(1));
+        let sql = format!(
+            "SELECT {COLUMNS_WITHOUT_HTML} FROM articles a WHERE a.slug IN {} AND {PUBLIC}",
+            self.database.list(1)
+        );
         let slugs = serde_json::to_string(slugs).unwrap_or_default();
         let found = self.select(sql, &[&slugs], &[]).await?;
         Ok(found.into_iter().map(|released| (released.article.slug.as_str().to_owned(), released)).collect())

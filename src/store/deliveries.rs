@@ -123,7 +123,7 @@ impl Store {
             for rows in settled.chunks(ROWS_PER_STATEMENT) {
                 let mut update = QueryBuilder::new("WITH v (digest, subscriber, state, due_at, settled_at, attempted, outcome) AS (");
                 update.push_values(rows, |mut values, row| {
-                    let open = row.state.is_open();
+                    let open = !row.state.is_final();
                     values
                         .push_bind(row.digest.to_string())
                         .push_bind(row.subscriber.to_string())
@@ -167,6 +167,8 @@ impl Store {
         let sql = "UPDATE deliveries SET state = 'skipped', settled_at = $1, outcome = 'suppressed' \
                    WHERE state IN ('queued', 'deferred') AND subscriber IN (SELECT s.id FROM subscribers s \
                    JOIN suppressions p ON p.address_hash = s.address_hash)";
-        Ok(on!(self.database, pool => sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?)
+        Ok(
+            on!(self.database, pool => sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,
+        )
     }
 }

@@ -34,7 +34,9 @@ pub struct NewDigest {
 type Columns = (String, String, String, i64, i64, String, Option<String>, i64, Option<i64>);
 const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, created_at, finished_at";
 
-fn digest((key, newsletter, cadence, slot, cut_off, state, why, created_at, finished_at): Columns) -> Result<Digest, StoreError> {
+fn digest(
+    (key, newsletter, cadence, slot, cut_off, state, why, created_at, finished_at): Columns,
+) -> Result<Digest, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of digest {key}"));
     Ok(Digest {
         id: DigestId(id(&key)?),
@@ -75,7 +77,8 @@ impl Store {
              AND {in_zones} AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash)",
             cursor = if new.cursor_below.is_some() { "n.cursor" } else { "-1" },
         );
-        let enqueue = format!("INSERT INTO deliveries (digest, subscriber, cursor_from, state, due_at, attempts) {readers}");
+        let enqueue =
+            format!("INSERT INTO deliveries (digest, subscriber, cursor_from, state, due_at, attempts) {readers}");
         begin!(self.database, tx => {
             let inserted = sqlx::query(
                 "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, created_at) \
@@ -126,7 +129,8 @@ impl Store {
             on!(self.database, pool => sqlx::query_as(sql).bind(newsletter.as_str()).fetch_all(pool).await)?;
         rows.into_iter()
             .map(|(cadence, time_zone, cursor, readers)| {
-                let cadence = Cadence::parse(&cadence).ok_or_else(|| StoreError::Corrupt(format!("cadence {cadence}")))?;
+                let cadence =
+                    Cadence::parse(&cadence).ok_or_else(|| StoreError::Corrupt(format!("cadence {cadence}")))?;
                 Ok(ReaderGroup { cadence, time_zone, cursor, readers: readers.cast_unsigned() })
             })
             .collect()
@@ -152,8 +156,7 @@ impl Store {
     /// When the database fails.
     pub async fn digest(&self, which: DigestId) -> Result<Option<Digest>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM digests WHERE id = $1");
-        let row: Option<Columns> =
-            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(which.to_string()).fetch_optional(pool).await)?;
+        let row: Option<Columns> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(which.to_string()).fetch_optional(pool).await)?;
         row.map(digest).transpose()
     }
 
@@ -223,7 +226,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn looked_until(&self, newsletter: &FeedName, cadence: Cadence, now: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+    pub async fn looked_until(
+        &self,
+        newsletter: &FeedName,
+        cadence: Cadence,
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, StoreError> {
         let begin = "INSERT INTO schedules (newsletter, cadence, looked_until) VALUES ($1, $2, $3) ON CONFLICT (newsletter, cadence) DO NOTHING";
         let read = "SELECT looked_until FROM schedules WHERE newsletter = $1 AND cadence = $2";
         let until: i64 = on!(self.database, pool => {
@@ -237,7 +245,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_looked_until(&self, newsletter: &FeedName, cadence: Cadence, until: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn set_looked_until(
+        &self,
+        newsletter: &FeedName,
+        cadence: Cadence,
+        until: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE schedules SET looked_until = $3 WHERE newsletter = $1 AND cadence = $2 AND looked_until < $3";
         on!(self.database, pool => {
             sqlx::query(sql).bind(newsletter.as_str()).bind(cadence.as_str()).bind(millis(until)).execute(pool).await.map(drop)

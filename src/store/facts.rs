@@ -17,7 +17,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn set_fact(&self, name: &str, value: &str) -> Result<(), StoreError> {
-        let sql = "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        let sql =
+            "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         on!(self.database, pool => sqlx::query(sql).bind(name).bind(value).execute(pool).await.map(drop))?;
         Ok(())
     }

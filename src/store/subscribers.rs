@@ -53,7 +53,8 @@ type SubscriberColumns = (String, String, Option<String>, Option<String>, Option
 fn subscriber((key, address, name, language, zone): SubscriberColumns) -> Result<Subscriber, StoreError> {
     Ok(Subscriber {
         id: SubscriberId(id(&key)?),
-        address: EmailAddress::parse(&address).map_err(|_| StoreError::Corrupt(format!("the address of subscriber {key}")))?,
+        address: EmailAddress::parse(&address)
+            .map_err(|_| StoreError::Corrupt(format!("the address of subscriber {key}")))?,
         name,
         language,
         time_zone: zone.and_then(|zone| zone.parse().ok()),
@@ -78,7 +79,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; then nothing is added.
-    pub async fn subscribe(&self, new: &[NewSubscription], revive: bool, now: DateTime<Utc>) -> Result<(u64, u64), StoreError> {
+    pub async fn subscribe(
+        &self,
+        new: &[NewSubscription],
+        revive: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(u64, u64), StoreError> {
         let (mut people, mut subscriptions) = (0, 0);
         let on_conflict = if revive {
             " ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
@@ -150,7 +156,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn suppress(&self, address_hash: &str, cause: &str, detail: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn suppress(
+        &self,
+        address_hash: &str,
+        cause: &str,
+        detail: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO suppressions (address_hash, cause, detail, created_at) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT (address_hash) DO NOTHING";
         on!(self.database, pool => {
@@ -272,7 +284,9 @@ impl Store {
         let sql = "UPDATE subscriptions SET state = 'active', confirmed_at = $2, \
                    cursor = (SELECT value FROM counters WHERE name = 'release') \
                    WHERE subscriber = $1 AND state = 'pending' RETURNING feed";
-        Ok(on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).bind(millis(now)).fetch_all(pool).await)?)
+        Ok(
+            on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).bind(millis(now)).fetch_all(pool).await)?,
+        )
     }
 
     /// Ends someone's subscription to `feed`, or all of them; deliveries not yet claimed are skipped.
@@ -280,7 +294,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn leave(&self, who: SubscriberId, feed: Option<&FeedName>, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    pub async fn leave(
+        &self,
+        who: SubscriberId,
+        feed: Option<&FeedName>,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
         let feed = feed.map_or("", FeedName::as_str);
         let ended = begin!(self.database, tx => {
             let ended = sqlx::query(
@@ -303,7 +322,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn choose(&self, who: SubscriberId, feed: &FeedName, cadence: Cadence, now: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn choose(
+        &self,
+        who: SubscriberId,
+        feed: &FeedName,
+        cadence: Cadence,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         // Taking up again starts at the newest release; changing the cadence keeps the cursor.
         let sql = "INSERT INTO subscriptions (subscriber, feed, cadence, state, cursor, created_at, confirmed_at) \
                    SELECT $1, $2, $3, 'active', value, $4, $4 FROM counters WHERE name = 'release' \
@@ -322,7 +347,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_profile(&self, who: SubscriberId, name: Option<&str>, time_zone: Option<chrono_tz::Tz>) -> Result<(), StoreError> {
+    pub async fn set_profile(
+        &self,
+        who: SubscriberId,
+        name: Option<&str>,
+        time_zone: Option<chrono_tz::Tz>,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE subscribers SET name = $2, time_zone = $3 WHERE id = $1";
         on!(self.database, pool => {
             sqlx::query(sql).bind(who.to_string()).bind(name).bind(time_zone.map(|zone| zone.name())).execute(pool).await.map(drop)
@@ -335,7 +365,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn pending_confirmations(&self, not_since: DateTime<Utc>, limit: i64) -> Result<Vec<PendingConfirmation>, StoreError> {
+    pub async fn pending_confirmations(
+        &self,
+        not_since: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<PendingConfirmation>, StoreError> {
         let sql = "SELECT s.id, s.address, s.name, s.language, s.time_zone, n.feed FROM subscriptions n \
                    JOIN subscribers s ON s.id = n.subscriber \
                    WHERE n.state = 'pending' AND n.confirmation_sent_at IS NULL \

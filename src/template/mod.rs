@@ -1,1 +1,327 @@
-//! template
+//! Pages and mail from Handlebars templates; mail bodies are MJML besides.
+//!
+//! The publication's own files in `templates/` stand in front of those that are built in. Templates see the data
+//! that they are given and nothing else, and a field that does not exist is a fault with file and line. Text
+//! mails and subjects are rendered without HTML escaping.
+
+mod digest;
+mod example;
+pub mod view;
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use handlebars::Handlebars;
+use rust_embed::RustEmbed;
+use serde::Serialize;
+
+use crate::problem::{Problem, did_you_mean};
+
+pub use digest::{CompiledDigest, Slots};
+
+#[derive(RustEmbed)]
+#[folder = "templates/"]
+struct BuiltIn;
+
+/// Most bytes that one template may be: far above any page or mail, far below what would exhaust memory.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Every template, ready to render.
+pub struct Templates {
+    pages: Handlebars<'static>,
+    mail_html: Handlebars<'static>,
+    mail_text: Handlebars<'static>,
+    folder: Option<std::path::PathBuf>,
+}
+
+impl std::fmt::Debug for Templates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Templates").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// The two bodies of a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bodies {
+    /// HTML, with its CSS inlined.
+    pub html: String,
+    /// The same for those who read text.
+    pub text: String,
+}
+
+fn registry(escape: bool) -> Handlebars<'static> {
+    let mut registry = Handlebars::new();
+    registry.set_strict_mode(true);
+    registry.set_prevent_indent(true);
+    if !escape {
+        registry.register_escape_fn(handlebars::no_escape);
+    }
+    registry
+}
+
+impl Templates {
+    /// The templates in `folder` over those that are built in.
+    ///
+    /// # Errors
+    /// Every template that cannot be read or is not well formed.
+    pub fn load(folder: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        let mut templates = Self {
+            pages: registry(true),
+            mail_html: registry(true),
+            mail_text: registry(false),
+            folder: folder.map(Path::to_owned),
+        };
+        let mut problems = vec![];
+        for (name, text) in templates.sources(&mut problems) {
+            let Some(stem) = name.strip_suffix(".hbs") else { continue };
+            let registered = match stem.split_once('/') {
+                Some(("page", page)) => templates.pages.register_template_string(page.trim_end_matches(".html"), &text),
+                Some(("mail", part)) if part.starts_with("parts/") => {
+                    templates.mail_html.register_template_string(&part["parts/".len()..], &text)
+                }
+                Some(("mail", mail)) => match (mail.strip_suffix(".mjml"), mail.strip_suffix(".txt")) {
+                    (Some(mail), _) => templates.mail_html.register_template_string(mail, &text),
+                    (_, Some(mail)) => templates.mail_text.register_template_string(mail, &text),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if let Err(error) = registered {
+                let mut problem = Problem::new(format!("templates/{name}"), error.reason().to_string());
+                problem.line = error.pos().map(|(line, _)| line);
+                problems.push(problem.hint("each {{#block}} needs its {{/block}}, each {{ its }}"));
+            }
+        }
+        if problems.is_empty() { Ok(templates) } else { Err(problems) }
+    }
+
+    /// Every template's name below `templates/` and its text, the publication's own in front.
+    fn sources(&self, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
+        let mut names: Vec<String> = BuiltIn::iter().map(Cow::into_owned).collect();
+        if let Some(folder) = &self.folder {
+            for room in ["page", "mail", "mail/parts"] {
+                let Ok(listing) = std::fs::read_dir(folder.join(room)) else { continue };
+                names.extend(listing.flatten().map(|entry| format!("{room}/{}", entry.file_name().to_string_lossy())));
+            }
+        }
+        names.sort();
+        names.dedup();
+        let mut sources = vec![];
+        for name in names.into_iter().filter(|name| name.ends_with(".hbs")) {
+            match self.read(&name) {
+                Ok(Some(bytes)) => match String::from_utf8(bytes.into_owned()) {
+                    Ok(text) => sources.push((name, text)),
+                    Err(_) => problems
+                        .push(Problem::new(format!("templates/{name}"), "is not UTF-8 text").hint("save it as UTF-8")),
+                },
+                Ok(None) => {}
+                Err(problem) => problems.push(problem),
+            }
+        }
+        sources
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>, Problem> {
+        if let Some(path) = self.folder.as_ref().map(|folder| folder.join(name)).filter(|path| path.is_file()) {
+            let file = format!("templates/{name}");
+            let size = path.metadata().map_or(0, |metadata| metadata.len());
+            if size > MAX_BYTES {
+                return Err(Problem::new(file, format!("is too large: {size} bytes")).hint("a template may have 1 MiB"));
+            }
+            let bytes = std::fs::read(&path).map_err(|error| Problem::new(file, format!("cannot be read: {error}")))?;
+            return Ok(Some(bytes.into()));
+        }
+        Ok(BuiltIn::get(name).map(|file| file.data))
+    }
+
+    /// A file of `templates/` as it is, such as `page/style.css`.
+    pub fn asset(&self, name: &str) -> Option<Cow<'static, [u8]>> {
+        self.read(name).ok().flatten()
+    }
+
+    /// A page.
+    ///
+    /// # Errors
+    /// A template that asks for what is not there, by file and line.
+    pub fn page(&self, name: &str, data: &impl Serialize) -> Result<String, Problem> {
+        self.pages.render(name, data).map_err(|error| render_problem(&error, "page", "html.hbs", name, data))
+    }
+
+    /// A mail's two bodies.
+    ///
+    /// # Errors
+    /// A template that asks for what is not there, or whose MJML is not well formed, by file and line.
+    pub fn mail(&self, name: &str, data: &impl Serialize) -> Result<Bodies, Problem> {
+        let mjml = self
+            .mail_html
+            .render(name, data)
+            .map_err(|error| render_problem(&error, "mail", "mjml.hbs", name, data))?;
+        let text =
+            self.mail_text.render(name, data).map_err(|error| render_problem(&error, "mail", "txt.hbs", name, data))?;
+        Ok(Bodies { html: html_of(&mjml, name)?, text: wrap(&text) })
+    }
+
+    /// Whether there is a mail template of this name, in both its forms.
+    pub fn has_mail(&self, name: &str) -> bool {
+        self.mail_html.has_template(name) && self.mail_text.has_template(name)
+    }
+
+    /// A subject line: one line of plain text. `file` is where it is written.
+    ///
+    /// # Errors
+    /// A subject that is not well formed or asks for what is not there.
+    pub fn subject(&self, template: &str, file: &str, data: &impl Serialize) -> Result<String, Problem> {
+        let subject = self.mail_text.render_template(template, data).map_err(|error| {
+            let known = known_fields(data);
+            let problem = Problem::new(file, format!("the subject cannot be rendered: {}", reason(&error)));
+            problem.hint(format!("known here: {}", known.join(", ")))
+        })?;
+        Ok(crate::domain::text::one_line(&subject))
+    }
+
+    /// Renders every page and mail with example data, full and bare, to find what would fail later.
+    pub fn check(&self) -> Vec<Problem> {
+        example::check(self)
+    }
+}
+
+/// What MJML becomes: tables that every mail program shows, with the CSS where it stands.
+fn html_of(mjml: &str, name: &str) -> Result<String, Problem> {
+    let file = format!("templates/mail/{name}.mjml.hbs");
+    let parsed = mrml::parse(mjml).map_err(|error| {
+        Problem::new(file.clone(), format!("is not well-formed MJML: {error}"))
+            .hint("each <mj-…> needs its closing tag")
+    })?;
+    // Without fonts: mrml would link to a font server for any stack that names one, and mail must not call home.
+    let options =
+        mrml::prelude::render::RenderOptions { fonts: std::collections::HashMap::new(), ..Default::default() };
+    let html = parsed
+        .element
+        .render(&options)
+        .map_err(|error| Problem::new(file.clone(), format!("cannot be rendered: {error}")))?;
+    let inliner = css_inline::CSSInliner::options().keep_style_tags(true).load_remote_stylesheets(false).build();
+    inliner.inline(&html).map_err(|error| Problem::new(file, format!("its CSS cannot be inlined: {error}")))
+}
+
+/// Text wrapped for reading: lines over 72 characters are folded at blanks (RFC 5322 §2.1.1 asks for under 78);
+/// a word that is longer, such as a URL, stays whole.
+fn wrap(text: &str) -> String {
+    const WIDTH: usize = 72;
+    let mut out = String::with_capacity(text.len() + text.len() / 40);
+    let mut blank_lines = 0;
+    for line in text.lines() {
+        let line = line.trim_end();
+        blank_lines = if line.is_empty() { blank_lines + 1 } else { 0 };
+        if blank_lines > 2 {
+            continue;
+        }
+        let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+        let mut width = 0;
+        for word in line.split_whitespace() {
+            let length = word.chars().count();
+            if width > 0 && width + 1 + length > WIDTH {
+                out.push('\n');
+                width = 0;
+            }
+            if width == 0 {
+                out.push_str(&indent);
+                width = indent.len();
+            } else {
+                out.push(' ');
+                width += 1;
+            }
+            out.push_str(word);
+            width += length;
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn reason(error: &handlebars::RenderError) -> String {
+    match error.reason() {
+        handlebars::RenderErrorReason::MissingVariable(Some(path)) => format!("there is no field `{path}`"),
+        handlebars::RenderErrorReason::MissingVariable(None) => "there is no such field".to_owned(),
+        reason => reason.to_string(),
+    }
+}
+
+fn known_fields(data: &impl Serialize) -> Vec<String> {
+    match serde_json::to_value(data) {
+        Ok(serde_json::Value::Object(fields)) => fields.keys().cloned().collect(),
+        _ => vec![],
+    }
+}
+
+fn render_problem(
+    error: &handlebars::RenderError,
+    room: &str,
+    ending: &str,
+    name: &str,
+    data: &impl Serialize,
+) -> Problem {
+    let name = error.template_name.as_deref().unwrap_or(name);
+    let mut problem = Problem::new(format!("templates/{room}/{name}.{ending}"), reason(error));
+    problem.line = error.line_no;
+    let known = known_fields(data);
+    match error.reason() {
+        handlebars::RenderErrorReason::MissingVariable(Some(path)) => {
+            let first = path.split(['.', '[']).next().unwrap_or_default();
+            match did_you_mean(first, known.iter().map(String::as_str)) {
+                Some(meant) if meant != first => problem.hint(format!("did you mean `{meant}`?")),
+                _ => problem.hint(format!("known here: {}", known.join(", "))),
+            }
+        }
+        _ => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_templates_render_with_full_and_with_bare_data() {
+        let templates = Templates::load(None).unwrap();
+        let problems = templates.check();
+        assert!(problems.is_empty(), "{problems:#?}");
+    }
+
+    #[test]
+    fn a_template_that_asks_for_what_is_not_there_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("page")).unwrap();
+        std::fs::write(folder.path().join("page/notice.html.hbs"), "<p>\n{{notise.heading}}</p>").unwrap();
+        let problems = Templates::load(Some(folder.path())).unwrap().check();
+        assert_eq!(
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["templates/page/notice.html.hbs:2: there is no field `notise.heading`\n  hint: did you mean `notice`?"]
+        );
+    }
+
+    #[test]
+    fn a_template_that_is_not_closed_is_named_when_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("mail")).unwrap();
+        std::fs::write(folder.path().join("mail/digest.txt.hbs"), "a\n{{#if x}}\nb").unwrap();
+        let problems = Templates::load(Some(folder.path())).unwrap_err();
+        assert!(problems[0].to_string().starts_with("templates/mail/digest.txt.hbs:"), "{problems:?}");
+    }
+
+    #[test]
+    fn subjects_are_plain_text_on_one_line() {
+        let templates = Templates::load(None).unwrap();
+        let data = serde_json::json!({ "name": "O'Neill & Sons\r\nBcc: x" });
+        assert_eq!(templates.subject("To {{name}}", "feeds/a.toml", &data).unwrap(), "To O'Neill & Sons Bcc: x");
+        let problem = templates.subject("{{nam}}", "feeds/a.toml", &data).unwrap_err();
+        assert!(problem.to_string().contains("known here: name"), "{problem}");
+    }
+
+    #[test]
+    fn text_is_wrapped_at_blanks_and_never_inside_a_url() {
+        let url = format!("https://a.example/{}", "x".repeat(90));
+        let wrapped = wrap(&format!("{} {url} end\n\n\n\n\nlast", "word ".repeat(20)));
+        assert!(wrapped.lines().all(|line| line.chars().count() <= 72 || line == url), "{wrapped}");
+        assert!(!wrapped.contains("\n\n\n\n"));
+    }
+}

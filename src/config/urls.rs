@@ -1,0 +1,88 @@
+//! Where everything stands on the web. One place decides, so that feeds, pages and mail agree.
+
+use url::Url;
+
+use crate::domain::feed::FeedName;
+
+/// Builds absolute URLs below one base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Urls {
+    base: String,
+}
+
+impl Urls {
+    /// URLs below `base`; a trailing slash makes no difference.
+    pub fn new(base: &Url) -> Self {
+        Self::parse(base.as_str())
+    }
+
+    /// The same, from text that is known to be a URL.
+    pub(super) fn parse(base: &str) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned() }
+    }
+
+    /// The base, without a trailing slash.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The home page.
+    pub fn home(&self) -> String {
+        format!("{}/", self.base)
+    }
+
+    /// Anything by its path, which begins with a slash.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// An article's page.
+    pub fn article(&self, slug: &str) -> String {
+        format!("{}/articles/{slug}/", self.base)
+    }
+
+    /// A feed's page.
+    pub fn feed(&self, feed: &FeedName) -> String {
+        format!("{}/feeds/{feed}/", self.base)
+    }
+
+    /// One of a feed's documents, by file name.
+    pub fn feed_file(&self, feed: &FeedName, file: &str) -> String {
+        format!("{}/feeds/{feed}/{file}", self.base)
+    }
+
+    /// Text with the URLs of `other` turned into those of this: how a page written for the publication's URL is
+    /// shown where something stands in for it. Borrowed where the two are the same.
+    pub fn in_place_of<'a>(&self, other: &Urls, text: &'a str) -> std::borrow::Cow<'a, str> {
+        if self.base == other.base || !text.contains(&other.base) {
+            return text.into();
+        }
+        // Only the whole origin counts: "https://a.example" must not match in "https://a.example.org".
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(&other.base) {
+            let (before, found) = rest.split_at(at);
+            let after = &found[other.base.len()..];
+            out.push_str(before);
+            let ends = !after.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | ':' | '@'));
+            out.push_str(if ends { &self.base } else { &other.base });
+            rest = after;
+        }
+        out.push_str(rest);
+        out.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_in_takes_over_whole_origins_only() {
+        let (local, real) = (Urls::parse("http://127.0.0.1:8080"), Urls::parse("https://a.example/"));
+        assert_eq!(
+            local.in_place_of(&real, "<a href=\"https://a.example/x\"> https://a.example.org https://a.example"),
+            "<a href=\"http://127.0.0.1:8080/x\"> https://a.example.org http://127.0.0.1:8080"
+        );
+    }
+}

@@ -1,0 +1,500 @@
+//! `config.toml` as it is written, and its way to [`Config`].
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+use toml::{Spanned, Table, Value};
+use url::Url;
+
+use super::{Config, Mail, Publication, Relay, Secret, Tls};
+use crate::domain::address::Mailbox;
+use crate::problem::{Problem, did_you_mean};
+
+const FILE: &str = "config.toml";
+
+/// Connections per relay where the file names no number: what most relays allow a new sender without asking.
+const CONNECTIONS: usize = 10;
+
+type Text = Option<Spanned<String>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    publication: WrittenPublication,
+    articles: WrittenFolder,
+    publish: WrittenFolder,
+    mail: WrittenMail,
+    relay: Vec<WrittenRelay>,
+    database: WrittenDatabase,
+    serve: WrittenServe,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenPublication {
+    title: Text,
+    description: Text,
+    url: Text,
+    language: Text,
+    time_zone: Text,
+    address: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenFolder {
+    folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenMail {
+    from: Text,
+    reply_to: Text,
+    outbox: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenRelay {
+    host: Text,
+    port: Option<Number<u16>>,
+    tls: Text,
+    user: Text,
+    password: Text,
+    password_file: Option<PathBuf>,
+    connections: Option<Number<usize>>,
+    hello: Text,
+    authority_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenDatabase {
+    url: Text,
+    url_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenServe {
+    listen: Text,
+    url: Text,
+}
+
+/// A number, or a text that is one: the environment knows only texts.
+#[derive(Debug, Clone, Copy)]
+struct Number<T>(T);
+
+impl<'de, T: FromStr + Deserialize<'de>> Deserialize<'de> for Number<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either<T> {
+            Number(T),
+            Text(String),
+        }
+        match Either::<T>::deserialize(deserializer)? {
+            Either::Number(number) => Ok(Self(number)),
+            Either::Text(text) => {
+                text.parse().map(Self).map_err(|_| serde::de::Error::custom(format!("not a number in range: {text:?}")))
+            }
+        }
+    }
+}
+
+pub(super) fn load(
+    root: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Vec<Problem>> {
+    let path = root.join(FILE);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        vec![Problem::new(FILE, format!("cannot be read: {error}")).hint(format!(
+            "run tidings in the folder of a publication, or make one: tidings init {}",
+            if root == Path::new(".") { "DIR".to_owned() } else { root.display().to_string() }
+        ))]
+    })?;
+    let mut overrides: Vec<(String, String)> =
+        environment.into_iter().filter(|(name, _)| name.starts_with("TIDINGS_") && name.contains("__")).collect();
+    overrides.sort();
+    let written: Written = toml::from_str(&text).map_err(|error| vec![toml_problem(FILE, &text, &error)])?;
+    let written = if overrides.is_empty() { written } else { overridden(&text, &overrides)? };
+    // Lines are those of the file; what the environment said has none.
+    let text = if overrides.is_empty() { text.as_str() } else { "" };
+    Reader { root, text, problems: vec![] }.config(written)
+}
+
+/// The file's keys with the environment's over them.
+fn overridden(text: &str, overrides: &[(String, String)]) -> Result<Written, Vec<Problem>> {
+    let mut table: Table = toml::from_str(text).map_err(|error| vec![toml_problem(FILE, text, &error)])?;
+    for (name, value) in overrides {
+        let keys: Vec<String> = name["TIDINGS_".len()..].to_lowercase().split("__").map(str::to_owned).collect();
+        if !set(&mut table, &keys, value) {
+            return Err(vec![
+                Problem::new(name.clone(), "names a key below one that is not a section")
+                    .hint("write TIDINGS_SECTION__KEY, such as TIDINGS_PUBLICATION__TITLE or TIDINGS_RELAY__0__HOST"),
+            ]);
+        }
+    }
+    // Back through text: the reader of a file is the only reader.
+    let merged = toml::to_string(&table).unwrap_or_default();
+    toml::from_str(&merged).map_err(|error| {
+        let names: Vec<&str> = overrides.iter().map(|(name, _)| name.as_str()).collect();
+        vec![toml_problem(&names.join(", "), "", &error)]
+    })
+}
+
+/// Sets a key by its path; a number in the path is a place in a list. Returns whether the path leads somewhere.
+fn set(table: &mut Table, keys: &[String], value: &str) -> bool {
+    match keys {
+        [] => false,
+        [key] => {
+            table.insert(key.clone(), Value::String(value.to_owned()));
+            true
+        }
+        [key, index, rest @ ..] if index.parse::<usize>().is_ok() && !rest.is_empty() => {
+            let list = table.entry(key.clone()).or_insert_with(|| Value::Array(vec![]));
+            let (Value::Array(list), Ok(index)) = (list, index.parse::<usize>()) else { return false };
+            if index > list.len() {
+                return false;
+            }
+            if index == list.len() {
+                list.push(Value::Table(Table::new()));
+            }
+            list[index].as_table_mut().is_some_and(|table| set(table, rest, value))
+        }
+        [key, rest @ ..] => {
+            let inner = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
+            inner.as_table_mut().is_some_and(|inner| set(inner, rest, value))
+        }
+    }
+}
+
+/// A fault that the TOML reader found, with its line and, for an unknown key, the one that was probably meant.
+pub(super) fn toml_problem(file: &str, text: &str, error: &toml::de::Error) -> Problem {
+    let message = error.message();
+    let line = error.span().filter(|_| !text.is_empty()).map(|span| line_at(text, span.start));
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let mut problem = match (message.starts_with("unknown field"), quoted.as_slice()) {
+        (true, [written, known @ ..]) => {
+            let problem = Problem::new(file, format!("unknown key `{written}`"));
+            match did_you_mean(written, known.iter().copied()) {
+                Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+                None => problem.hint(format!("known here: {}", known.join(", "))),
+            }
+        }
+        _ => Problem::new(file, message.replace('\n', " ")),
+    };
+    problem.line = line;
+    problem
+}
+
+/// The line (from 1) of the byte at `offset`.
+pub(super) fn line_at(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+struct Reader<'a> {
+    root: &'a Path,
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn config(mut self, written: Written) -> Result<Config, Vec<Problem>> {
+        let publication = self.publication(written.publication);
+        let host =
+            publication.as_ref().and_then(|publication| publication.url.host_str()).unwrap_or("localhost").to_owned();
+        let title = publication.as_ref().map(|publication| publication.title.clone());
+        let mail = self.mail(written.mail, title, &host);
+        let relays: Vec<_> = written.relay.into_iter().filter_map(|relay| self.relay(relay)).collect();
+        let database_url = self.database(&written.database);
+        let listen = self
+            .parsed(written.serve.listen, "serve.listen", "write an address and port, such as 127.0.0.1:8080")
+            .unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let serve_url = self.url(written.serve.url, "serve.url");
+        let folder =
+            |written: Option<PathBuf>, default: &str| self.root.join(written.unwrap_or_else(|| default.into()));
+        let articles = folder(written.articles.folder, "articles");
+        let public = folder(written.publish.folder, "public");
+        match (publication, mail, self.problems.is_empty()) {
+            (Some(publication), Some(mail), true) => Ok(Config {
+                root: self.root.to_owned(),
+                publication,
+                articles,
+                static_files: self.root.join("static"),
+                feeds: self.root.join("feeds"),
+                templates: self.root.join("templates"),
+                public,
+                mail,
+                relays,
+                database_url,
+                listen,
+                serve_url,
+            }),
+            _ => Err(self.problems),
+        }
+    }
+
+    fn complain(&mut self, at: Option<&Spanned<String>>, what: String, hint: &str) {
+        let mut problem = Problem::new(FILE, what).hint(hint);
+        problem.line = at.filter(|_| !self.text.is_empty()).map(|at| line_at(self.text, at.span().start));
+        self.problems.push(problem);
+    }
+
+    fn parsed<T: FromStr>(&mut self, text: Text, key: &str, hint: &str) -> Option<T> {
+        let text = text?;
+        let parsed = text.get_ref().parse().ok();
+        if parsed.is_none() {
+            self.complain(Some(&text), format!("{key} is not understood: {:?}", text.get_ref()), hint);
+        }
+        parsed
+    }
+
+    fn url(&mut self, text: Text, key: &str) -> Option<Url> {
+        const HINT: &str = "write it whole, such as https://news.example.org";
+        let span = text.clone();
+        let url: Url = self.parsed(text, key, HINT)?;
+        if !matches!(url.scheme(), "http" | "https")
+            || url.host_str().is_none()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
+            self.complain(span.as_ref(), format!("{key} is not the address of a site: {url}"), HINT);
+            return None;
+        }
+        Some(url)
+    }
+
+    fn publication(&mut self, written: WrittenPublication) -> Option<Publication> {
+        if written.title.is_none() {
+            self.complain(None, "publication.title is missing".into(), "write title = \"…\" below [publication]");
+        }
+        if written.url.is_none() {
+            self.complain(
+                None,
+                "publication.url is missing".into(),
+                "write url = \"https://…\" below [publication]: where readers find it",
+            );
+        }
+        let time_zone = written.time_zone.clone();
+        let zone = match &time_zone {
+            None => Some(chrono_tz::UTC),
+            Some(name) => {
+                let zone = name.get_ref().parse::<chrono_tz::Tz>().ok();
+                if zone.is_none() {
+                    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+                    let near = did_you_mean(name.get_ref(), known.filter(|known| known.to_lowercase() != *known));
+                    let hint = near.map_or_else(
+                        || "write a name such as Europe/Lisbon".to_owned(),
+                        |near| format!("did you mean {near}?"),
+                    );
+                    self.complain(time_zone.as_ref(), format!("unknown time zone {:?}", name.get_ref()), &hint);
+                }
+                zone
+            }
+        };
+        let url = self.url(written.url, "publication.url");
+        let line =
+            |text: Text| text.map(|text| crate::domain::text::one_line(text.get_ref())).filter(|text| !text.is_empty());
+        Some(Publication {
+            title: line(written.title)?,
+            description: line(written.description),
+            url: url?,
+            language: line(written.language).unwrap_or_else(|| "en".into()),
+            time_zone: zone?,
+            address: line(written.address),
+        })
+    }
+
+    fn mailbox(&mut self, text: Text, key: &str) -> Option<Mailbox> {
+        let text = text?;
+        match Mailbox::parse(text.get_ref()) {
+            Ok(mailbox) => Some(mailbox),
+            Err(fault) => {
+                self.complain(
+                    Some(&text),
+                    format!("{key} is not an address: {fault}"),
+                    "write \"Name <name@example.org>\"",
+                );
+                None
+            }
+        }
+    }
+
+    fn mail(&mut self, written: WrittenMail, title: Option<String>, host: &str) -> Option<Mail> {
+        let from = if written.from.is_none() {
+            let address = crate::domain::address::EmailAddress::parse(&format!("news@{host}"));
+            if address.is_err() {
+                self.complain(
+                    None,
+                    "mail.from is missing".into(),
+                    "write from = \"Name <name@example.org>\" below [mail]",
+                );
+            }
+            address.ok().map(|address| Mailbox { name: title, address })
+        } else {
+            self.mailbox(written.from, "mail.from")
+        };
+        let reply_to = self.mailbox(written.reply_to, "mail.reply_to");
+        let outbox = self.root.join(written.outbox.unwrap_or_else(|| "outbox".into()));
+        Some(Mail { from: from?, reply_to, outbox })
+    }
+
+    fn secret(&mut self, inline: Text, file: Option<&Path>, key: &str) -> Option<Secret> {
+        let Some(file) = file else { return inline.map(|text| Secret(text.into_inner())) };
+        match std::fs::read_to_string(self.root.join(file)) {
+            Ok(secret) => Some(Secret(secret.trim_end_matches(['\r', '\n']).to_owned())),
+            Err(error) => {
+                self.complain(
+                    None,
+                    format!("{key}: {} cannot be read: {error}", file.display()),
+                    "the file holds the secret and nothing else",
+                );
+                None
+            }
+        }
+    }
+
+    fn relay(&mut self, written: WrittenRelay) -> Option<Relay> {
+        let tls = match written.tls.as_ref().map(|tls| tls.get_ref().as_str()) {
+            None | Some("required") => Tls::Required,
+            Some("implicit") => Tls::Implicit,
+            Some("opportunistic") => Tls::Opportunistic,
+            Some("none") => Tls::None,
+            Some(other) => {
+                let other = format!("relay.tls is not understood: {other:?}");
+                self.complain(written.tls.as_ref(), other, "write required, implicit, opportunistic or none");
+                return None;
+            }
+        };
+        let Some(host) = written.host else {
+            self.complain(None, "relay.host is missing".into(), "write host = \"smtp.example.org\" below [[relay]]");
+            return None;
+        };
+        let password = self.secret(written.password, written.password_file.as_deref(), "relay.password_file");
+        let credentials = match (written.user, password) {
+            (Some(user), Some(password)) => Some((user.into_inner(), password)),
+            (None, None) => None,
+            (user, _) => {
+                self.complain(
+                    user.as_ref(),
+                    "relay.user and its password belong together".into(),
+                    "write user and password_file, or neither",
+                );
+                None
+            }
+        };
+        if credentials.is_some() && tls == Tls::None {
+            self.complain(
+                written.tls.as_ref(),
+                "a password would go over the wire in clear".into(),
+                "set relay.tls to required or implicit",
+            );
+            return None;
+        }
+        Some(Relay {
+            host: host.into_inner(),
+            // RFC 6409 §3.1 and RFC 8314 §3.3: submission with STARTTLS and with TLS from the first byte.
+            port: written.port.map_or(if tls == Tls::Implicit { 465 } else { 587 }, |port| port.0),
+            tls,
+            credentials,
+            connections: written.connections.map_or(CONNECTIONS, |number| number.0.max(1)),
+            hello: written.hello.map(Spanned::into_inner),
+            authority: written.authority_file.map(|file| self.root.join(file)),
+        })
+    }
+
+    fn database(&mut self, written: &WrittenDatabase) -> Secret {
+        let url = self.secret(written.url.clone(), written.url_file.as_deref(), "database.url_file");
+        let url = url.map_or_else(|| "sqlite://tidings.db".to_owned(), |secret| secret.0);
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            return Secret(url);
+        }
+        let Some(path) = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) else {
+            let scheme = url.split("://").next().unwrap_or_default().to_owned();
+            self.complain(
+                written.url.as_ref(),
+                format!("database.url is of no known kind: {scheme}"),
+                "write sqlite://tidings.db or postgres://user@host/name",
+            );
+            return Secret(url);
+        };
+        Secret(format!("sqlite://{}", self.root.join(path).display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), text).unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(dir.path(), environment).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    const LEAST: &str = "[publication]\ntitle = \"A\"\nurl = \"https://a.example/\"\n";
+
+    #[test]
+    fn two_keys_are_enough() {
+        let config = config(LEAST, &[]).unwrap();
+        assert_eq!(config.mail.from.address.as_str(), "news@a.example");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert!(config.database_url.reveal().ends_with("/tidings.db"));
+        assert_eq!(config.live_urls().base(), "http://127.0.0.1:8080");
+        assert_eq!(config.urls().base(), "https://a.example");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_what_was_meant() {
+        let faults = config(&format!("{LEAST}time_zome = \"Europe/Lisbon\"\n"), &[]).unwrap_err();
+        assert_eq!(faults, ["config.toml:4: unknown key `time_zome`\n  hint: did you mean `time_zone`?"]);
+    }
+
+    #[test]
+    fn every_fault_of_the_file_is_named_at_once() {
+        let faults = config("[publication]\nurl = \"ftp://x\"\ntime_zone = \"Europe/Lisbn\"\n[mail]\nfrom = \"nobody\"\n[[relay]]\ntls = \"maybe\"", &[]).unwrap_err();
+        assert_eq!(faults.len(), 5, "{faults:#?}");
+        assert!(
+            faults.iter().any(|fault| fault.contains("config.toml:3: unknown time zone")
+                && fault.contains("did you mean Europe/Lisbon?")),
+            "{faults:#?}"
+        );
+    }
+
+    #[test]
+    fn the_environment_overrides_every_key() {
+        let config = config(
+            LEAST,
+            &[
+                ("TIDINGS_PUBLICATION__TITLE", "B"),
+                ("TIDINGS_RELAY__0__HOST", "smtp.test"),
+                ("TIDINGS_RELAY__0__PORT", "25"),
+                ("OTHER", "x"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.publication.title, "B");
+        assert_eq!((config.relays[0].host.as_str(), config.relays[0].port), ("smtp.test", 25));
+    }
+
+    #[test]
+    fn an_override_that_names_no_key_is_a_fault() {
+        let faults = config(LEAST, &[("TIDINGS_PUBLICATION__TITEL", "B")]).unwrap_err();
+        assert!(
+            faults[0].contains("TIDINGS_PUBLICATION__TITEL") && faults[0].contains("did you mean `title`?"),
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_shown_nowhere() {
+        let config =
+            config(&format!("{LEAST}[[relay]]\nhost = \"h\"\nuser = \"u\"\npassword = \"canary\"\n"), &[]).unwrap();
+        assert!(!format!("{config:?}").contains("canary"));
+        assert_eq!(config.relays[0].credentials.as_ref().unwrap().1.reveal(), "canary");
+    }
+}

@@ -1,0 +1,197 @@
+//! Example data for checking templates before there is anything to send.
+
+use serde::Serialize;
+
+use super::Templates;
+use super::view::{
+    ActionView, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common, ConfirmFacts, ConfirmView,
+    DigestFacts, DigestView, FeedPage, FeedView, FieldView, FormView, Home, ImageView, LinkView, NewsletterView,
+    Notice, NoticeView, Page, PageView, Preferences, PublicationView, QuestionView, ReaderView, SubscriberView,
+};
+use crate::problem::Problem;
+
+/// Renders everything, with every optional field present and with none.
+pub(super) fn check(templates: &Templates) -> Vec<Problem> {
+    let mut problems = vec![];
+    for full in [true, false] {
+        let common = common(full);
+        let mut page = |name: &'static str, own: &dyn Fn() -> serde_json::Value| {
+            let form = full.then(|| FormView {
+                address: "reader@example.org".into(),
+                name: String::new(),
+                chosen: vec!["news".into()],
+                error: Some("That is not an address.".into()),
+            });
+            let view = PageView {
+                title: "Title".into(),
+                description: "Description".into(),
+                url: "https://example.org/".into(),
+                kind: if name == "notice" || name == "preferences" { name } else { "home" },
+                dir: "ltr",
+                language: "en".into(),
+            };
+            let data = Page { common: &common, page: view, form, own: own() };
+            problems.extend(templates.page(name, &data).err());
+        };
+        page("home", &|| json(&Home { latest: cards(full), featured: cards(full) }));
+        page("article", &|| json(&ArticlePage { article: article(full) }));
+        page("feed", &|| json(&FeedPage { feed: feed(full), entries: cards(full) }));
+        page("subscribe", &|| json(&serde_json::json!({})));
+        page("notice", &|| json(&notice(full)));
+        page("preferences", &|| json(&preferences(full)));
+        let digest = if full {
+            digest()
+        } else {
+            DigestView { featured: vec![], latest: vec![card(false)], articles: vec![card(false)], ..digest() }
+        };
+        for mail in templates.mail_text.get_templates().keys().filter(|name| *name != "confirm") {
+            problems.extend(templates.mail(mail, &digest).err());
+        }
+        problems.extend(templates.mail("confirm", &confirm()).err());
+    }
+    // Both rounds find the same fault in the same place.
+    let mut seen = std::collections::HashSet::new();
+    problems.retain(|problem| seen.insert(problem.to_string()));
+    problems
+}
+
+fn json(value: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+fn publication(full: bool) -> PublicationView {
+    PublicationView {
+        title: "Publication".into(),
+        description: full.then(|| "Description".into()),
+        url: "https://example.org".into(),
+        language: "en".into(),
+        address: full.then(|| "1 Street, Place".into()),
+    }
+}
+
+fn common(full: bool) -> Common {
+    Common {
+        publication: publication(full),
+        feeds: if full { vec![feed(true), feed(false)] } else { vec![] },
+        style_url: "/style.css".into(),
+    }
+}
+
+fn feed(full: bool) -> FeedView {
+    let cadence = |value, default| CadenceView { value, label: value.into(), default, chosen: default };
+    FeedView {
+        name: "news".into(),
+        title: "News".into(),
+        description: "Description".into(),
+        url: "https://example.org/feeds/news/".into(),
+        rss: "https://example.org/feeds/news/rss.xml".into(),
+        atom: "https://example.org/feeds/news/atom.xml".into(),
+        json: "https://example.org/feeds/news/feed.json".into(),
+        newsletter: full,
+        cadences: if full { vec![cadence("daily", true), cadence("weekly", false)] } else { vec![] },
+    }
+}
+
+fn card(full: bool) -> Card {
+    Card {
+        title: "A title".into(),
+        url: "https://example.org/articles/a-title/".into(),
+        label: full.then(|| "Breaking news".into()),
+        place: full.then(|| "Place".into()),
+        section: full.then(|| "news".into()),
+        summary: "A summary.".into(),
+        date: "24 November 2026".into(),
+        date_iso: "2026-11-24T07:00:00+00:00".into(),
+        authors: full.then(|| "A and B".into()),
+        image: full.then(|| ImageView { url: "https://example.org/a.png".into(), alt: "A picture".into() }),
+        minutes: 3,
+        language: "en".into(),
+    }
+}
+
+fn cards(full: bool) -> Vec<Card> {
+    if full { vec![card(true), card(false)] } else { vec![] }
+}
+
+fn article(full: bool) -> ArticleView {
+    ArticleView {
+        card: card(full),
+        html: "<p>Body</p>".into(),
+        standfirst: full.then(|| "A summary.".into()),
+        tags: if full { vec!["tag".into()] } else { vec![] },
+        updated: full.then(|| "25 November 2026".into()),
+        updated_iso: full.then(|| "2026-11-25T07:00:00+00:00".into()),
+        faq: if full { vec![QuestionView { question: "Why?".into(), answer: "<p>So.</p>".into() }] } else { vec![] },
+        related: cards(full),
+        prev: full.then(|| card(false)),
+        next: full.then(|| card(true)),
+        json_ld: String::new(),
+    }
+}
+
+fn notice(full: bool) -> Notice {
+    let field = FieldView { name: "a".into(), value: "b".into() };
+    let action = ActionView { url: "/x".into(), label: "Do".into(), fields: vec![field] };
+    let secondary = LinkView { url: "/".into(), label: "Home".into() };
+    Notice {
+        notice: NoticeView {
+            heading: "Heading".into(),
+            text: "Text".into(),
+            action: full.then_some(action),
+            secondary: full.then_some(secondary),
+        },
+    }
+}
+
+fn preferences(full: bool) -> Preferences {
+    let choice = ChoiceView {
+        feed: "news".into(),
+        title: "News".into(),
+        description: "Description".into(),
+        active: full,
+        cadences: feed(full).cadences,
+        feed_url: "https://example.org/feeds/news/".into(),
+    };
+    Preferences {
+        subscriber: SubscriberView { address: "reader@example.org".into(), name: full.then(|| "Reader".into()) },
+        subscriptions: vec![choice],
+        action: "/preferences/x".into(),
+        unsubscribe_all_url: "/unsubscribe/x".into(),
+        saved: full,
+        time_zone: "Europe/Lisbon".into(),
+        time_zones: vec!["Europe/Lisbon"],
+    }
+}
+
+/// A digest with two articles.
+pub(super) fn digest() -> DigestView {
+    DigestView {
+        publication: publication(true),
+        newsletter: NewsletterView {
+            name: "news".into(),
+            title: "News".into(),
+            description: "Description".into(),
+            feed_url: "https://example.org/feeds/news/".into(),
+        },
+        digest: DigestFacts {
+            subject: "Subject".into(),
+            date: "24 November 2026".into(),
+            cadence: Some("daily"),
+            count: 2,
+            preheader: "A title".into(),
+        },
+        featured: vec![card(true)],
+        latest: vec![card(false)],
+        articles: vec![card(true), card(false)],
+        reader: ReaderView {
+            greeting: "Hello,".into(),
+            unsubscribe_url: "https://example.org/unsubscribe/x".into(),
+            preferences_url: "https://example.org/preferences/x".into(),
+        },
+    }
+}
+
+fn confirm() -> ConfirmView {
+    let confirm = ConfirmFacts { url: "https://example.org/confirm/x".into(), feeds: vec!["News".into()], hours: 168 };
+    ConfirmView { publication: publication(true), confirm }
+}

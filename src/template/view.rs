@@ -1,0 +1,382 @@
+//! What templates see. A field that may be missing is null, so that strict templates can ask for it.
+
+use serde::Serialize;
+
+/// The publication.
+#[derive(Debug, Clone, Serialize)]
+pub struct PublicationView {
+    /// Name.
+    pub title: String,
+    /// One sentence.
+    pub description: Option<String>,
+    /// Its URL, no trailing slash.
+    pub url: String,
+    /// Language tag.
+    pub language: String,
+    /// Postal address.
+    pub address: Option<String>,
+}
+
+/// The page that is being rendered.
+#[derive(Debug, Clone, Serialize)]
+pub struct PageView {
+    /// Title.
+    pub title: String,
+    /// One sentence.
+    pub description: String,
+    /// Canonical URL.
+    pub url: String,
+    /// `home`, `article`, `feed`, `subscribe`, `notice`, `preferences`.
+    pub kind: &'static str,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// Language tag.
+    pub language: String,
+}
+
+/// A cadence on offer.
+#[derive(Debug, Clone, Serialize)]
+pub struct CadenceView {
+    /// The word for it.
+    pub value: &'static str,
+    /// For people.
+    pub label: String,
+    /// Of those who do not choose.
+    pub default: bool,
+    /// Of this reader.
+    pub chosen: bool,
+}
+
+/// A feed.
+#[derive(Debug, Clone, Serialize)]
+pub struct FeedView {
+    /// Name.
+    pub name: String,
+    /// Title.
+    pub title: String,
+    /// One or two sentences.
+    pub description: String,
+    /// Its page.
+    pub url: String,
+    /// Its documents.
+    pub rss: String,
+    /// See `rss`.
+    pub atom: String,
+    /// See `rss`.
+    pub json: String,
+    /// Whether it comes by mail.
+    pub newsletter: bool,
+    /// How often.
+    pub cadences: Vec<CadenceView>,
+}
+
+/// A picture.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageView {
+    /// Absolute URL.
+    pub url: String,
+    /// What it shows.
+    pub alt: String,
+}
+
+/// An article in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Card {
+    /// Title.
+    pub title: String,
+    /// Absolute URL.
+    pub url: String,
+    /// Label such as "Breaking news".
+    pub label: Option<String>,
+    /// Dateline.
+    pub place: Option<String>,
+    /// Section.
+    pub section: Option<String>,
+    /// One paragraph.
+    pub summary: String,
+    /// Date for people.
+    pub date: String,
+    /// Date for machines.
+    pub date_iso: String,
+    /// Names in a row.
+    pub authors: Option<String>,
+    /// Picture.
+    pub image: Option<ImageView>,
+    /// Reading time.
+    pub minutes: u32,
+    /// Language tag.
+    pub language: String,
+}
+
+/// A question and its answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct QuestionView {
+    /// Plain text.
+    pub question: String,
+    /// HTML.
+    pub answer: String,
+}
+
+/// An article on its own page.
+#[derive(Debug, Clone, Serialize)]
+pub struct ArticleView {
+    /// What it has in a list too.
+    #[serde(flatten)]
+    pub card: Card,
+    /// Body.
+    pub html: String,
+    /// The summary, where its author wrote one.
+    pub standfirst: Option<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Last edit for people.
+    pub updated: Option<String>,
+    /// Last edit for machines.
+    pub updated_iso: Option<String>,
+    /// Questions and answers.
+    pub faq: Vec<QuestionView>,
+    /// Also read.
+    pub related: Vec<Card>,
+    /// The article before it.
+    pub prev: Option<Card>,
+    /// The article after it.
+    pub next: Option<Card>,
+    /// A `<script type="application/ld+json">` element.
+    pub json_ld: String,
+}
+
+/// What a form holds when it is shown again.
+#[derive(Debug, Clone, Serialize)]
+pub struct FormView {
+    /// As typed.
+    pub address: String,
+    /// As typed.
+    pub name: String,
+    /// Names of the feeds ticked.
+    pub chosen: Vec<String>,
+    /// What is wrong with it.
+    pub error: Option<String>,
+}
+
+/// What every page sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct Common {
+    /// The publication.
+    pub publication: PublicationView,
+    /// The feeds.
+    pub feeds: Vec<FeedView>,
+    /// The stylesheet.
+    pub style_url: String,
+}
+
+/// A page with its own data beside what every page sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page<'a, T> {
+    /// What every page sees.
+    #[serde(flatten)]
+    pub common: &'a Common,
+    /// The page.
+    pub page: PageView,
+    /// The sign-up form, when it is shown again.
+    pub form: Option<FormView>,
+    /// What only this page sees.
+    #[serde(flatten)]
+    pub own: T,
+}
+
+/// The home page's own data.
+#[derive(Debug, Clone, Serialize)]
+pub struct Home {
+    /// Newest first.
+    pub latest: Vec<Card>,
+    /// Don't miss.
+    pub featured: Vec<Card>,
+}
+
+/// An article page's own data.
+#[derive(Debug, Clone, Serialize)]
+pub struct ArticlePage {
+    /// The article.
+    pub article: ArticleView,
+}
+
+/// A feed page's own data.
+#[derive(Debug, Clone, Serialize)]
+pub struct FeedPage {
+    /// The feed.
+    pub feed: FeedView,
+    /// Newest first.
+    pub entries: Vec<Card>,
+}
+
+/// A hidden field of a form.
+#[derive(Debug, Clone, Serialize)]
+pub struct FieldView {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: String,
+}
+
+/// A button that acts.
+#[derive(Debug, Clone, Serialize)]
+pub struct ActionView {
+    /// Where it posts to.
+    pub url: String,
+    /// What it says.
+    pub label: String,
+    /// What it sends.
+    pub fields: Vec<FieldView>,
+}
+
+/// A link.
+#[derive(Debug, Clone, Serialize)]
+pub struct LinkView {
+    /// Where it leads.
+    pub url: String,
+    /// What it says.
+    pub label: String,
+}
+
+/// One thing to say to a reader, and maybe one thing to do.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoticeView {
+    /// Heading.
+    pub heading: String,
+    /// Plain text.
+    pub text: String,
+    /// A button.
+    pub action: Option<ActionView>,
+    /// A link beside it.
+    pub secondary: Option<LinkView>,
+}
+
+/// A notice page's own data.
+#[derive(Debug, Clone, Serialize)]
+pub struct Notice {
+    /// What it says.
+    pub notice: NoticeView,
+}
+
+/// The person whose choices are shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubscriberView {
+    /// Address.
+    pub address: String,
+    /// Name.
+    pub name: Option<String>,
+}
+
+/// One feed among a reader's choices.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChoiceView {
+    /// Feed name.
+    pub feed: String,
+    /// Title.
+    pub title: String,
+    /// One or two sentences.
+    pub description: String,
+    /// Whether it comes by mail now.
+    pub active: bool,
+    /// How often.
+    pub cadences: Vec<CadenceView>,
+    /// The feed's page.
+    pub feed_url: String,
+}
+
+/// The preferences page's own data.
+#[derive(Debug, Clone, Serialize)]
+pub struct Preferences {
+    /// Whose.
+    pub subscriber: SubscriberView,
+    /// Each feed on offer.
+    pub subscriptions: Vec<ChoiceView>,
+    /// Where the form posts to.
+    pub action: String,
+    /// Where leaving everything starts.
+    pub unsubscribe_all_url: String,
+    /// Whether the choices were saved just now.
+    pub saved: bool,
+    /// Zone of the reader.
+    pub time_zone: String,
+    /// Every zone.
+    pub time_zones: Vec<&'static str>,
+}
+
+/// The newsletter that a digest belongs to.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewsletterView {
+    /// Feed name.
+    pub name: String,
+    /// Title.
+    pub title: String,
+    /// One or two sentences.
+    pub description: String,
+    /// The feed's page.
+    pub feed_url: String,
+}
+
+/// The digest itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct DigestFacts {
+    /// Subject line.
+    pub subject: String,
+    /// Date for people.
+    pub date: String,
+    /// How often its readers get it.
+    pub cadence: Option<&'static str>,
+    /// How many articles.
+    pub count: usize,
+    /// What mail programs show beside the subject.
+    pub preheader: String,
+}
+
+/// What is one reader's own. In templates only as plain `{{reader.…}}`: it is patched in afterwards.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReaderView {
+    /// "Hello Mara," or "Hello,".
+    pub greeting: String,
+    /// One click and out.
+    pub unsubscribe_url: String,
+    /// All choices.
+    pub preferences_url: String,
+}
+
+/// What a digest template sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct DigestView {
+    /// The publication.
+    pub publication: PublicationView,
+    /// The newsletter.
+    pub newsletter: NewsletterView,
+    /// The digest.
+    pub digest: DigestFacts,
+    /// Don't miss.
+    pub featured: Vec<Card>,
+    /// The others.
+    pub latest: Vec<Card>,
+    /// All, in their order.
+    pub articles: Vec<Card>,
+    /// The reader.
+    pub reader: ReaderView,
+}
+
+/// What a confirmation is about.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfirmFacts {
+    /// The page whose button confirms.
+    pub url: String,
+    /// Titles of the feeds asked for.
+    pub feeds: Vec<String>,
+    /// For how many hours the link holds.
+    pub hours: i64,
+}
+
+/// What a confirmation template sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfirmView {
+    /// The publication.
+    pub publication: PublicationView,
+    /// What it is about.
+    pub confirm: ConfirmFacts,
+}
