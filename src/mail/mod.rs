@@ -1,1 +1,96 @@
-//! mail
+//! Messages out: a letter to bytes, bytes to a relay or to a folder.
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | [`message`] | a [`message::Letter`] to the bytes of a message |
+//! | [`smtp`] | a message to a relay |
+//! | [`outbox`] | a message to an `.eml` file |
+//!
+//! This room knows no readers, digests or stores; policy over what a relay answers is [`crate::domain::delivery`].
+
+mod header;
+pub mod message;
+pub mod outbox;
+pub mod smtp;
+
+use crate::domain::address::EmailAddress;
+use crate::domain::delivery::{Outcome, Stage, said};
+
+use self::outbox::Outbox;
+use self::smtp::{Connection, RelaySettings};
+
+/// Messages sent over one connection before a new one is opened: some relays refuse more.
+pub const MESSAGES_PER_CONNECTION: u32 = 500;
+
+/// One way out for messages; a worker has one of its own.
+#[derive(Debug)]
+pub enum Mailer {
+    /// Over SMTP, on one connection that is opened when needed and kept.
+    Relay {
+        /// Where.
+        settings: Box<RelaySettings>,
+        /// The open connection, if any.
+        connection: Option<Box<Connection>>,
+    },
+    /// Into a folder.
+    Outbox(Outbox),
+}
+
+impl Mailer {
+    /// Mail goes to a relay.
+    pub fn relay(settings: RelaySettings) -> Self {
+        Self::Relay { settings: Box::new(settings), connection: None }
+    }
+
+    /// Mail goes to a folder.
+    pub fn outbox(outbox: Outbox) -> Self {
+        Self::Outbox(outbox)
+    }
+
+    /// Sends one message to one recipient. `file_stem` names the file in an outbox: the delivery's id.
+    ///
+    /// A folder that cannot be written to is our own fault: [`Outcome::Refused`] at [`Stage::Connect`], which halts.
+    pub async fn send(&mut self, from: &str, to: &EmailAddress, file_stem: &str, message: &[u8]) -> Outcome {
+        match self {
+            Self::Relay { settings, connection } => match ready(settings, connection).await {
+                Ok(connection) => connection.send(from, to, message).await,
+                Err(outcome) => outcome,
+            },
+            Self::Outbox(outbox) => match outbox.write(file_stem, message) {
+                Ok(path) => Outcome::Accepted { reply: said(&path.display().to_string()) },
+                Err(error) => Outcome::Refused {
+                    stage: Stage::Connect,
+                    code: 554,
+                    enhanced: None,
+                    text: said(&format!("cannot write to {}: {error}", outbox.folder().display())),
+                },
+            },
+        }
+    }
+
+    /// Says goodbye to the relay, if one is connected.
+    pub async fn close(self) {
+        if let Self::Relay { connection: Some(connection), .. } = self {
+            connection.quit().await;
+        }
+    }
+}
+
+/// The kept connection where it is still good, else a new one.
+async fn ready<'a>(
+    settings: &RelaySettings,
+    kept: &'a mut Option<Box<Connection>>,
+) -> Result<&'a mut Connection, Outcome> {
+    let connection = match kept.take() {
+        Some(mut old) => {
+            if old.is_usable() && old.accepted() < MESSAGES_PER_CONNECTION {
+                old
+            } else {
+                old.quit().await;
+                Box::new(Connection::open(settings).await?)
+            }
+        }
+        None => Box::new(Connection::open(settings).await?),
+    };
+    Ok(kept.insert(connection))
+}
