@@ -1,0 +1,193 @@
+//! The files of a folder of articles: found, not read.
+//!
+//! Hidden files, `_index.md` (a section's own page in Zola and Hugo) and whatever a symbolic link reaches
+//! outside the folder are left out. Every file is asked for its size and time once.
+
+use std::fs::{self, DirEntry, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use rayon::prelude::*;
+
+use crate::problem::Problem;
+
+/// Endings of the files that can be articles.
+const ENDINGS: [&str; 5] = ["md", "markdown", "html", "htm", "txt"];
+
+/// Directories within directories; deeper is a loop of links or a mistake.
+const MAX_DEPTH: usize = 32;
+
+/// One file that may be an article.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its path below the folder, with `/`.
+    pub key: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub size: u64,
+    /// When it was last written, in nanoseconds since 1970; 0 where the file system does not say.
+    pub modified_ns: i64,
+}
+
+/// What has been found so far, or below one directory.
+#[derive(Default)]
+struct Finds {
+    files: Vec<Found>,
+    problems: Vec<Problem>,
+}
+
+impl Finds {
+    fn join(mut self, mut other: Self) -> Self {
+        self.files.append(&mut other.files);
+        self.problems.append(&mut other.problems);
+        self
+    }
+
+    fn failed(path: &Path, doing: &str, error: &io::Error) -> Self {
+        let problem = Problem::new(path.to_string_lossy(), format!("cannot {doing}: {error}"));
+        Self { files: Vec::new(), problems: vec![problem] }
+    }
+}
+
+/// Every article file below `folder`, sorted by key, and what could not be looked at.
+pub fn walk(folder: &Path) -> (Vec<Found>, Vec<Problem>) {
+    let found = match fs::canonicalize(folder) {
+        Ok(root) => directory(&root, folder, "", 0),
+        Err(error) => Finds::failed(folder, "open the folder", &error),
+    };
+    let Finds { mut files, mut problems } = found;
+    files.par_sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    problems.sort_unstable_by(|a, b| a.file.cmp(&b.file));
+    (files, problems)
+}
+
+fn directory(root: &Path, path: &Path, below: &str, depth: usize) -> Finds {
+    let entries: Vec<_> = match fs::read_dir(path) {
+        Ok(entries) => entries.collect(),
+        Err(error) => return Finds::failed(path, "read the folder", &error),
+    };
+    entries
+        .into_par_iter()
+        .with_min_len(256)
+        .fold(Finds::default, |finds, entry| match entry {
+            Ok(entry) => look(finds, root, path, below, depth, &entry),
+            Err(error) => finds.join(Finds::failed(path, "read the folder", &error)),
+        })
+        .reduce(Finds::default, Finds::join)
+}
+
+fn look(mut finds: Finds, root: &Path, folder: &Path, below: &str, depth: usize, entry: &DirEntry) -> Finds {
+    let name = entry.file_name();
+    let Some(name) = name.to_str() else {
+        let problem = Problem::new(entry.path().to_string_lossy(), "the file's name is not UTF-8")
+            .hint("give it a name in plain letters");
+        finds.problems.push(problem);
+        return finds;
+    };
+    if name.starts_with('.') || name.starts_with("_index.") {
+        return finds;
+    }
+    let path = || folder.join(name);
+    let kind = match entry.file_type() {
+        Ok(kind) => kind,
+        Err(error) => return finds.join(Finds::failed(&path(), "look at the file", &error)),
+    };
+    if kind.is_dir() || (kind.is_symlink() && path().is_dir()) {
+        let inside = !kind.is_symlink() || stays_inside(root, &path());
+        if inside && depth < MAX_DEPTH {
+            return finds.join(directory(root, &path(), &format!("{below}{name}/"), depth + 1));
+        }
+        let what = if inside { "the folders are too deep" } else { LEADS_OUT };
+        finds.problems.push(Problem::new(path().to_string_lossy(), what));
+        return finds;
+    }
+    if !name.rsplit_once('.').is_some_and(|(_, ending)| is_article_ending(ending)) {
+        return finds;
+    }
+    let path = path();
+    if kind.is_symlink() && !stays_inside(root, &path) {
+        finds.problems.push(Problem::new(path.to_string_lossy(), LEADS_OUT).hint("copy the file into the folder"));
+        return finds;
+    }
+    let metadata = if kind.is_symlink() { fs::metadata(&path) } else { entry.metadata() };
+    match metadata {
+        Ok(metadata) if metadata.is_file() => {
+            let key = format!("{below}{name}");
+            finds.files.push(Found { key, path, size: metadata.len(), modified_ns: modified_ns(&metadata) });
+            finds
+        }
+        Ok(_) => finds,
+        Err(error) => finds.join(Finds::failed(&path, "look at the file", &error)),
+    }
+}
+
+/// Whether files with this ending can be articles.
+pub(super) fn is_article_ending(ending: &str) -> bool {
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+const LEADS_OUT: &str = "the symbolic link leads out of the folder";
+
+fn stays_inside(root: &Path, link: &Path) -> bool {
+    // A directory that contains the link itself would be walked without end.
+    let parent = link.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    fs::canonicalize(link)
+        .is_ok_and(|target| target.starts_with(root) && !parent.is_some_and(|parent| parent.starts_with(&target)))
+}
+
+fn modified_ns(metadata: &Metadata) -> i64 {
+    let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    modified.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(folder: &Path) -> (Vec<String>, Vec<String>) {
+        let (found, problems) = walk(folder);
+        (found.into_iter().map(|found| found.key).collect(), problems.into_iter().map(|p| p.what).collect())
+    }
+
+    #[test]
+    fn only_article_files_are_found_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("2024/deep")).unwrap();
+        fs::create_dir_all(folder.path().join(".git")).unwrap();
+        for name in
+            ["b.md", "a.HTML", "2024/c.txt", "2024/deep/d.markdown", "_index.md", ".e.md", ".git/f.md", "g.png", "md"]
+        {
+            fs::write(folder.path().join(name), "text").unwrap();
+        }
+        let (found, problems) = walk(folder.path());
+        let keys: Vec<_> = found.iter().map(|found| found.key.as_str()).collect();
+        assert_eq!(keys, ["2024/c.txt", "2024/deep/d.markdown", "a.HTML", "b.md"]);
+        assert_eq!(found[3].size, 4);
+        assert!(found[3].modified_ns > 0);
+        assert_eq!(problems, []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_is_followed_inside_the_folder_only() {
+        use std::os::unix::fs::symlink;
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("secret.md"), "x").unwrap();
+        fs::write(folder.path().join("real.md"), "x").unwrap();
+        symlink(folder.path().join("real.md"), folder.path().join("link.md")).unwrap();
+        symlink(outside.path().join("secret.md"), folder.path().join("out.md")).unwrap();
+        symlink(outside.path(), folder.path().join("outside")).unwrap();
+        symlink(folder.path(), folder.path().join("loop")).unwrap();
+        let (keys, problems) = keys(folder.path());
+        assert_eq!(keys, ["link.md", "real.md"]);
+        assert_eq!(problems, vec![LEADS_OUT; 3]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_a_problem() {
+        let (keys, problems) = keys(Path::new("/no/such/folder"));
+        assert_eq!((keys.len(), problems.len()), (0, 1));
+    }
+}

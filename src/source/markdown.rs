@@ -1,0 +1,524 @@
+//! Markdown to HTML in one pass: text, links made absolute, words counted, the first paragraph and the title noticed.
+//!
+//! `CommonMark` 0.31 with tables, footnotes (GitHub's), task lists, strikethrough and typographic punctuation. What this
+//! writes by itself is safe: tags and attributes of its own choosing, everything else escaped, destinations checked.
+//! HTML in the source is passed on as it is and reported in `has_html`: it must go through `sanitise`.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use pulldown_cmark::{Alignment, CodeBlockKind, CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd};
+
+use super::link::Use;
+use super::prose::Words;
+use super::{Complaints, Page, Source};
+
+/// What a body of Markdown became.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    pub(super) html: String,
+    /// The source holds HTML of its own, and so does `html`: not sanitised yet.
+    pub(super) has_html: bool,
+    /// The first paragraph with text in it, plain.
+    pub(super) summary: Option<String>,
+    pub(super) words: u32,
+    heading: Option<Heading>,
+}
+
+/// The first heading of the first level.
+#[derive(Debug)]
+struct Heading {
+    text: String,
+    /// Where it stands in the HTML.
+    at: Range<usize>,
+    words: u32,
+}
+
+impl Rendered {
+    /// The first heading as a title. Where the body begins with it, and it says no more than `title`, it is taken out.
+    pub(super) fn take_title(&mut self, title: Option<&str>) -> Option<String> {
+        let heading = self.heading.take()?;
+        let same = title.is_none_or(|title| same_words(title, &heading.text));
+        if same && heading.at.start == 0 {
+            self.html.replace_range(heading.at, "");
+            self.words = self.words.saturating_sub(heading.words);
+        }
+        Some(heading.text).filter(|text| !text.is_empty())
+    }
+}
+
+/// Whether two titles differ in punctuation and case at most.
+pub(super) fn same_words(a: &str, b: &str) -> bool {
+    let letters =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    letters(a) == letters(b)
+}
+
+fn options() -> Options {
+    Options::ENABLE_TABLES
+        | Options::ENABLE_FOOTNOTES
+        | Options::ENABLE_TASKLISTS
+        | Options::ENABLE_STRIKETHROUGH
+        | Options::ENABLE_SMART_PUNCTUATION
+}
+
+/// Renders a body of Markdown.
+pub(super) fn render(source: &Source<'_>, page: &Page<'_>, complaints: &mut Complaints<'_>) -> Rendered {
+    shortcodes(source, complaints);
+    let markdown = source.text;
+    let mut writer = Writer {
+        source,
+        page,
+        complaints,
+        html: String::with_capacity(markdown.len() + markdown.len() / 4 + 64),
+        words: Words::default(),
+        paragraph: None,
+        summary: None,
+        heading: None,
+        has_html: false,
+        left_out: Vec::new(),
+        anchors: Vec::new(),
+        pictures: Vec::new(),
+        alignments: Vec::new(),
+        cell: 0,
+        in_head: false,
+        notes: Vec::new(),
+        outer: Vec::new(),
+    };
+    for (event, at) in Parser::new_ext(markdown, options()).into_offset_iter() {
+        writer.event(event, &at);
+    }
+    writer.finish()
+}
+
+/// Hugo's, Zola's and Jekyll's shortcodes are programs of theirs; outside code they are pointed out once.
+fn shortcodes(source: &Source<'_>, complaints: &mut Complaints<'_>) {
+    let markdown = source.text;
+    let found = |text: &str| text.match_indices('{').find(|(at, _)| is_shortcode(&text[*at..])).map(|(at, _)| at);
+    if found(markdown).is_none() {
+        return;
+    }
+    let mut code: Vec<Range<usize>> = Vec::new();
+    for (event, at) in Parser::new_ext(markdown, options()).into_offset_iter() {
+        if matches!(event, Event::Code(_) | Event::Start(Tag::CodeBlock(_))) {
+            code.push(at);
+        }
+    }
+    let outside = |at: &usize| !code.iter().any(|code| code.contains(at));
+    let first = markdown.match_indices('{').map(|(at, _)| at).find(|at| is_shortcode(&markdown[*at..]) && outside(at));
+    if let Some(at) = first {
+        complaints
+            .add(source.line_at(at), "shortcodes are not run: this one stays as text")
+            .hint("write what it stands for, or put it into backquotes if it is meant as text");
+    }
+}
+
+fn is_shortcode(text: &str) -> bool {
+    ["{{<", "{{%", "{%"].iter().any(|opening| text.starts_with(opening))
+        || text
+            .strip_prefix("{{")
+            .is_some_and(|text| text.trim_start().starts_with(|c: char| c.is_ascii_alphabetic()) && text.contains("}}"))
+}
+
+struct Writer<'a, 'b, 'c> {
+    source: &'b Source<'a>,
+    page: &'b Page<'b>,
+    complaints: &'b mut Complaints<'c>,
+    html: String,
+    words: Words,
+    /// The text of the paragraph that may become the summary.
+    paragraph: Option<String>,
+    summary: Option<String>,
+    heading: Option<Heading>,
+    has_html: bool,
+    /// Elements of the source's own that sanitising takes out, by name.
+    left_out: Vec<&'static str>,
+    /// Open links, and whether their tag was written.
+    anchors: Vec<bool>,
+    /// Open pictures. One at most is written; those inside it lend it their text, those refused lend it to the page.
+    pictures: Vec<Option<Picture<'a>>>,
+    alignments: Vec<Alignment>,
+    cell: usize,
+    in_head: bool,
+    notes: Vec<Note<'a>>,
+    /// Bodies put aside while a footnote is written, and that footnote's place in `notes`.
+    outer: Vec<(String, usize)>,
+}
+
+struct Picture<'a> {
+    url: url::Url,
+    title: CowStr<'a>,
+    alt: String,
+}
+
+struct Note<'a> {
+    label: CowStr<'a>,
+    references: usize,
+    html: String,
+}
+
+impl<'a> Writer<'a, '_, '_> {
+    fn event(&mut self, event: Event<'a>, at: &Range<usize>) {
+        if !self.pictures.is_empty() && self.pictures.iter().any(Option::is_some) {
+            return self.inside_picture(event);
+        }
+        match event {
+            Event::Start(tag) => self.start(tag, at),
+            Event::End(tag) => self.end(tag),
+            // Mathematics is not switched on.
+            Event::Text(text) | Event::InlineMath(text) | Event::DisplayMath(text) => self.text(&text),
+            Event::Code(text) => {
+                self.html.push_str("<code>");
+                self.text(&text);
+                self.html.push_str("</code>");
+            }
+            Event::Html(html) | Event::InlineHtml(html) => self.own_html(&html, at),
+            Event::SoftBreak => self.line_break("\n"),
+            Event::HardBreak => self.line_break("<br />\n"),
+            Event::Rule => self.html.push_str("<hr />\n"),
+            Event::FootnoteReference(label) => self.reference(label),
+            Event::TaskListMarker(done) => {
+                let checked = if done { " checked=\"\"" } else { "" };
+                self.html.push_str("<input type=\"checkbox\" disabled=\"\"");
+                self.html.push_str(checked);
+                self.html.push_str(" /> ");
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.words.add(text);
+        if let Some(paragraph) = &mut self.paragraph {
+            paragraph.push_str(text);
+        }
+        escape(&mut self.html, text);
+    }
+
+    fn line_break(&mut self, html: &str) {
+        self.words.gap();
+        if let Some(paragraph) = &mut self.paragraph {
+            paragraph.push(' ');
+        }
+        self.html.push_str(html);
+    }
+
+    fn start(&mut self, tag: Tag<'a>, at: &Range<usize>) {
+        let html = &mut self.html;
+        match tag {
+            Tag::Paragraph => {
+                html.push_str("<p>");
+                if self.summary.is_none() && self.outer.is_empty() {
+                    self.paragraph = Some(String::new());
+                }
+            }
+            Tag::Heading { level, .. } => self.start_heading(level),
+            Tag::BlockQuote(_) => html.push_str("<blockquote>\n"),
+            Tag::CodeBlock(kind) => {
+                html.push_str("<pre><code");
+                if let CodeBlockKind::Fenced(info) = kind {
+                    let language = info.split([' ', '\t', ',', '{']).next().unwrap_or_default();
+                    if is_language_name(language) {
+                        html.push_str(" class=\"language-");
+                        html.push_str(language);
+                        html.push('"');
+                    }
+                }
+                html.push('>');
+            }
+            Tag::List(None) => html.push_str("<ul>\n"),
+            Tag::List(Some(1)) => html.push_str("<ol>\n"),
+            Tag::List(Some(first)) => push(html, format_args!("<ol start=\"{first}\">\n")),
+            Tag::Item => html.push_str("<li>"),
+            Tag::FootnoteDefinition(label) => {
+                let note = self.note(label);
+                self.outer.push((std::mem::take(&mut self.html), note));
+            }
+            Tag::Table(alignments) => {
+                self.alignments = alignments;
+                html.push_str("<table>");
+            }
+            Tag::TableHead => {
+                self.in_head = true;
+                self.cell = 0;
+                html.push_str("<thead><tr>");
+            }
+            Tag::TableRow => {
+                self.cell = 0;
+                html.push_str("<tr>");
+            }
+            Tag::TableCell => self.start_cell(),
+            Tag::Emphasis => html.push_str("<em>"),
+            Tag::Strong => html.push_str("<strong>"),
+            Tag::Strikethrough => html.push_str("<del>"),
+            Tag::Link { link_type, dest_url, title, .. } => self.start_link(link_type, &dest_url, &title, at),
+            Tag::Image { dest_url, title, .. } => {
+                let url = self.resolve(&dest_url, Use::Picture, at);
+                self.pictures.push(url.map(|url| Picture { url, title, alt: String::new() }));
+            }
+            // The rest is not switched on, or has no tags of its own.
+            Tag::HtmlBlock
+            | Tag::DefinitionList
+            | Tag::DefinitionListTitle
+            | Tag::DefinitionListDefinition
+            | Tag::Superscript
+            | Tag::Subscript
+            | Tag::MetadataBlock(_) => {}
+        }
+    }
+
+    fn end(&mut self, tag: TagEnd) {
+        let html = match tag {
+            TagEnd::Paragraph => {
+                self.summary = self
+                    .paragraph
+                    .take()
+                    .map(|text| text.trim().to_owned())
+                    .filter(|text| !text.is_empty())
+                    .or(self.summary.take());
+                "</p>\n"
+            }
+            TagEnd::Heading(level) => return self.end_heading(level),
+            TagEnd::BlockQuote(_) => "</blockquote>\n",
+            TagEnd::CodeBlock => "</code></pre>\n",
+            TagEnd::List(true) => "</ol>\n",
+            TagEnd::List(false) => "</ul>\n",
+            TagEnd::Item => "</li>\n",
+            TagEnd::FootnoteDefinition => return self.end_note(),
+            TagEnd::Table => "</tbody></table>\n",
+            TagEnd::TableHead => {
+                self.in_head = false;
+                "</tr></thead><tbody>\n"
+            }
+            TagEnd::TableRow => "</tr>\n",
+            TagEnd::TableCell => {
+                self.cell += 1;
+                if self.in_head { "</th>" } else { "</td>" }
+            }
+            TagEnd::Emphasis => return self.html.push_str("</em>"),
+            TagEnd::Strong => return self.html.push_str("</strong>"),
+            TagEnd::Strikethrough => return self.html.push_str("</del>"),
+            TagEnd::Link => {
+                if self.anchors.pop() == Some(true) {
+                    self.html.push_str("</a>");
+                }
+                return;
+            }
+            TagEnd::Image => {
+                self.pictures.pop();
+                return;
+            }
+            TagEnd::HtmlBlock
+            | TagEnd::DefinitionList
+            | TagEnd::DefinitionListTitle
+            | TagEnd::DefinitionListDefinition
+            | TagEnd::Superscript
+            | TagEnd::Subscript
+            | TagEnd::MetadataBlock(_) => "",
+        };
+        self.words.gap();
+        self.html.push_str(html);
+    }
+
+    fn start_heading(&mut self, level: HeadingLevel) {
+        if level == HeadingLevel::H1 && self.heading.is_none() && self.outer.is_empty() {
+            let at = self.html.len();
+            self.heading = Some(Heading { text: String::new(), at: at..at, words: self.words.count() });
+        }
+        push(&mut self.html, format_args!("<{level}>"));
+    }
+
+    fn end_heading(&mut self, level: HeadingLevel) {
+        push(&mut self.html, format_args!("</{level}>\n"));
+        self.words.gap();
+        if level == HeadingLevel::H1
+            && let Some(heading) =
+                self.heading.as_mut().filter(|heading| heading.at.is_empty() && self.outer.is_empty())
+        {
+            heading.at.end = self.html.len();
+            heading.text = super::prose::text_of(&self.html[heading.at.clone()]);
+            heading.words = self.words.count() - heading.words;
+        }
+    }
+
+    fn start_cell(&mut self) {
+        let name = if self.in_head { "th" } else { "td" };
+        let align = match self.alignments.get(self.cell) {
+            Some(Alignment::Left) => " align=\"left\"",
+            Some(Alignment::Center) => " align=\"center\"",
+            Some(Alignment::Right) => " align=\"right\"",
+            Some(Alignment::None) | None => "",
+        };
+        push(&mut self.html, format_args!("<{name}{align}>"));
+    }
+
+    fn start_link(&mut self, kind: LinkType, destination: &str, title: &str, at: &Range<usize>) {
+        let url = if kind == LinkType::Email {
+            self.resolve(&format!("mailto:{destination}"), Use::Link, at)
+        } else {
+            self.resolve(destination, Use::Link, at)
+        };
+        self.anchors.push(url.is_some());
+        let Some(url) = url else { return };
+        self.html.push_str("<a href=\"");
+        escape(&mut self.html, url.as_str());
+        attribute(&mut self.html, "title", title);
+        self.html.push_str("\">");
+    }
+
+    fn resolve(&mut self, destination: &str, purpose: Use, at: &Range<usize>) -> Option<url::Url> {
+        let url = self.page.links.resolve(destination, purpose);
+        if url.is_none() {
+            let line = self.source.line_at(at.start);
+            refused(destination, purpose, line, self.complaints);
+        }
+        url
+    }
+
+    /// A picture takes no tags, only the text that stands for it.
+    fn inside_picture(&mut self, event: Event<'a>) {
+        let alt = self.pictures.iter_mut().flatten().map(|picture| &mut picture.alt).next();
+        match (event, alt) {
+            (Event::Text(text) | Event::Code(text), Some(alt)) => alt.push_str(&text),
+            (Event::SoftBreak | Event::HardBreak, Some(alt)) => alt.push(' '),
+            (Event::Start(Tag::Image { .. }), _) => self.pictures.push(None),
+            (Event::End(TagEnd::Image), _) => {
+                if let Some(Some(picture)) = self.pictures.pop() {
+                    self.html.push_str("<img src=\"");
+                    escape(&mut self.html, picture.url.as_str());
+                    self.html.push_str("\" alt=\"");
+                    escape(&mut self.html, &picture.alt);
+                    attribute(&mut self.html, "title", &picture.title);
+                    self.html.push_str("\" />");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn own_html(&mut self, html: &str, at: &Range<usize>) {
+        self.has_html = true;
+        for (name, offset) in super::sanitise::left_out(html) {
+            if !self.left_out.contains(&name) {
+                self.left_out.push(name);
+                let line = self.source.line_at(at.start + offset);
+                super::sanitise::complain_of(name, line, self.complaints);
+            }
+        }
+        self.html.push_str(html);
+    }
+
+    /// The note's place in order of first mention.
+    fn note(&mut self, label: CowStr<'a>) -> usize {
+        self.notes.iter().position(|note| note.label == label).unwrap_or_else(|| {
+            self.notes.push(Note { label, references: 0, html: String::new() });
+            self.notes.len() - 1
+        })
+    }
+
+    fn reference(&mut self, label: CowStr<'a>) {
+        let place = self.note(label);
+        let number = place + 1;
+        if !self.anchors.is_empty() {
+            // A link cannot stand inside a link.
+            return push(&mut self.html, format_args!("<sup>{number}</sup>"));
+        }
+        self.notes[place].references += 1;
+        let again = match self.notes[place].references {
+            1 => String::new(),
+            references => format!("-{references}"),
+        };
+        let (own, slug) = (self.page.links.own(), self.page.slug);
+        push(
+            &mut self.html,
+            format_args!(
+                "<sup id=\"{slug}-fnref-{number}{again}\"><a href=\"{own}#{slug}-fn-{number}\">{number}</a></sup>"
+            ),
+        );
+    }
+
+    fn end_note(&mut self) {
+        let Some((outer, place)) = self.outer.pop() else { return };
+        let note = std::mem::replace(&mut self.html, outer);
+        self.notes[place].html.push_str(&note);
+        self.words.gap();
+    }
+
+    /// The notes at the foot of the body, each with the way back.
+    fn write_notes(&mut self) {
+        let (own, slug) = (self.page.links.own(), self.page.slug);
+        self.html.push_str("<hr />\n<ol>\n");
+        for (place, note) in self.notes.iter().enumerate() {
+            let number = place + 1;
+            push(&mut self.html, format_args!("<li id=\"{slug}-fn-{number}\">"));
+            let text = note.html.trim_end();
+            let (text, end) = text.strip_suffix("</p>").map_or((text, ""), |text| (text, "</p>"));
+            self.html.push_str(text);
+            if note.references > 0 {
+                // U+FE0E: the arrow as text, which mail programs would else turn into a coloured picture.
+                push(&mut self.html, format_args!(" <a href=\"{own}#{slug}-fnref-{number}\">↩\u{FE0E}</a>"));
+            }
+            push(&mut self.html, format_args!("{end}</li>\n"));
+        }
+        self.html.push_str("</ol>\n");
+    }
+
+    fn finish(mut self) -> Rendered {
+        if !self.notes.is_empty() {
+            self.write_notes();
+        }
+        Rendered {
+            html: self.html,
+            has_html: self.has_html,
+            summary: self.summary,
+            words: self.words.count(),
+            heading: self.heading,
+        }
+    }
+}
+
+/// The complaint about a destination that is left out.
+pub(super) fn refused(destination: &str, purpose: Use, line: usize, complaints: &mut Complaints<'_>) {
+    let (what, hint) = match purpose {
+        Use::Link => ("link does not lead to http, https, mailto or tel", "its text stays, without the link"),
+        Use::Picture => {
+            ("picture is not an http or https address", "put the file beside the article and write its path")
+        }
+    };
+    complaints.add(line, format!("{what}: {destination:?}")).hint(hint);
+}
+
+/// Letters, digits and the few signs that names of programming languages have.
+pub(super) fn is_language_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'#' | b'.'))
+}
+
+/// `" name="value`: closes the attribute before and leaves its own open.
+fn attribute(html: &mut String, name: &str, value: &str) {
+    if !value.is_empty() {
+        push(html, format_args!("\" {name}=\""));
+        escape(html, value);
+    }
+}
+
+fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
+    let written = html.write_fmt(text);
+    debug_assert!(written.is_ok(), "a String takes whatever is written");
+}
+
+/// Text for content and for double-quoted attributes.
+fn escape(html: &mut String, text: &str) {
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let reference = match byte {
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'&' => "&amp;",
+            b'"' => "&quot;",
+            _ => continue,
+        };
+        html.push_str(&text[from..at]);
+        html.push_str(reference);
+        from = at + 1;
+    }
+    html.push_str(&text[from..]);
+}

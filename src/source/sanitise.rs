@@ -1,0 +1,120 @@
+//! HTML that others wrote, brought down to what a feed, a mail and a page may show (ammonia's allow-list).
+//!
+//! Links go through the same rule as Markdown's. Ids other than footnotes' and all classes but `language-…` go:
+//! several articles stand on one page, and it is ours.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::link::Use;
+use super::markdown::{is_language_name, refused, same_words};
+use super::{Body, Complaints, Page, Source, cleaned, prose};
+
+/// Elements that are taken out and would be missed. Scripts and styles go with what is in them.
+const LEFT_OUT: [&str; 14] = [
+    "script", "style", "iframe", "object", "embed", "form", "button", "select", "textarea", "svg", "math", "video",
+    "audio", "canvas",
+];
+
+/// Elements whose content is not for reading, or is read as text by one parser and as tags by another.
+const CONTENT_OUT: [&str; 15] = [
+    "script", "style", "title", "iframe", "object", "embed", "noscript", "noembed", "noframes", "template", "textarea",
+    "xmp", "svg", "math", "select",
+];
+
+/// The elements among [`LEFT_OUT`] that `html` opens, with their offsets.
+pub(super) fn left_out(html: &str) -> impl Iterator<Item = (&'static str, usize)> {
+    html.match_indices('<').filter_map(|(at, _)| {
+        let name = html[at + 1..].split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        LEFT_OUT.iter().find(|known| name.eq_ignore_ascii_case(known)).map(|known| (*known, at))
+    })
+}
+
+/// The complaint about an element that is taken out.
+pub(super) fn complain_of(name: &str, line: usize, complaints: &mut Complaints<'_>) {
+    complaints
+        .add(line, format!("<{name}> was left out: it does not work in feeds and mail"))
+        .hint("link to the page that has it");
+}
+
+/// A destination that was left out.
+type Refused = Arc<Mutex<Vec<(String, Use)>>>;
+
+/// `html` without anything active, links absolute. `source` is where complaints find their lines.
+pub(super) fn clean(html: &str, source: &Source<'_>, page: &Page<'_>, complaints: &mut Complaints<'_>) -> String {
+    let refusals = Refused::default();
+    let html = allowing(page, &refusals).clean(html).to_string();
+    let refusals = std::mem::take(&mut *refusals.lock().unwrap_or_else(PoisonError::into_inner));
+    for (written, purpose) in refusals {
+        let line = source.line_at(source.text.find(written.as_str()).unwrap_or(0));
+        refused(&written, purpose, line, complaints);
+    }
+    html
+}
+
+fn allowing(page: &Page<'_>, refusals: &Refused) -> ammonia::Builder<'static> {
+    let mut builder = ammonia::Builder::default();
+    builder
+        .add_tags(["input", "section", "tfoot"])
+        .rm_tags(["area", "map"])
+        .clean_content_tags(CONTENT_OUT.into_iter().collect())
+        .add_generic_attributes(["id", "dir"])
+        .add_tag_attributes("a", ["rel"])
+        .add_tag_attributes("code", ["class"])
+        .add_tag_attributes("img", ["title"])
+        .add_tag_attributes("ol", ["reversed", "type"])
+        .add_tag_attributes("li", ["value"])
+        .add_tag_attributes("time", ["datetime"])
+        .add_tag_attributes("details", ["open"])
+        .add_tag_attributes("input", ["checked"])
+        .set_tag_attribute_value("input", "type", "checkbox")
+        .set_tag_attribute_value("input", "disabled", "")
+        .url_schemes(["http", "https", "mailto", "tel"].into())
+        .link_rel(None);
+    let (links, prefix, refusals) = (page.links.clone(), format!("{}-fn", page.slug), Arc::clone(refusals));
+    builder.attribute_filter(move |element, attribute, value| match attribute {
+        "href" | "src" | "cite" => {
+            let purpose = if element == "img" { Use::Picture } else { Use::Link };
+            let url = links.resolve(value, purpose);
+            if url.is_none() {
+                refusals.lock().unwrap_or_else(PoisonError::into_inner).push((value.to_owned(), purpose));
+            }
+            url.map(|url| Cow::Owned(url.into()))
+        }
+        "id" => value.starts_with(&prefix).then_some(Cow::Borrowed(value)),
+        "class" => value.strip_prefix("language-").is_some_and(is_language_name).then_some(Cow::Borrowed(value)),
+        _ => Some(Cow::Borrowed(value)),
+    });
+    builder
+}
+
+/// A body of HTML, with the title that it bears.
+pub(super) fn body(source: &Source<'_>, title: Option<&str>, page: &Page<'_>, complaints: &mut Complaints<'_>) -> Body {
+    let mut named = Vec::new();
+    for (name, at) in left_out(source.text) {
+        if !named.contains(&name) {
+            named.push(name);
+            complain_of(name, source.line_at(at), complaints);
+        }
+    }
+    let mut html = cleaned(clean(source.text, source, page, complaints));
+    let heading = html.find("<h1>").and_then(|start| Some(start..html[start..].find("</h1>")? + start + "</h1>".len()));
+    let found = heading.as_ref().map(|heading| prose::text_of(&html[heading.clone()])).filter(|text| !text.is_empty());
+    if let (Some(heading), Some(found)) = (heading, &found)
+        && title.is_none_or(|title| same_words(title, found))
+        && prose::text_of(&html[..heading.start]).is_empty()
+        && !html[..heading.start].contains("<img")
+    {
+        html.replace_range(heading, "");
+    }
+    let prose = prose::of_html(&html);
+    Body { title: found.or_else(|| document_title(source.text)), summary: prose.summary, words: prose.words, html }
+}
+
+/// What stands in `<title>`.
+fn document_title(html: &str) -> Option<String> {
+    let lower = html.to_ascii_lowercase();
+    let start = lower.find("<title>")? + "<title>".len();
+    let end = lower[start..].find("</title>")? + start;
+    Some(prose::text_of(&html[start..end])).filter(|title| !title.is_empty())
+}
