@@ -1,5 +1,7 @@
 //! The test support itself: databases of both engines are there, empty, and separate.
 
+#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
+
 mod support;
 
 use std::{str::FromStr, time::Duration};
