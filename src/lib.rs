@@ -14,7 +14,7 @@
 //! | [`store`] | all SQL, both engines | `domain` |
 //! | [`task`] | the use cases; the one place that joins the others | all above |
 //! | [`web`] | HTTP | `task`, `domain`, `config` |
-//! | [`cli`] | one function per verb | `task`, `web`, `config` |
+//! | [`cli`] | one function per verb | `task`, `web`, `domain`, `config` |
 
 pub mod cli;
 pub mod config;

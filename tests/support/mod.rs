@@ -1,0 +1,5 @@
+//! What several test files share.
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of it")]
+
+pub mod engines;
+pub mod postgres;
