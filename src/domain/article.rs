@@ -116,6 +116,8 @@ pub struct Article {
     pub tags: Vec<String>,
     /// What it is about: given, or its first paragraph.
     pub summary: String,
+    /// Whether its author wrote the summary.
+    pub summary_given: bool,
     /// Body: sanitised HTML, links and images absolute.
     pub html: String,
     /// The picture that stands for it.

@@ -157,6 +157,7 @@ mod tests {
             authors: vec!["Mara Quill".into()],
             tags: vec!["harbour".into(), "history".into()],
             summary: String::new(),
+            summary_given: false,
             html: String::new(),
             image: None,
             featured: false,

@@ -216,6 +216,7 @@ fn read(
         updated: fields.updated,
         authors: fields.authors,
         tags: fields.tags,
+        summary_given: fields.summary.is_some(),
         summary: fields.summary.or(body.summary.map(|first| text::shorten(&first, SUMMARY_MAX))).unwrap_or_default(),
         html: body.html,
         image: image(fields.image, fields.image_alt, &links, complaints),

@@ -79,6 +79,7 @@ struct Details {
     image: Option<Image>,
     related: Vec<String>,
     faq: Vec<Question>,
+    summary_given: bool,
 }
 
 const COLUMNS: &str = "a.id, a.key, a.slug, a.title, a.label, a.place, a.section, a.language, a.date, a.updated, \
@@ -113,6 +114,7 @@ macro_rules! article {
             authors: details.authors,
             tags: details.tags,
             summary: row.try_get("summary")?,
+            summary_given: details.summary_given,
             html: row.try_get("html")?,
             image: details.image,
             featured: row.try_get("featured")?,
@@ -504,6 +506,29 @@ impl Store {
         Ok(found.into_iter().map(|released| (released.article.slug.as_str().to_owned(), released)).collect())
     }
 
+    /// The public articles with these slugs.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn by_slugs_whole(&self, slugs: &[&str]) -> Result<Vec<Released>, StoreError> {
+        if slugs.is_empty() {
+            return Ok(vec![]);
+        }
+        let sql = format!("SELECT {COLUMNS} FROM articles a WHERE a.slug IN {} AND {PUBLIC}", self.database.list(1));
+        self.select(sql, &[&serde_json::to_string(slugs).unwrap_or_default()], &[]).await
+    }
+
+    /// The slugs of the articles that name `slug` under "Also read".
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn slugs_that_name(&self, slug: &str) -> Result<Vec<String>, StoreError> {
+        // A slug has no character that LIKE or JSON would read otherwise.
+        let sql = format!("SELECT a.slug FROM articles a WHERE a.details LIKE $1 AND {PUBLIC}");
+        let like = format!("%\"{slug}\"%");
+        Ok(on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).bind(like).fetch_all(pool).await)?)
+    }
+
     /// The public articles before and after this one, by date, without their bodies.
     ///
     /// # Errors
@@ -536,6 +561,17 @@ impl Store {
         );
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         self.select(sql, &[&after], &[revision, limit.try_into().unwrap_or(i64::MAX)]).await
+    }
+
+    /// Slug, title and place in the order of dates of every public article: what its neighbours' pages link to.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn titles_by_date(&self) -> Result<Vec<(ArticleId, String, String)>, StoreError> {
+        let sql = format!("SELECT a.id, a.slug, a.title FROM articles a WHERE {PUBLIC} ORDER BY a.date, a.id");
+        let rows: Vec<(String, String, String)> =
+            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).fetch_all(pool).await)?;
+        rows.into_iter().map(|(key, slug, title)| Ok((ArticleId(id(&key)?), slug, title))).collect()
     }
 
     /// The slugs of the articles that were withdrawn or became drafts again after `revision`.
@@ -592,6 +628,7 @@ fn details_json(article: &Article) -> String {
         image: article.image.clone(),
         related: article.related.clone(),
         faq: article.faq.clone(),
+        summary_given: article.summary_given,
     };
     serde_json::to_string(&details).unwrap_or_default()
 }

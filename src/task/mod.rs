@@ -1,1 +1,173 @@
-//! task
+//! The use cases. The one place where sources, store, templates, feeds and mail meet.
+
+pub mod compose;
+pub mod confirm;
+pub mod dispatch;
+pub mod exchange;
+pub mod present;
+pub mod publish;
+pub mod run;
+pub mod schedule;
+pub mod sync;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::config::Config;
+use crate::domain::feed::{Feed, FeedName};
+use crate::domain::link::Keyring;
+use crate::problem::Problem;
+use crate::store::{Store, StoreError};
+use crate::template::Templates;
+
+/// What stops a task: a fault in what a person wrote, or one of the machine.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// Something that a person wrote has to be mended first.
+    #[error("{}", list(.0))]
+    Problems(Vec<Problem>),
+    /// A file could not be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A message could not be made.
+    #[error("cannot make the message")]
+    Message(#[from] crate::mail::message::MessageError),
+    /// The machine gave no randomness.
+    #[error("this machine gives no random numbers")]
+    Random,
+    /// A thread of ours ended before its time.
+    #[error("a thread of this program ended before its time")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl From<Problem> for TaskError {
+    fn from(problem: Problem) -> Self {
+        Self::Problems(vec![problem])
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The one door through which the time of day comes in.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Clock {
+    /// This machine's clock.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn system() -> Self {
+        Self(Arc::new(Utc::now))
+    }
+
+    /// A clock of one's own, for a year in a second.
+    pub fn from_fn(read: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// What it shows, to the millisecond: the store keeps no more.
+    pub fn now(&self) -> DateTime<Utc> {
+        let now = (self.0)();
+        DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now)
+    }
+}
+
+/// How far something long has come. Called often: keep it cheap.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// The whole: configuration, feeds, templates and store, opened.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// What `config.toml` decides.
+    pub config: Arc<Config>,
+    /// The feeds, by name.
+    pub feeds: Arc<[Feed]>,
+    /// What is wrong with feed definitions; those feeds are missing above.
+    pub feed_problems: Arc<[Problem]>,
+    /// The templates.
+    pub templates: Arc<Templates>,
+    /// The store.
+    pub store: Store,
+    /// The keys of signed links.
+    pub keyring: Arc<Keyring>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Publication {
+    /// Opens a publication: reads feeds and templates, opens the store, makes a key where there is none.
+    ///
+    /// # Errors
+    /// Templates that are not well formed, or a store that does not open. A bad feed definition is no error: it is
+    /// named in `feed_problems` and the others go on.
+    pub async fn open(config: Config, clock: Clock) -> Result<Self, TaskError> {
+        let (feeds, feed_problems) = crate::config::load_feeds(&config);
+        let templates = Templates::load(Some(&config.templates)).map_err(TaskError::Problems)?;
+        let store = Store::open(config.database_url.reveal()).await?;
+        let keyring = keyring(&store).await?;
+        Ok(Self {
+            config: Arc::new(config),
+            feeds: feeds.into(),
+            feed_problems: feed_problems.into(),
+            templates: Arc::new(templates),
+            store,
+            keyring: Arc::new(keyring),
+            clock,
+        })
+    }
+
+    /// The feed with this name.
+    pub fn feed(&self, name: &FeedName) -> Option<&Feed> {
+        self.feeds.iter().find(|feed| feed.name == *name)
+    }
+}
+
+/// The keys that sign links: kept in the store, so that every machine that sends has the same.
+async fn keyring(store: &Store) -> Result<Keyring, TaskError> {
+    let mut fresh = [0; Keyring::KEY_BYTES];
+    aws_lc_rs::rand::fill(&mut fresh).map_err(|_| TaskError::Random)?;
+    let kept = store.fact_or("link_keys", &hex(&fresh)).await?;
+    let keys: Option<Vec<Vec<u8>>> = kept.split_whitespace().map(unhex).collect();
+    let corrupt = || TaskError::Store(StoreError::Corrupt("the keys of signed links".into()));
+    Keyring::new(&keys.ok_or_else(corrupt)?).ok_or_else(corrupt)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+/// A short hash of anything, to see whether it changed.
+fn fingerprint<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>) -> String {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for part in parts {
+        let part = part.as_ref();
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    hex(&context.finish().as_ref()[..16])
+}

@@ -6,10 +6,33 @@ use super::{Bodies, Templates};
 use crate::domain::text::escape_html;
 use crate::problem::Problem;
 
-/// A mark is `OPEN digit CLOSE`: private-use characters, which no source lets through (they have no meaning in
-/// interchange, Unicode §23.5) and which neither MJML nor CSS inlining touches.
-const OPEN: char = '\u{E000}';
-const CLOSE: char = '\u{E001}';
+/// The marks of one rendering: `BEGIN number END`, where BEGIN is a word that no article can contain by accident or
+/// on purpose, since half of it is random. Letters and digits only: `mrml` writes attributes with `{:?}`, which
+/// would spell private-use characters out.
+#[derive(Debug)]
+struct Marks {
+    begin: String,
+}
+
+impl Marks {
+    const END: char = 'z';
+
+    fn new() -> Self {
+        let mut random = [0; 16];
+        // Without randomness from the system there would be no keys either, and the program would not have started.
+        let filled = aws_lc_rs::rand::fill(&mut random).is_ok();
+        debug_assert!(filled);
+        Self { begin: format!("q{:032x}q", u128::from_ne_bytes(random)) }
+    }
+
+    fn mark(&self, number: usize) -> String {
+        format!("{}{number}{}", self.begin, Self::END)
+    }
+
+    fn reader(&self) -> ReaderView {
+        ReaderView { greeting: self.mark(0), unsubscribe_url: self.mark(1), preferences_url: self.mark(2) }
+    }
+}
 
 /// What is one reader's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +58,6 @@ impl Slots {
             preferences_url: self.preferences_url.clone(),
         }
     }
-
-    fn marks() -> ReaderView {
-        let mark = |number: usize| format!("{OPEN}{number}{CLOSE}");
-        ReaderView { greeting: mark(0), unsubscribe_url: mark(1), preferences_url: mark(2) }
-    }
 }
 
 /// A body cut at its marks: text, then a slot's number, and so on; it ends with text.
@@ -50,11 +68,11 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn cut(text: &str) -> Self {
-        let mut parts = text.split(OPEN);
+    fn cut(text: &str, marks: &Marks) -> Self {
+        let mut parts = text.split(&marks.begin);
         let first = parts.next().unwrap_or_default().to_owned();
         let rest = parts.filter_map(|part| {
-            let (number, after) = part.split_once(CLOSE)?;
+            let (number, after) = part.split_once(Marks::END)?;
             Some((number.parse().ok()?, after.to_owned()))
         });
         Self { first, rest: rest.collect() }
@@ -87,9 +105,14 @@ impl CompiledDigest {
     /// # Errors
     /// A template that cannot be rendered, by file and line.
     pub fn compile(templates: &Templates, template: &str, mut view: DigestView) -> Result<Self, Problem> {
-        view.reader = Slots::marks();
+        let marks = Marks::new();
+        view.reader = marks.reader();
         let bodies = templates.mail(template, &view)?;
-        Ok(Self { subject: view.digest.subject, html: Pieces::cut(&bodies.html), text: Pieces::cut(&bodies.text) })
+        Ok(Self {
+            subject: view.digest.subject,
+            html: Pieces::cut(&bodies.html, &marks),
+            text: Pieces::cut(&bodies.text, &marks),
+        })
     }
 
     /// The bodies for one reader.

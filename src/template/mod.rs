@@ -26,6 +26,14 @@ struct BuiltIn;
 /// Most bytes that one template may be: far above any page or mail, far below what would exhaust memory.
 const MAX_BYTES: u64 = 1024 * 1024;
 
+/// Changes with every template that is built in.
+pub fn built_in_fingerprint() -> String {
+    let mut names: Vec<_> = BuiltIn::iter().collect();
+    names.sort();
+    let hashes = names.iter().filter_map(|name| BuiltIn::get(name)).flat_map(|file| file.metadata.sha256_hash());
+    hashes.map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Every template, ready to render.
 pub struct Templates {
     pages: Handlebars<'static>,

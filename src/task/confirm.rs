@@ -1,0 +1,106 @@
+//! The form's answers: nobody is subscribed until the address itself has said yes.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::dispatch::{describe, single_mailer};
+use super::present::Presenter;
+use super::{Publication, TaskError};
+use crate::domain::address::Mailbox;
+use crate::domain::delivery::Outcome;
+use crate::domain::feed::FeedName;
+use crate::domain::link::{Link, Purpose};
+use crate::domain::newsletter::Cadence;
+use crate::domain::subscription::{Subscriber, SubscriptionState};
+use crate::mail::message::{self, Kind, Letter};
+use crate::store::{NewSubscription, PendingConfirmation};
+use crate::template::view::{ConfirmFacts, ConfirmView};
+
+/// How long a confirmation link holds.
+pub const CONFIRM_WITHIN: TimeDelta = TimeDelta::days(7);
+/// One confirmation per address in this time, however often its form is posted.
+const ONE_PER: TimeDelta = TimeDelta::hours(24);
+/// Confirmations sent in one go.
+const BATCH: i64 = 100;
+
+/// Takes an answer of the form: the subscriptions are pending until their confirmation comes back.
+///
+/// Whether the address is new, known or suppressed makes no difference to what is returned.
+///
+/// # Errors
+/// When the store fails.
+pub async fn sign_up(publication: &Publication, subscriber: Subscriber, feeds: &[(FeedName, Cadence)]) -> Result<(), TaskError> {
+    let hash = publication.keyring.address_hash(&subscriber.address.key());
+    let new: Vec<_> = feeds
+        .iter()
+        .map(|(feed, cadence)| NewSubscription {
+            subscriber: subscriber.clone(),
+            address_hash: hash.clone(),
+            feed: feed.clone(),
+            cadence: *cadence,
+            state: SubscriptionState::Pending,
+        })
+        .collect();
+    publication.store.subscribe(&new, true, publication.clock.now()).await?;
+    Ok(())
+}
+
+/// Sends the confirmations that wait. Returns how many were handed over.
+///
+/// # Errors
+/// When the store fails or a template cannot be rendered. A relay that is away is logged and tried again later.
+pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskError> {
+    let now = publication.clock.now();
+    let pending = publication.store.pending_confirmations(now - ONE_PER, BATCH).await?;
+    if pending.is_empty() {
+        return Ok(0);
+    }
+    let mut mailer = single_mailer(publication);
+    let mut sent = 0;
+    for waiting in pending {
+        let bytes = confirmation(publication, &waiting, now)?;
+        let from = publication.config.mail.from.address.as_str();
+        let file_stem = format!("confirm-{}", waiting.subscriber.id);
+        match mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await {
+            // A refusal is remembered as sent: trying again would not change it.
+            Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Unknown { .. } => {
+                publication.store.confirmation_sent(waiting.subscriber.id, now).await?;
+                sent += 1;
+            }
+            outcome @ Outcome::Deferred { .. } => {
+                tracing::warn!(outcome = describe(&outcome), "confirmations wait for the relay");
+                break;
+            }
+        }
+    }
+    mailer.close().await;
+    Ok(sent)
+}
+
+fn confirmation(publication: &Publication, waiting: &PendingConfirmation, now: DateTime<Utc>) -> Result<Vec<u8>, TaskError> {
+    let presenter = Presenter::new(publication, publication.config.live_urls());
+    let config = &publication.config;
+    let link = Link { purpose: Purpose::Confirm, subscriber: waiting.subscriber.id, feed: None, expires_at: Some(now + CONFIRM_WITHIN) };
+    let token = publication.keyring.sign(&link);
+    let titles = waiting.feeds.iter().filter_map(|name| publication.feed(name)).map(|feed| feed.title.clone());
+    let facts = ConfirmFacts {
+        url: presenter.urls.at(&format!("/confirm/{token}")),
+        feeds: titles.collect(),
+        hours: CONFIRM_WITHIN.num_hours(),
+    };
+    let view = ConfirmView { publication: presenter.publication(), confirm: facts };
+    let bodies = publication.templates.mail("confirm", &view)?;
+    // No text that the visitor typed, the name included: the mail may go to somebody else.
+    let to = Mailbox::new(None, waiting.subscriber.address.clone());
+    let letter = Letter {
+        from: &config.mail.from,
+        reply_to: config.mail.reply_to.as_ref(),
+        to: &to,
+        subject: &format!("Please confirm: {} by mail", config.publication.title),
+        text: &bodies.text,
+        html: &bodies.html,
+        message_id: &format!("{}@{}", uuid::Uuid::now_v7(), config.host()),
+        date: now,
+        kind: Kind::Notice,
+    };
+    Ok(message::bytes(&letter)?)
+}

@@ -1,0 +1,330 @@
+//! From articles and feeds to what templates and feed documents see.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::Publication;
+use crate::config::Urls;
+use crate::domain::article::{Article, Released};
+use crate::domain::digest::Digest;
+use crate::domain::entry::{Entry, FeedDocument, Link, OutlineFeed, content_html};
+use crate::domain::feed::Feed;
+use crate::domain::newsletter::{Cadence, Rhythm};
+use crate::domain::text::{join_names, shorten};
+use crate::store::StoreError;
+use crate::template::view::{
+    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, NewsletterView, PageView, PublicationView,
+    QuestionView, ReaderView,
+};
+
+/// Shows a publication under one base URL.
+#[derive(Debug, Clone)]
+pub struct Presenter<'a> {
+    publication: &'a Publication,
+    /// The URLs that everything shown bears.
+    pub urls: Urls,
+}
+
+impl<'a> Presenter<'a> {
+    /// Everything under the URLs given.
+    pub fn new(publication: &'a Publication, urls: Urls) -> Self {
+        Self { publication, urls }
+    }
+
+    /// Text written for the publication's own URL, under the URLs shown.
+    fn shown(&self, text: &str) -> String {
+        self.urls.in_place_of(&self.publication.config.urls(), text).into_owned()
+    }
+
+    /// A date for people, in the publication's zone.
+    pub fn date(&self, at: DateTime<Utc>) -> String {
+        at.with_timezone(&self.publication.config.publication.time_zone).format("%-d %B %Y").to_string()
+    }
+
+    fn iso(&self, at: DateTime<Utc>) -> String {
+        at.with_timezone(&self.publication.config.publication.time_zone).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    }
+
+    /// The publication.
+    pub fn publication(&self) -> PublicationView {
+        let publication = &self.publication.config.publication;
+        PublicationView {
+            title: publication.title.clone(),
+            description: publication.description.clone(),
+            url: self.urls.base().to_owned(),
+            language: publication.language.clone(),
+            address: publication.address.clone(),
+        }
+    }
+
+    /// What every page sees.
+    pub fn common(&self) -> Common {
+        let style = self.publication.templates.asset("page/style.css").unwrap_or_default();
+        Common {
+            publication: self.publication(),
+            feeds: self.publication.feeds.iter().map(|feed| self.feed(feed)).collect(),
+            style_url: format!("/style.css?v={}", &super::fingerprint([&style])[..8]),
+        }
+    }
+
+    /// A feed.
+    pub fn feed(&self, feed: &Feed) -> FeedView {
+        let file = |name| self.urls.feed_file(&feed.name, name);
+        FeedView {
+            name: feed.name.to_string(),
+            title: feed.title.clone(),
+            description: feed.description.clone(),
+            url: self.urls.feed(&feed.name),
+            rss: file("rss.xml"),
+            atom: file("atom.xml"),
+            json: file("feed.json"),
+            newsletter: feed.newsletter.is_some(),
+            cadences: cadences(feed, None),
+        }
+    }
+
+    /// A page's head.
+    pub fn page(&self, kind: &'static str, title: &str, description: &str, url: String, language: Option<&str>) -> PageView {
+        let language = language.unwrap_or(&self.publication.config.publication.language);
+        PageView {
+            title: title.to_owned(),
+            description: description.to_owned(),
+            url,
+            kind,
+            dir: direction(language),
+            language: language.to_owned(),
+        }
+    }
+
+    /// An article in a list.
+    pub fn card(&self, article: &Article) -> Card {
+        Card {
+            title: article.title.clone(),
+            url: self.urls.article(article.slug.as_str()),
+            label: article.label.clone(),
+            place: article.place.clone(),
+            section: article.section.clone(),
+            summary: article.summary.clone(),
+            date: self.date(article.date),
+            date_iso: self.iso(article.date),
+            authors: join_names(&article.authors),
+            image: article.image.as_ref().map(|image| ImageView { url: self.shown(&image.url), alt: image.alt.clone() }),
+            minutes: article.minutes(),
+            language: article.language.clone().unwrap_or_else(|| self.publication.config.publication.language.clone()),
+        }
+    }
+
+    /// Articles in a list.
+    pub fn cards(&self, articles: &[Released]) -> Vec<Card> {
+        articles.iter().map(|released| self.card(&released.article)).collect()
+    }
+
+    /// An article on its own page.
+    pub fn article(
+        &self,
+        article: &Article,
+        related: &HashMap<String, Released>,
+        prev: Option<Card>,
+        next: Option<Card>,
+    ) -> ArticleView {
+        let updated = article.updated.filter(|updated| *updated > article.date);
+        ArticleView {
+            card: self.card(article),
+            html: self.shown(&article.html),
+            standfirst: article.summary_given.then(|| article.summary.clone()),
+            tags: article.tags.clone(),
+            updated: updated.map(|at| self.date(at)),
+            updated_iso: updated.map(|at| self.iso(at)),
+            faq: article
+                .faq
+                .iter()
+                .map(|question| QuestionView { question: question.question.clone(), answer: self.shown(&question.answer_html) })
+                .collect(),
+            related: article.related.iter().filter_map(|slug| related.get(slug)).map(|released| self.card(&released.article)).collect(),
+            prev,
+            next,
+            json_ld: self.json_ld(article),
+        }
+    }
+
+    /// schema.org's `NewsArticle`, and `FAQPage` where there are questions.
+    fn json_ld(&self, article: &Article) -> String {
+        let site = &self.publication.config.publication;
+        let url = self.urls.article(article.slug.as_str());
+        let authors: Vec<_> = article.authors.iter().map(|name| json!({"@type": "Person", "name": name})).collect();
+        let mut graph = vec![json!({
+            "@type": "NewsArticle",
+            "headline": article.title,
+            "description": article.summary,
+            "url": url,
+            "mainEntityOfPage": url,
+            "datePublished": self.iso(article.date),
+            "dateModified": self.iso(article.changed_at()),
+            "author": if authors.is_empty() { json!([{"@type": "Organization", "name": site.title}]) } else { json!(authors) },
+            "publisher": {"@type": "Organization", "name": site.title},
+            "inLanguage": article.language.as_ref().unwrap_or(&site.language),
+            "image": article.image.iter().map(|image| self.shown(&image.url)).collect::<Vec<_>>(),
+        })];
+        if !article.faq.is_empty() {
+            let questions = article.faq.iter().map(|question| {
+                let answer = json!({"@type": "Answer", "text": self.shown(&question.answer_html)});
+                json!({"@type": "Question", "name": question.question, "acceptedAnswer": answer})
+            });
+            graph.push(json!({"@type": "FAQPage", "mainEntity": questions.collect::<Vec<_>>()}));
+        }
+        let json = json!({"@context": "https://schema.org", "@graph": graph}).to_string();
+        // Inside a script element only "</" and "<!--" could end it or confuse it: "<" is written as its escape.
+        format!("<script type=\"application/ld+json\">{}</script>", json.replace('<', "\\u003c"))
+    }
+
+    /// A feed's document, of these articles.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn document(&self, feed: &Feed, articles: &[Released], founded_on: &str) -> Result<FeedDocument, StoreError> {
+        let related = self.related(articles).await?;
+        let site = &self.publication.config.publication;
+        let entries: Vec<Entry> = articles.iter().map(|released| self.entry(feed, released, &related)).collect();
+        Ok(FeedDocument {
+            id: format!("tag:{},{founded_on}:feeds/{}", self.publication.config.host(), feed.name),
+            title: format!("{}: {}", site.title, feed.title),
+            description: feed.description.clone(),
+            language: feed.language.clone(),
+            page_url: self.urls.feed(&feed.name),
+            rss_url: self.urls.feed_file(&feed.name, "rss.xml"),
+            atom_url: self.urls.feed_file(&feed.name, "atom.xml"),
+            json_url: self.urls.feed_file(&feed.name, "feed.json"),
+            stylesheet_url: Some(self.urls.at("/feed.css")),
+            publication: site.title.clone(),
+            publication_url: self.urls.home(),
+            image: feed.image.as_ref().map(|url| crate::domain::article::Image { url: self.shown(url), alt: feed.title.clone() }),
+            hubs: vec![],
+            updated: entries.iter().map(|entry| entry.updated).max(),
+            entries,
+        })
+    }
+
+    /// The articles that these name under "Also read", by slug.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn related(&self, articles: &[Released]) -> Result<HashMap<String, Released>, StoreError> {
+        let mut slugs: Vec<&str> = articles.iter().flat_map(|released| released.article.related.iter().map(String::as_str)).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        self.publication.store.by_slugs(&slugs).await
+    }
+
+    fn entry(&self, feed: &Feed, Released { article, release }: &Released, related: &HashMap<String, Released>) -> Entry {
+        let links: Vec<Link> = article
+            .related
+            .iter()
+            .filter_map(|slug| related.get(slug))
+            .map(|released| Link { url: self.urls.article(released.article.slug.as_str()), title: released.article.title.clone() })
+            .collect();
+        let html = feed.full.then(|| self.shown(&content_html(article.place.as_deref(), &article.html, &article.faq, &links)));
+        Entry {
+            id: release.entry_id.clone(),
+            url: self.urls.article(article.slug.as_str()),
+            title: article.title.clone(),
+            label: article.label.clone(),
+            summary: article.summary.clone(),
+            html,
+            published: article.date,
+            updated: article.changed_at(),
+            authors: article.authors.clone(),
+            categories: article.section.iter().chain(&article.tags).cloned().collect(),
+            image: article.image.as_ref().map(|image| crate::domain::article::Image { url: self.shown(&image.url), alt: image.alt.clone() }),
+            language: article.language.clone().filter(|language| *language != feed.language),
+        }
+    }
+
+    /// Every feed, for `feeds.opml`.
+    pub fn outlines(&self) -> Vec<OutlineFeed> {
+        let outline = |feed: &Feed| OutlineFeed {
+            title: feed.title.clone(),
+            description: feed.description.clone(),
+            xml_url: self.urls.feed_file(&feed.name, "atom.xml"),
+            html_url: self.urls.feed(&feed.name),
+            language: feed.language.clone(),
+            categories: vec![],
+        };
+        self.publication.feeds.iter().map(outline).collect()
+    }
+
+    /// A digest of these articles, for `reader`.
+    ///
+    /// Featured articles stand under "Don't miss", the others under "Latest posts", both newest first.
+    pub fn digest(&self, feed: &Feed, digest: Option<&Digest>, articles: &[Released], reader: ReaderView, now: DateTime<Utc>) -> DigestView {
+        let mut sorted: Vec<&Released> = articles.iter().collect();
+        sorted.sort_by_key(|released| (std::cmp::Reverse(released.article.date), std::cmp::Reverse(released.release.number)));
+        let card = |released: &&Released| self.card(&released.article);
+        let featured: Vec<Card> = sorted.iter().filter(|released| released.article.featured).map(card).collect();
+        let latest: Vec<Card> = sorted.iter().filter(|released| !released.article.featured).map(card).collect();
+        let articles: Vec<Card> = featured.iter().chain(&latest).cloned().collect();
+        let preheader = articles.first().map(|card| shorten(&card.summary, 140)).unwrap_or_default();
+        DigestView {
+            publication: self.publication(),
+            newsletter: NewsletterView {
+                name: feed.name.to_string(),
+                title: feed.title.clone(),
+                description: feed.description.clone(),
+                feed_url: self.urls.feed(&feed.name),
+            },
+            digest: DigestFacts {
+                subject: String::new(),
+                date: self.date(digest.map_or(now, |digest| digest.key.slot)),
+                cadence: digest.and_then(|digest| digest.key.cadence).map(Cadence::as_str),
+                count: articles.len(),
+                preheader,
+            },
+            featured,
+            latest,
+            articles,
+            reader,
+        }
+    }
+}
+
+/// The cadences of a feed, with the one that a reader has chosen.
+pub fn cadences(feed: &Feed, chosen: Option<Cadence>) -> Vec<CadenceView> {
+    let Some(newsletter) = &feed.newsletter else { return vec![] };
+    let chosen = chosen.filter(|chosen| newsletter.cadences.contains_key(chosen)).unwrap_or(newsletter.default);
+    let view = |(cadence, rhythm): (&Cadence, &Rhythm)| CadenceView {
+        value: cadence.as_str(),
+        label: label(*rhythm),
+        default: *cadence == newsletter.default,
+        chosen: *cadence == chosen,
+    };
+    newsletter.cadences.iter().map(view).collect()
+}
+
+fn label(rhythm: Rhythm) -> String {
+    match rhythm {
+        Rhythm::Instant => "At once".to_owned(),
+        Rhythm::Daily(at) => format!("Daily, {}", at.format("%H:%M")),
+        Rhythm::Weekly(day, at) => {
+            let day = match day {
+                chrono::Weekday::Mon => "Monday",
+                chrono::Weekday::Tue => "Tuesday",
+                chrono::Weekday::Wed => "Wednesday",
+                chrono::Weekday::Thu => "Thursday",
+                chrono::Weekday::Fri => "Friday",
+                chrono::Weekday::Sat => "Saturday",
+                chrono::Weekday::Sun => "Sunday",
+            };
+            format!("Weekly, {day} {}", at.format("%H:%M"))
+        }
+        Rhythm::Monthly(day, at) => format!("Monthly, day {day}, {}", at.format("%H:%M")),
+    }
+}
+
+/// The direction of a language's script.
+fn direction(language: &str) -> &'static str {
+    match language.split('-').next().unwrap_or_default() {
+        "ar" | "he" | "fa" | "ur" | "yi" | "ps" | "dv" | "ckb" | "sd" | "ug" => "rtl",
+        _ => "ltr",
+    }
+}

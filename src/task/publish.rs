@@ -1,0 +1,434 @@
+//! Feeds and pages out: as documents in memory for `serve`, and as files in `public/` for any web server.
+//!
+//! A file is written beside its place and renamed into it, and only when its bytes are new; so nobody ever reads
+//! half a file, and what did not change keeps its time and its ETag.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::present::Presenter;
+use super::{Progress, Publication, TaskError, fingerprint};
+use crate::config::Urls;
+use crate::domain::article::{ArticleId, Released};
+use crate::syndication::{Format, opml};
+use crate::template::view::{ArticlePage, Card, Common, FeedPage, Home, Page};
+
+/// Articles on the home page.
+const ON_HOME_PAGE: usize = 20;
+/// Articles under "Don't miss" on the home page.
+const FEATURED: usize = 4;
+/// Pages rendered at a time: they stay under 10 MB.
+const BATCH: usize = 256;
+/// Where `public/` keeps what it was made from.
+const MARKER: &str = ".tidings";
+
+/// One document, ready to be served.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// Its bytes.
+    pub bytes: Arc<[u8]>,
+    /// Media type.
+    pub content_type: &'static str,
+    /// Strong ETag with its quotation marks: a hash of the bytes.
+    pub etag: String,
+    /// Newest real change of what it holds.
+    pub modified: Option<DateTime<Utc>>,
+}
+
+impl Document {
+    fn new(bytes: Vec<u8>, content_type: &'static str, modified: Option<DateTime<Utc>>) -> Self {
+        let etag = format!("\"{}\"", fingerprint([&bytes]));
+        Self { bytes: bytes.into(), content_type, etag, modified }
+    }
+}
+
+/// Every document that is served from memory, by path.
+#[derive(Debug, Default)]
+pub struct Site {
+    /// Path (with its leading slash) to document.
+    pub documents: HashMap<String, Document>,
+}
+
+/// What a publish wrote.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct PublishReport {
+    /// Feed documents.
+    pub feeds: usize,
+    /// Entries in all of them.
+    pub entries: usize,
+    /// Article pages rendered.
+    pub pages: usize,
+    /// Files whose bytes were new.
+    pub written: usize,
+    /// Files removed.
+    pub removed: usize,
+    /// Nothing had changed since the last time.
+    pub unchanged: bool,
+}
+
+/// Builds every feed document and stylesheet, as the URLs given bear them.
+///
+/// # Errors
+/// When the store fails.
+pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize), TaskError> {
+    let presenter = Presenter::new(publication, urls);
+    let founded_on = publication.clock.now().date_naive().to_string();
+    let founded_on = publication.store.fact_or("founded_on", &founded_on).await?;
+    let mut site = Site::default();
+    let mut entries = 0;
+    for feed in publication.feeds.iter() {
+        let articles = publication.store.newest_of(&feed.name, feed.limit).await?;
+        let document = presenter.document(feed, &articles, &founded_on).await?;
+        entries += document.entries.len();
+        let built: Vec<_> = Format::ALL.into_par_iter().map(|format| (format, format.bytes(&document))).collect();
+        for (format, bytes) in built {
+            let path = format!("/feeds/{}/{}", feed.name, format.file_name());
+            site.documents.insert(path, Document::new(bytes, format.content_type(), document.updated));
+        }
+    }
+    let updated = site.documents.values().filter_map(|document| document.modified).max();
+    let title = &publication.config.publication.title;
+    let opml = opml::bytes(title, updated, &presenter.outlines());
+    site.documents.insert("/feeds.opml".into(), Document::new(opml, "text/x-opml; charset=utf-8", updated));
+    for (path, asset) in [("/style.css", "page/style.css"), ("/feed.css", "page/feed.css")] {
+        let bytes = publication.templates.asset(asset).unwrap_or_default().into_owned();
+        site.documents.insert(path.into(), Document::new(bytes, "text/css; charset=utf-8", None));
+    }
+    Ok((site, entries))
+}
+
+/// Writes feeds, pages and static files into `public/`, with the publication's own URLs.
+///
+/// # Errors
+/// When the store fails, a template cannot be rendered, or a file cannot be written.
+pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_>) -> Result<PublishReport, TaskError> {
+    let config = &publication.config;
+    let revision = publication.store.revision().await?;
+    let rendering = rendering_fingerprint(publication);
+    let marker = config.public.join(MARKER);
+    let before = Marker::read(&marker).filter(|before| !all && before.rendering == rendering);
+    if before.as_ref().is_some_and(|before| before.revision == revision) {
+        return Ok(PublishReport { unchanged: true, ..PublishReport::default() });
+    }
+    let since = before.map_or(0, |before| before.revision);
+    let mut files = Files { root: config.public.clone(), written: 0, removed: 0 };
+    let mut report = PublishReport::default();
+    let (site, entries) = site(publication, config.urls()).await?;
+    report.feeds = site.documents.keys().filter(|path| path.starts_with("/feeds/")).count();
+    report.entries = entries;
+    for (path, document) in &site.documents {
+        files.write(path, &document.bytes)?;
+    }
+    let presenter = Presenter::new(publication, config.urls());
+    let common = presenter.common();
+    for (path, page) in listing_pages(publication, &presenter, &common).await? {
+        files.write(&path, page.as_bytes())?;
+    }
+    if since > 0 {
+        for slug in publication.store.hidden_since(since).await? {
+            files.remove(&format!("/articles/{slug}/index.html"))?;
+        }
+    }
+    // A title that changed stands on the pages of its neighbours and of those that name it. A single new article is
+    // the common case and touches few; anything larger rewrites all pages, of which only new bytes reach the disk.
+    let related = related_pages(publication, since).await?;
+    report.pages = article_pages(publication, &presenter, &common, related, &mut files, progress).await?;
+    files.copy_tree(&config.static_files)?;
+    report.written = files.written;
+    report.removed = files.removed;
+    Marker { revision, rendering }.write(&marker)?;
+    Ok(report)
+}
+
+/// Which article pages to render: `None` is all of them.
+async fn related_pages(publication: &Publication, since: i64) -> Result<Option<Vec<String>>, TaskError> {
+    const FEW: usize = 20;
+    if since == 0 {
+        return Ok(None);
+    }
+    let changed = publication.store.changed_since(since, None, FEW + 1).await?;
+    if changed.len() > FEW || !publication.store.hidden_since(since).await?.is_empty() {
+        return Ok(None);
+    }
+    let mut slugs = vec![];
+    for released in &changed {
+        let (before, after) = publication.store.neighbours(&released.article).await?;
+        slugs.extend([before, after].into_iter().flatten().map(|released| released.article.slug.as_str().to_owned()));
+        slugs.push(released.article.slug.as_str().to_owned());
+        slugs.extend(publication.store.slugs_that_name(released.article.slug.as_str()).await?);
+    }
+    slugs.sort();
+    slugs.dedup();
+    Ok(Some(slugs))
+}
+
+/// The home page and each feed's page.
+async fn listing_pages(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+) -> Result<Vec<(String, String)>, TaskError> {
+    let mut pages = vec![("/index.html".to_owned(), home_page(publication, presenter, common).await?)];
+    for feed in publication.feeds.iter() {
+        let page = feed_page(publication, presenter, common, feed).await?;
+        pages.push((format!("/feeds/{}/index.html", feed.name), page));
+    }
+    Ok(pages)
+}
+
+/// The home page: latest posts, don't miss, stay in touch.
+///
+/// # Errors
+/// When the store fails or the template cannot be rendered.
+pub async fn home_page(publication: &Publication, presenter: &Presenter<'_>, common: &Common) -> Result<String, TaskError> {
+    let latest = presenter.cards(&publication.store.newest(false, ON_HOME_PAGE).await?);
+    let featured = presenter.cards(&publication.store.newest(true, FEATURED).await?);
+    let site = &publication.config.publication;
+    let description = site.description.as_deref().unwrap_or_default();
+    let page = presenter.page("home", &site.title, description, presenter.urls.home(), None);
+    Ok(publication.templates.page("home", &Page { common, page, form: None, own: Home { latest, featured } })?)
+}
+
+/// A feed's page: what it is, how to take it, what is in it.
+///
+/// # Errors
+/// When the store fails or the template cannot be rendered.
+pub async fn feed_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    feed: &crate::domain::feed::Feed,
+) -> Result<String, TaskError> {
+    let entries = presenter.cards(&publication.store.newest_of(&feed.name, feed.limit).await?);
+    let page = presenter.page("feed", &feed.title, &feed.description, presenter.urls.feed(&feed.name), Some(&feed.language));
+    let own = FeedPage { feed: presenter.feed(feed), entries };
+    Ok(publication.templates.page("feed", &Page { common, page, form: None, own })?)
+}
+
+/// One article's page; `None` where there is no such public article.
+///
+/// # Errors
+/// When the store fails or the template cannot be rendered.
+pub async fn article_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    slug: &str,
+) -> Result<Option<String>, TaskError> {
+    let Some(released) = publication.store.by_slug(slug).await? else { return Ok(None) };
+    let (before, after) = publication.store.neighbours(&released.article).await?;
+    let card = |released: Option<Released>| released.map(|released| presenter.card(&released.article));
+    let (before, after) = (card(before), card(after));
+    let released = [released];
+    let related = presenter.related(&released).await?;
+    let [released] = &released;
+    Ok(Some(render_article(publication, presenter, common, released, &related, before, after)?))
+}
+
+fn render_article(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    released: &Released,
+    related: &HashMap<String, Released>,
+    before: Option<Card>,
+    after: Option<Card>,
+) -> Result<String, TaskError> {
+    let article = &released.article;
+    let url = presenter.urls.article(article.slug.as_str());
+    let page = presenter.page("article", &article.title, &article.summary, url, article.language.as_deref());
+    let own = ArticlePage { article: presenter.article(article, related, before, after) };
+    Ok(publication.templates.page("article", &Page { common, page, form: None, own })?)
+}
+
+/// Renders article pages on every core, a batch at a time, and writes them.
+async fn article_pages(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    only: Option<Vec<String>>,
+    files: &mut Files,
+    progress: Progress<'_>,
+) -> Result<usize, TaskError> {
+    let titles = publication.store.titles_by_date().await?;
+    let places: HashMap<ArticleId, usize> = titles.iter().enumerate().map(|(place, (id, ..))| (*id, place)).collect();
+    let neighbour = |place: Option<usize>| {
+        let (_, slug, title) = titles.get(place?)?;
+        Some(link_card(presenter.urls.article(slug), title))
+    };
+    let (mut after, mut count) = (None, 0);
+    let total = only.as_ref().map_or(titles.len(), Vec::len);
+    loop {
+        let batch = match &only {
+            None => publication.store.changed_since(-1, after, BATCH).await?,
+            Some(slugs) => {
+                let slugs: Vec<&str> = slugs.iter().skip(count).take(BATCH).map(String::as_str).collect();
+                publication.store.by_slugs_whole(&slugs).await?
+            }
+        };
+        let Some(last) = batch.last() else { break };
+        after = Some(last.article.id);
+        let related = presenter.related(&batch).await?;
+        let written: Vec<Result<bool, TaskError>> = batch
+            .par_iter()
+            .map(|released| {
+                let place = places.get(&released.article.id).copied();
+                let before = neighbour(place.and_then(|place| place.checked_sub(1)));
+                let after = neighbour(place.map(|place| place + 1));
+                let page = render_article(publication, presenter, common, released, &related, before, after)?;
+                write_if_new(&files.root, &format!("/articles/{}/index.html", released.article.slug), page.as_bytes())
+            })
+            .collect();
+        for is_new in written {
+            files.written += usize::from(is_new?);
+        }
+        count += batch.len();
+        progress(count as u64, total as u64);
+    }
+    Ok(count)
+}
+
+/// A card that is only linked to by its title.
+fn link_card(url: String, title: &str) -> Card {
+    Card {
+        title: title.to_owned(),
+        url,
+        label: None,
+        place: None,
+        section: None,
+        summary: String::new(),
+        date: String::new(),
+        date_iso: String::new(),
+        authors: None,
+        image: None,
+        minutes: 0,
+        language: String::new(),
+    }
+}
+
+/// Everything but the articles that pages depend on.
+fn rendering_fingerprint(publication: &Publication) -> String {
+    let site = &publication.config.publication;
+    let mut parts: Vec<Vec<u8>> = vec![
+        env!("CARGO_PKG_VERSION").into(),
+        format!("{site:?}").into(),
+        format!("{:?}", publication.feeds).into(),
+        crate::template::built_in_fingerprint().into(),
+    ];
+    let mut own: Vec<(PathBuf, Option<(u64, std::time::SystemTime)>)> = vec![];
+    for folder in [publication.config.templates.join("page"), publication.config.static_files.clone()] {
+        list_files(&folder, &mut |path, metadata| {
+            own.push((path.to_owned(), metadata.modified().ok().map(|modified| (metadata.len(), modified))));
+        });
+    }
+    own.sort();
+    parts.extend(own.iter().map(|file| format!("{file:?}").into_bytes()));
+    fingerprint(parts)
+}
+
+/// What `public/` was made from.
+struct Marker {
+    revision: i64,
+    rendering: String,
+}
+
+impl Marker {
+    fn read(path: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let (revision, rendering) = text.trim_end().split_once(' ')?;
+        Some(Self { revision: revision.parse().ok()?, rendering: rendering.to_owned() })
+    }
+
+    fn write(&self, path: &Path) -> Result<(), TaskError> {
+        let bytes = format!("{} {}\n", self.revision, self.rendering);
+        std::fs::write(path, bytes).map_err(|source| TaskError::Write { path: path.display().to_string(), source })
+    }
+}
+
+/// Files below one folder.
+struct Files {
+    root: PathBuf,
+    written: usize,
+    removed: usize,
+}
+
+impl Files {
+    fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), TaskError> {
+        self.written += usize::from(write_if_new(&self.root, path, bytes)?);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), TaskError> {
+        let path = self.root.join(path.trim_start_matches('/'));
+        match std::fs::remove_file(&path) {
+            Ok(()) => {
+                self.removed += 1;
+                // The page's folder goes with it, unless somebody put something else there.
+                if let Some(folder) = path.parent() {
+                    let _ = std::fs::remove_dir(folder);
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(TaskError::Write { path: path.display().to_string(), source }),
+        }
+    }
+
+    /// Copies every file below `folder`, with its path there.
+    fn copy_tree(&mut self, folder: &Path) -> Result<(), TaskError> {
+        let mut paths = vec![];
+        list_files(folder, &mut |path, _| paths.push(path.to_owned()));
+        for path in paths {
+            let Ok(relative) = path.strip_prefix(folder) else { continue };
+            let target = self.root.join(relative);
+            let same = |a: &Path, b: &Path| Some((a.metadata().ok()?.len(), a.metadata().ok()?.modified().ok()? <= b.metadata().ok()?.modified().ok()?, b.metadata().ok()?.len()));
+            if same(&path, &target).is_some_and(|(from, older, to)| older && from == to) {
+                continue;
+            }
+            let bytes = std::fs::read(&path).map_err(|source| TaskError::Write { path: path.display().to_string(), source })?;
+            self.write(&relative.to_string_lossy(), &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Calls `with` for each file below `folder`; a folder that is not there has none. Links are not followed.
+fn list_files(folder: &Path, with: &mut dyn FnMut(&Path, &std::fs::Metadata)) {
+    let Ok(listing) = std::fs::read_dir(folder) else { return };
+    for entry in listing.flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            list_files(&entry.path(), with);
+        } else if metadata.is_file() && !entry.file_name().to_string_lossy().starts_with('.') {
+            with(&entry.path(), &metadata);
+        }
+    }
+}
+
+/// Writes a file unless it has these bytes already; returns whether it did.
+fn write_if_new(root: &Path, path: &str, bytes: &[u8]) -> Result<bool, TaskError> {
+    let path = root.join(path.trim_start_matches('/'));
+    let failed = |source| TaskError::Write { path: path.display().to_string(), source };
+    if path.metadata().is_ok_and(|metadata| metadata.len() == bytes.len() as u64)
+        && std::fs::read(&path).is_ok_and(|before| before == bytes)
+    {
+        return Ok(false);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = std::fs::write(&temporary, bytes).or_else(|_| {
+        // The usual reason is that the folder is not there yet.
+        std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+        std::fs::write(&temporary, bytes)
+    });
+    written.and_then(|()| std::fs::rename(&temporary, &path)).map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        failed(error)
+    })?;
+    Ok(true)
+}

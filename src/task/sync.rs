@@ -1,0 +1,359 @@
+//! Articles into the store: only what changed is read, parsed on every core, and written in batches.
+//!
+//! One bad file never stops the others: it is complained about, and the complaint is kept with the file's size and
+//! time, so that it is repeated without reading the file again.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{Progress, Publication, TaskError, fingerprint};
+use crate::domain::article::{Article, ArticleId, entry_id_prefix};
+use crate::domain::feed::{Feed, FeedName};
+use crate::problem::Problem;
+use crate::source::{self, Context, Found, MAX_BYTES, Parsed};
+use crate::store::{Complaint, FileRow, KnownFile, SyncBatch};
+
+/// The one source there is so far: the articles' folder.
+const SOURCE: &str = "folder";
+
+/// Raised when parsing or rendering changes, so that every article is rendered anew.
+const RENDERING: u32 = 1;
+
+/// Files per batch: enough to keep every core busy, few enough that three batches in flight stay under 20 MB.
+const BATCH: usize = 256;
+
+/// What a sync did.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct SyncReport {
+    /// Files found.
+    pub found: usize,
+    /// Articles that are new.
+    pub new: usize,
+    /// Articles that were edited.
+    pub changed: usize,
+    /// Articles whose file is gone.
+    pub withdrawn: usize,
+    /// Articles that became public.
+    pub released: u64,
+    /// Whether this was the first sync: what it released is archive.
+    pub first: bool,
+    /// Everything to complain about, old and new.
+    #[serde(skip)]
+    pub problems: Vec<Problem>,
+}
+
+impl SyncReport {
+    /// Whether anything is different from before.
+    pub fn is_change(&self) -> bool {
+        self.new + self.changed + self.withdrawn > 0 || self.released > 0
+    }
+}
+
+/// Brings the store up to date with the articles' folder, and releases what is due.
+///
+/// # Errors
+/// When the store fails. Faults in files are in the report.
+pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<SyncReport, TaskError> {
+    let store = &publication.store;
+    let folder = publication.config.articles.clone();
+    let (found, mut problems) = tokio::task::spawn_blocking(move || source::walk(&folder)).await?;
+    let name = publication.config.name_of(&publication.config.articles);
+    let context = context_fingerprint(publication);
+    let selections = selections_fingerprint(&publication.feeds, &publication.config.publication.language);
+    let fingerprint = folder_fingerprint(&found, &context, &selections);
+    let before = store.source_fingerprint(SOURCE).await?;
+    let mut report = SyncReport { found: found.len(), first: before.is_none(), ..SyncReport::default() };
+
+    if before.as_ref() != Some(&fingerprint) {
+        Pass { publication, name: &name, context: &context, report: &mut report }.run(found, progress).await?;
+        rebuild_entries(publication, &selections).await?;
+    }
+    report.released = release_due(publication, report.first).await?;
+    if before.as_ref() != Some(&fingerprint) {
+        store.finish_sync(SOURCE, &fingerprint, publication.clock.now()).await?;
+    }
+    for complaint in store.complaints(SOURCE).await? {
+        problems.extend(complaint.problems.into_iter().map(|problem| Problem { file: format!("{name}/{}", problem.file), ..problem }));
+    }
+    report.problems = problems;
+    Ok(report)
+}
+
+/// Makes public every article whose date has come. Returns how many.
+///
+/// # Errors
+/// When the store fails.
+pub async fn release_due(publication: &Publication, archive: bool) -> Result<u64, TaskError> {
+    let now = publication.clock.now();
+    let prefix = entry_id_prefix(publication.config.host(), now);
+    Ok(publication.store.release_due(SOURCE, &prefix, archive, now).await?)
+}
+
+/// What every article's rendering depends on besides its own bytes.
+fn context_fingerprint(publication: &Publication) -> String {
+    let site = &publication.config.publication;
+    fingerprint([site.url.as_str(), site.time_zone.name(), &RENDERING.to_string()])
+}
+
+fn selections_fingerprint(feeds: &[Feed], language: &str) -> String {
+    let parts = feeds.iter().flat_map(|feed| {
+        [feed.name.as_str().to_owned(), serde_json::to_string(&feed.select).unwrap_or_default()]
+    });
+    fingerprint(parts.chain([language.to_owned()]))
+}
+
+fn folder_fingerprint(found: &[Found], context: &str, selections: &str) -> String {
+    let files = found.iter().map(|file| format!("{}\0{}\0{}", file.key, file.size, file.modified_ns));
+    fingerprint(files.chain([context.to_owned(), selections.to_owned()]))
+}
+
+/// Which feeds take an article.
+fn feeds_of(feeds: &[Feed], language: &str, article: &Article) -> Vec<FeedName> {
+    if article.draft {
+        return vec![];
+    }
+    feeds.iter().filter(|feed| feed.select.takes(article, language)).map(|feed| feed.name.clone()).collect()
+}
+
+/// Makes every entry anew where a feed was added, removed or selects otherwise than before.
+async fn rebuild_entries(publication: &Publication, selections: &str) -> Result<(), TaskError> {
+    const FACT: &str = "selections";
+    if publication.store.fact(FACT).await?.as_deref() == Some(selections) {
+        return Ok(());
+    }
+    let language = &publication.config.publication.language;
+    publication.store.rebuild_entries(&|article| feeds_of(&publication.feeds, language, article)).await?;
+    publication.store.next_revision().await?;
+    Ok(publication.store.set_fact(FACT, selections).await?)
+}
+
+/// A file that has to be read.
+struct Job {
+    key: String,
+    path: PathBuf,
+    size: u64,
+    modified_ns: i64,
+    id: ArticleId,
+    /// The hash that it had, where it is known.
+    content_hash: Option<String>,
+}
+
+/// What reading it brought.
+struct Done {
+    job: Job,
+    content_hash: String,
+    /// `None` where the bytes are those that are known.
+    parsed: Option<Parsed>,
+}
+
+struct Pass<'a> {
+    publication: &'a Publication,
+    name: &'a str,
+    context: &'a str,
+    report: &'a mut SyncReport,
+}
+
+impl Pass<'_> {
+    async fn run(&mut self, found: Vec<Found>, progress: Progress<'_>) -> Result<(), TaskError> {
+        let store = &self.publication.store;
+        let known = store.known_files(SOURCE).await?;
+        let complaints = store.complaints(SOURCE).await?;
+        let same_context = store.fact("context").await?.as_deref() == Some(self.context);
+        let keys: HashSet<&str> = found.iter().map(|file| file.key.as_str()).collect();
+
+        let gone: Vec<ArticleId> =
+            known.iter().filter(|(key, file)| !file.withdrawn && !keys.contains(key.as_str())).map(|(_, file)| file.id).collect();
+        let mended: Vec<String> =
+            complaints.iter().filter(|complaint| !keys.contains(complaint.key.as_str())).map(|complaint| complaint.key.clone()).collect();
+        let slugs: HashMap<String, String> = known
+            .iter()
+            .filter(|(key, file)| !file.withdrawn && keys.contains(key.as_str()))
+            .map(|(key, file)| (file.slug.clone(), key.clone()))
+            .collect();
+        let now = self.publication.clock.now();
+        let jobs: Vec<Job> = found
+            .iter()
+            .filter_map(|file| {
+                let before = known.get(&file.key);
+                let unchanged = before.is_some_and(|before| {
+                    same_context && !before.withdrawn && before.size == file.size && before.modified_ns == file.modified_ns
+                });
+                (!unchanged).then(|| Job {
+                    key: file.key.clone(),
+                    path: file.path.clone(),
+                    size: file.size,
+                    modified_ns: file.modified_ns,
+                    id: before.map_or_else(|| ArticleId::new(now), |before| before.id),
+                    content_hash: before.filter(|before| same_context && !before.withdrawn).map(|before| before.content_hash.clone()),
+                })
+            })
+            .collect();
+        drop(found);
+        if jobs.is_empty() && gone.is_empty() && mended.is_empty() {
+            return Ok(());
+        }
+        let revision = store.next_revision().await?;
+        self.report.withdrawn = gone.len();
+        if !(gone.is_empty() && mended.is_empty()) {
+            store.withdraw(SOURCE, revision, &gone, &mended, now).await?;
+        }
+        self.read(jobs, &known, slugs, revision, progress).await?;
+        Ok(store.set_fact("context", self.context).await?)
+    }
+
+    /// Reads and parses the jobs on every core while earlier batches are written.
+    async fn read(
+        &mut self,
+        jobs: Vec<Job>,
+        known: &HashMap<String, KnownFile>,
+        slugs: HashMap<String, String>,
+        revision: i64,
+        progress: Progress<'_>,
+    ) -> Result<(), TaskError> {
+        let total = jobs.len() as u64;
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<Done>>(1);
+        let reader = self.reader();
+        let producer = tokio::task::spawn_blocking(move || {
+            let mut jobs = jobs.into_iter();
+            loop {
+                let batch: Vec<Job> = jobs.by_ref().take(BATCH).collect();
+                if batch.is_empty() {
+                    break;
+                }
+                let done: Vec<Done> = batch.into_par_iter().map(|job| reader.read(job)).collect();
+                if sender.blocking_send(done).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut slugs = Slugs { owners: slugs, disputed: vec![] };
+        let mut count = 0;
+        while let Some(done) = receiver.recv().await {
+            count += done.len() as u64;
+            let batch = self.batch(done, known, &mut slugs);
+            self.publication.store.write_sync(SOURCE, revision, &batch).await?;
+            progress(count, total);
+        }
+        producer.await?;
+        // A slug that was taken may be free now that its owner was read too.
+        let disputed = std::mem::take(&mut slugs.disputed);
+        if !disputed.is_empty() {
+            let mut batch = SyncBatch::default();
+            for (row, problems) in disputed {
+                self.claim(row, problems, known, &mut slugs.owners, &mut batch);
+            }
+            self.publication.store.write_sync(SOURCE, revision, &batch).await?;
+        }
+        Ok(())
+    }
+
+    fn reader(&self) -> FileReader {
+        let publication = &self.publication.config.publication;
+        FileReader {
+            name: self.name.to_owned(),
+            base: publication.url.clone(),
+            time_zone: publication.time_zone,
+            now: self.publication.clock.now(),
+        }
+    }
+
+    fn batch(&mut self, done: Vec<Done>, known: &HashMap<String, KnownFile>, slugs: &mut Slugs) -> SyncBatch {
+        let mut batch = SyncBatch::default();
+        let language = &self.publication.config.publication.language;
+        for Done { job, content_hash, parsed } in done {
+            let Some(parsed) = parsed else {
+                batch.touched.push((job.id, job.size, job.modified_ns));
+                continue;
+            };
+            let Some(article) = parsed.article else {
+                batch.complaints.push(Complaint { key: job.key, size: job.size, modified_ns: job.modified_ns, problems: parsed.problems });
+                continue;
+            };
+            let feeds = feeds_of(&self.publication.feeds, language, &article);
+            let row = FileRow { article, size: job.size, modified_ns: job.modified_ns, content_hash, feeds };
+            if slugs.owners.get(row.article.slug.as_str()).is_some_and(|owner| *owner != row.article.key) {
+                slugs.disputed.push((row, parsed.problems));
+            } else {
+                self.claim(row, parsed.problems, known, &mut slugs.owners, &mut batch);
+            }
+        }
+        batch
+    }
+
+    /// Takes an article in if its slug is free, or complains.
+    fn claim(
+        &mut self,
+        row: FileRow,
+        mut problems: Vec<Problem>,
+        known: &HashMap<String, KnownFile>,
+        owners: &mut HashMap<String, String>,
+        batch: &mut SyncBatch,
+    ) {
+        let key = row.article.key.clone();
+        let (size, modified_ns) = (row.size, row.modified_ns);
+        let slug = row.article.slug.as_str();
+        match owners.get(slug).filter(|owner| **owner != key) {
+            Some(owner) => problems.push(
+                Problem::new(format!("{}/{key}", self.name), format!("the slug {slug:?} is taken by {}/{owner}", self.name))
+                    .hint("write another slug = \"…\" in its front matter, or rename the file"),
+            ),
+            None => {
+                match known.get(&key) {
+                    Some(before) => {
+                        if owners.get(&before.slug) == Some(&key) {
+                            owners.remove(&before.slug);
+                        }
+                        self.report.changed += 1;
+                    }
+                    None => self.report.new += 1,
+                }
+                owners.insert(slug.to_owned(), key.clone());
+                batch.rows.push(row);
+            }
+        }
+        if !problems.is_empty() {
+            batch.complaints.push(Complaint { key, size, modified_ns, problems });
+        }
+    }
+}
+
+/// Which file has which slug, and the articles whose slug another file had when they were read.
+struct Slugs {
+    owners: HashMap<String, String>,
+    disputed: Vec<(FileRow, Vec<Problem>)>,
+}
+
+/// Reads files on any thread.
+struct FileReader {
+    name: String,
+    base: url::Url,
+    time_zone: chrono_tz::Tz,
+    now: chrono::DateTime<chrono::Utc>,
+}
+
+impl FileReader {
+    fn read(&self, job: Job) -> Done {
+        let name = format!("{}/{}", self.name, job.key);
+        let fault = |problem| Parsed { article: None, problems: vec![problem] };
+        if job.size > MAX_BYTES {
+            return Done { parsed: Some(fault(source::too_large(&name))), content_hash: String::new(), job };
+        }
+        let bytes = match std::fs::read(&job.path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let problem = Problem::new(&name, format!("cannot be read: {error}"));
+                return Done { parsed: Some(fault(problem)), content_hash: String::new(), job };
+            }
+        };
+        let content_hash = fingerprint([&bytes]);
+        if job.content_hash.as_ref() == Some(&content_hash) {
+            return Done { parsed: None, content_hash, job };
+        }
+        let context = Context { base: &self.base, time_zone: self.time_zone, now: self.now };
+        let parsed = source::parse(job.id, &name, &job.key, &bytes, &context);
+        Done { parsed: Some(parsed), content_hash, job }
+    }
+}
