@@ -351,6 +351,83 @@ mod tests {
     }
 
     #[test]
+    fn good_addresses_are_taken() {
+        let long_local = "a".repeat(64);
+        let long = format!("{long_local}@{}.example", ["b".repeat(60), "c".repeat(60), "d".repeat(59)].join("."));
+        assert_eq!(long.len(), 254);
+        for text in [
+            "a@b.example",
+            "first.last+tag@sub.example.org",
+            "o'neill@example.org",
+            "!#$%&'*+-/=?^_`{|}~@example.org",
+            "-a-@example.org",
+            "123@456.example",
+            "user@xn--bcher-kva.example",
+            "user@EXAMPLE.org",
+            "用户@例え.example",
+            "josé@example.org",
+            "\t user@example.org \r\n",
+            &long,
+        ] {
+            assert!(EmailAddress::parse(text).is_ok(), "{text}: {:?}", EmailAddress::parse(text));
+        }
+    }
+
+    #[test]
+    fn bad_addresses_are_refused_with_their_reason() {
+        use AddressFault as F;
+        let wrong_domain = |domain: &str| F::Domain(domain.to_owned());
+        let label = "b".repeat(64);
+        let long_label = format!("a@{label}.example");
+        let too_long =
+            format!("{}@{}.example", "a".repeat(64), ["b".repeat(60), "c".repeat(60), "d".repeat(60)].join("."));
+        let endless = format!("a@{}", "b.".repeat(5000));
+        let long_local = format!("{}@example.org", "a".repeat(65));
+        for (text, fault) in [
+            ("", F::Empty),
+            (" \t ", F::Empty),
+            ("example.org", F::NoAt),
+            ("a@b@example.org", F::SeveralAts),
+            ("@example.org", F::NoLocalPart),
+            ("a@", F::NoDomain),
+            (".a@example.org", F::Dots),
+            ("a.@example.org", F::Dots),
+            ("a..b@example.org", F::Dots),
+            ("\"a b\"@example.org", F::Quoted),
+            ("a b@example.org", F::Character(' ')),
+            ("a@exam ple.org", F::Character(' ')),
+            ("Mara <a@example.org>", F::Character(' ')),
+            ("<a@example.org>", F::Character('<')),
+            ("a,b@example.org", F::Character(',')),
+            ("a(b)@example.org", F::Character('(')),
+            ("a\r\nBcc:@example.org", F::Character('\r')),
+            ("a@example.org\nx", F::Character('\n')),
+            ("a\0@example.org", F::Character('\0')),
+            ("a\u{202e}b@example.org", F::Character('\u{202e}')),
+            ("a\u{200b}b@example.org", F::Character('\u{200b}')),
+            ("a\u{e000}b@example.org", F::Character('\u{e000}')),
+            ("a@[192.0.2.1]", F::IpAddress),
+            ("a@192.0.2.1", F::IpAddress),
+            ("a@localhost", F::NoDot),
+            ("a@.example", wrong_domain(".example")),
+            ("a@example..org", wrong_domain("example..org")),
+            ("a@example.org.", wrong_domain("example.org.")),
+            ("a@-example.org", wrong_domain("-example.org")),
+            ("a@exa_mple.org", wrong_domain("exa_mple.org")),
+            ("a@xn--zzzzzz.example", wrong_domain("xn--zzzzzz.example")),
+            (&long_label, wrong_domain(&format!("{label}.example"))),
+            (&too_long, F::TooLong),
+            (&endless, F::TooLong),
+            (&long_local, F::LocalPartTooLong),
+        ] {
+            let found = EmailAddress::parse(text);
+            assert_eq!(found, Err(fault), "{text:?}");
+            let fault = found.unwrap_err();
+            assert!(!fault.to_string().contains(char::is_control) && !fault.hint().is_empty());
+        }
+    }
+
+    #[test]
     fn keys_fold_case_and_alias_keys_fold_tags_and_dots() {
         let key = |text| EmailAddress::parse(text).unwrap().key();
         let alias = |text| EmailAddress::parse(text).unwrap().alias_key();

@@ -316,3 +316,152 @@ impl RetryPolicy {
         least + least.mul_f64(jitter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(stage: Stage, code: u16, text: &str) -> Outcome {
+        Outcome::Refused { stage, code, enhanced: enhanced(code, text), text: said(text) }
+    }
+
+    fn deferred(stage: Stage, code: u16, text: &str) -> Outcome {
+        Outcome::Deferred { stage, code: Some(code), enhanced: enhanced(code, text), text: said(text) }
+    }
+
+    #[test]
+    fn enhanced_codes_are_read_where_they_agree_with_the_reply_code() {
+        assert_eq!(enhanced(550, "5.1.1 no such user"), Some((5, 1, 1)));
+        assert_eq!(enhanced(550, "5.1.10"), Some((5, 1, 10)));
+        for text in
+            ["", "no such user", "4.1.1 x", "5.1 x", "5.1.1.1 x", "5.1000.1 x", "5.-1.1 x", "5..1 x", "127.0.0.1 x"]
+        {
+            assert_eq!(enhanced(550, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_reply_is_one_short_printable_line() {
+        assert_eq!(said("one\r\n two \u{1b}[0m\u{202e}\n"), "one two \\u{1b}[0m\\u{202e}");
+        let long = said(&"\u{7}".repeat(5000));
+        assert_eq!(long.chars().count(), TEXT_MAX);
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn the_enhanced_code_says_whose_fault_it_is() {
+        for (stage, code, text, expected) in [
+            (Stage::Rcpt, 550, "5.1.1 no such user", Fault::Address),
+            (Stage::Rcpt, 550, "5.1.2 no such domain", Fault::Address),
+            (Stage::Rcpt, 556, "5.1.10 null MX", Fault::Address),
+            (Stage::Rcpt, 551, "5.1.6 moved", Fault::Address),
+            (Stage::Mail, 553, "5.1.8 no such sender", Fault::Sender),
+            (Stage::Rcpt, 550, "5.2.1 disabled", Fault::Mailbox),
+            (Stage::Rcpt, 552, "5.2.2 full", Fault::Mailbox),
+            (Stage::Body, 552, "5.2.3 too long", Fault::Content),
+            (Stage::Mail, 552, "5.3.4 too big", Fault::Content),
+            (Stage::Rcpt, 550, "5.4.1 no answer", Fault::Mailbox),
+            (Stage::Rcpt, 501, "5.5.2 syntax", Fault::Mailbox),
+            (Stage::Mail, 501, "5.5.4 syntax", Fault::Sender),
+            (Stage::Rcpt, 553, "5.6.7 not ASCII", Fault::Content),
+            (Stage::Body, 554, "5.6.0 content", Fault::Content),
+            (Stage::Body, 550, "5.7.1 spam", Fault::Sender),
+            (Stage::Body, 550, "5.7.26 not authenticated", Fault::Sender),
+            (Stage::Body, 550, "5.7.515 access denied", Fault::Sender),
+            (Stage::Rcpt, 550, "5.7.17 new owner", Fault::Address),
+            (Stage::Auth, 535, "5.7.8 wrong password", Fault::Sender),
+            (Stage::Rcpt, 550, "5.0.0 no", Fault::Mailbox),
+            (Stage::Body, 550, "5.0.0 no", Fault::Content),
+        ] {
+            assert_eq!(fault(&refused(stage, code, text)), Some(expected), "{code} {text}");
+        }
+    }
+
+    #[test]
+    fn without_an_enhanced_code_nobody_is_suppressed_at_once() {
+        for stage in [
+            Stage::Connect,
+            Stage::Hello,
+            Stage::StartTls,
+            Stage::Auth,
+            Stage::Mail,
+            Stage::Rcpt,
+            Stage::Data,
+            Stage::Body,
+        ] {
+            for code in 500..600 {
+                assert_ne!(fault(&refused(stage, code, "no")), Some(Fault::Address), "{stage:?} {code}");
+            }
+            for code in 400..500 {
+                assert_ne!(fault(&deferred(stage, code, "later")), Some(Fault::Address), "{stage:?} {code}");
+            }
+        }
+        for (stage, code, expected) in [
+            (Stage::Connect, 554, Fault::Sender),
+            (Stage::Auth, 535, Fault::Sender),
+            (Stage::Mail, 530, Fault::Sender),
+            (Stage::Rcpt, 530, Fault::Sender),
+            (Stage::Rcpt, 550, Fault::Mailbox),
+            (Stage::Mail, 552, Fault::Content),
+            (Stage::Body, 554, Fault::Content),
+        ] {
+            assert_eq!(fault(&refused(stage, code, "no")), Some(expected), "{stage:?} {code}");
+        }
+        assert_eq!(fault(&deferred(Stage::Rcpt, 450, "busy")), Some(Fault::Mailbox));
+        assert_eq!(fault(&deferred(Stage::Rcpt, 421, "closing")), Some(Fault::Relay));
+    }
+
+    #[test]
+    fn states_are_words_and_back() {
+        for state in DeliveryState::ALL {
+            assert_eq!(DeliveryState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(DeliveryState::parse("Sent"), None);
+    }
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
+    }
+
+    #[test]
+    fn waits_double_from_a_quarter_of_an_hour_up_to_the_cap() {
+        let policy = RetryPolicy::default();
+        let outcome = deferred(Stage::Rcpt, 451, "4.7.1 later");
+        for (attempts, least, most) in
+            [(0, 15, 30), (1, 15, 30), (2, 30, 60), (3, 60, 120), (4, 120, 240), (5, 120, 240), (u32::MAX, 120, 240)]
+        {
+            let next = |jitter| policy.next(&outcome, attempts, at(0), at(100), jitter);
+            assert_eq!(next(0.0), Next::RetryAt(at(100 + least)), "{attempts}");
+            assert_eq!(next(1.0), Next::RetryAt(at(100 + most)), "{attempts}");
+            assert_eq!(next(f64::NAN), Next::RetryAt(at(100 + least)));
+            assert_eq!(next(9.0), Next::RetryAt(at(100 + most)));
+        }
+    }
+
+    #[test]
+    fn a_message_is_given_up_at_the_end_of_its_life_after_a_last_attempt() {
+        let policy = RetryPolicy::default();
+        let life = 4 * 24 * 60;
+        for outcome in [deferred(Stage::Rcpt, 451, "later"), Outcome::Unknown { text: String::new() }] {
+            assert_eq!(policy.next(&outcome, 9, at(0), at(life - 1), 0.5), Next::RetryAt(at(life)));
+            assert_eq!(policy.next(&outcome, 9, at(0), at(life), 0.5), Next::Failed);
+        }
+        let endless = RetryPolicy { first: Duration::MAX, cap: Duration::MAX, life: Duration::MAX };
+        let next = endless.next(&deferred(Stage::Rcpt, 451, "later"), 40, at(0), at(1), 1.0);
+        assert!(matches!(next, Next::RetryAt(_)), "{next:?}");
+    }
+
+    #[test]
+    fn what_is_next_follows_from_whose_fault_it_is() {
+        let next = |outcome: &Outcome| RetryPolicy::default().next(outcome, 1, at(0), at(0), 0.0);
+        assert_eq!(next(&Outcome::Accepted { reply: String::new() }), Next::Sent);
+        assert_eq!(next(&refused(Stage::Rcpt, 550, "5.1.1 no such user")), Next::Refused);
+        assert_eq!(next(&refused(Stage::Rcpt, 552, "5.2.2 full")), Next::Refused);
+        assert_eq!(next(&refused(Stage::Body, 550, "5.7.1 blocked")), Next::HaltDigest);
+        assert_eq!(next(&refused(Stage::Auth, 535, "5.7.8 wrong password")), Next::HaltDigest);
+        // A 4xx is tried again whoever is at fault: grey-listing says 4.7.1.
+        assert_eq!(next(&deferred(Stage::Rcpt, 451, "4.7.1 grey-listed")), Next::RetryAt(at(15)));
+        let lost = Outcome::Deferred { stage: Stage::Mail, code: None, enhanced: None, text: String::new() };
+        assert_eq!(next(&lost), Next::RetryAt(at(15)));
+    }
+}

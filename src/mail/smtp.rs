@@ -399,18 +399,26 @@ fn refused(stage: Stage, code: u16, enhanced: Enhanced, text: &str) -> Outcome {
 fn stuff(message: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.reserve(message.len() + message.len() / 32 + 8);
-    for line in message.split_inclusive(|b| *b == b'\n') {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        for piece in line.split(|b| *b == b'\r') {
-            if piece.first() == Some(&b'.') {
-                out.push(b'.');
-            }
-            out.extend_from_slice(piece);
-            out.extend_from_slice(b"\r\n");
+    let mut start = 0;
+    for at in memchr::memchr2_iter(b'\r', b'\n', message) {
+        // The LF of a CRLF was passed with its CR.
+        if at >= start {
+            stuff_line(&message[start..at], out);
+            start = at + if message[at..].starts_with(b"\r\n") { 2 } else { 1 };
         }
     }
+    if start < message.len() {
+        stuff_line(&message[start..], out);
+    }
     out.extend_from_slice(b".\r\n");
+}
+
+fn stuff_line(line: &[u8], out: &mut Vec<u8>) {
+    if line.first() == Some(&b'.') {
+        out.push(b'.');
+    }
+    out.extend_from_slice(line);
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -428,6 +436,7 @@ mod tests {
         assert_eq!(stuffed(".\r\n..x\r\n"), "..\r\n...x\r\n.\r\n");
         assert_eq!(stuffed("a\n.\r\nMAIL FROM:<x>"), "a\r\n..\r\nMAIL FROM:<x>\r\n.\r\n");
         assert_eq!(stuffed("a\r.\rb\r\n\r\nc"), "a\r\n..\r\nb\r\n\r\nc\r\n.\r\n");
+        assert_eq!(stuffed("a\r\r\n.\n\rb"), "a\r\n\r\n..\r\n\r\nb\r\n.\r\n");
         assert_eq!(stuffed(""), ".\r\n");
     }
 

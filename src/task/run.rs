@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::dispatch::{Counts, DispatchReport, Stop, dispatch};
-use super::publish::PublishReport;
+use super::publish::{PublishReport, Site};
 use super::sync::SyncReport;
 use super::{Publication, TaskError, confirm, publish, schedule, sync};
 
@@ -51,8 +52,8 @@ pub async fn keep_in_sync(
     publication: &Publication,
     changed: &Notify,
     mut stop: Stop,
+    site: &ArcSwap<Site>,
     on_event: &(dyn Fn(Event) + Sync),
-    after: &(dyn Fn() -> futures_lite::BoxFuture + Sync),
 ) {
     loop {
         tokio::select! {
@@ -61,24 +62,26 @@ pub async fn keep_in_sync(
         }
         // Wait until nothing more has come for a while.
         while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
-        match sync_and_publish(publication).await {
-            Ok((synced, published)) => {
-                if synced.is_change() || !published.unchanged {
-                    after().await;
-                    on_event(Event::Synced(synced, published));
-                }
+        match sync_and_publish(publication, site).await {
+            Ok((synced, published)) if synced.is_change() || !published.unchanged => {
+                on_event(Event::Synced(synced, published));
             }
+            Ok(_) => {}
             Err(error) => on_event(Event::Failed(error)),
         }
     }
 }
 
-/// One sync, then one publish into `public/`.
+/// One sync, then one publish: into memory, in one swap, and into `public/`.
 ///
 /// # Errors
 /// When the store fails or something cannot be rendered or written.
-pub async fn sync_and_publish(publication: &Publication) -> Result<(SyncReport, PublishReport), TaskError> {
+pub async fn sync_and_publish(publication: &Publication, site: &ArcSwap<Site>) -> Result<(SyncReport, PublishReport), TaskError> {
     let synced = sync::sync(publication, &|_, _| {}).await?;
+    if synced.is_change() || site.load().documents.is_empty() {
+        let (built, _) = publish::site(publication, publication.config.live_urls()).await?;
+        site.store(Arc::new(built));
+    }
     let published = publish::publish(publication, false, &|_, _| {}).await?;
     Ok((synced, published))
 }

@@ -1,6 +1,6 @@
 //! Slots that have come become digests. Any number of processes may look: each slot becomes one digest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -34,7 +34,7 @@ pub async fn tick(publication: &Publication) -> Result<Vec<Digest>, TaskError> {
                 Rhythm::Instant => due_instant(publication, feed, newsletter, now).await?,
                 _ => {
                     let readers = publication.store.readers(&feed.name).await?;
-                    due_slots(publication, *rhythm, &zones(publication, &readers, *cadence), since, now)
+                    due_slots(*rhythm, &zones(publication, &readers, *cadence), since, now)
                 }
             };
             for (slot, zones) in due {
@@ -82,7 +82,7 @@ pub async fn next_slot(publication: &Publication) -> Result<Option<(DateTime<Utc
 }
 
 /// The zones in which readers of a cadence live.
-fn zones(publication: &Publication, readers: &[ReaderGroup], cadence: Cadence) -> BTreeSet<Tz> {
+fn zones(publication: &Publication, readers: &[ReaderGroup], cadence: Cadence) -> HashSet<Tz> {
     let own = publication.config.publication.time_zone;
     let of_cadence = readers.iter().filter(|group| group.cadence == cadence);
     of_cadence.map(|group| group.time_zone.as_ref().and_then(|zone| zone.parse().ok()).unwrap_or(own)).collect()
@@ -90,20 +90,15 @@ fn zones(publication: &Publication, readers: &[ReaderGroup], cadence: Cadence) -
 
 /// The slots in `(since, now]` with the zones whose readers they are for; of several missed ones the last.
 fn due_slots(
-    publication: &Publication,
     rhythm: Rhythm,
-    zones: &BTreeSet<Tz>,
+    zones: &HashSet<Tz>,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> BTreeMap<DateTime<Utc>, Vec<String>> {
-    let own = publication.config.publication.time_zone;
     let mut due: BTreeMap<DateTime<Utc>, Vec<String>> = BTreeMap::new();
     for zone in zones {
         if let Some(slot) = rhythm.last_slot(*zone, since, now) {
             due.entry(slot).or_default().push(zone.name().to_owned());
-            if *zone == own {
-                due.entry(slot).or_default().dedup();
-            }
         }
     }
     due

@@ -1,5 +1,6 @@
-//! What several test files share.
+//! What several test files share. Each of them declares `mod support;`.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of it")]
 
 pub mod engines;
 pub mod postgres;
+pub mod smtp_sink;
