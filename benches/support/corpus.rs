@@ -49,11 +49,13 @@ pub enum Broken {
     WrongType,
     /// A title of spaces.
     BlankTitle,
+    /// A `<script>`, which neither feeds nor mail can run.
+    Script,
 }
 
 impl Broken {
     /// All kinds, in the order in which they are dealt out.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BadDate,
         Self::BadToml,
         Self::ControlReference,
@@ -68,12 +70,16 @@ impl Broken {
         Self::MissingDate,
         Self::WrongType,
         Self::BlankTitle,
+        Self::Script,
     ];
 
     /// Nothing of it can be published. The other kinds can be mended: by leaving out a key or a character, or by
-    /// giving a slug a suffix.
+    /// giving a slug a suffix. A good article draws no complaint at all.
     pub fn is_beyond_repair(self) -> bool {
-        !matches!(self, Self::ControlReference | Self::UnknownKey | Self::DuplicateSlug | Self::ControlCharacters)
+        !matches!(
+            self,
+            Self::ControlReference | Self::UnknownKey | Self::DuplicateSlug | Self::ControlCharacters | Self::Script
+        )
     }
 }
 
@@ -205,6 +211,7 @@ impl Draft {
                 self.body.push_str("\nA line\u{0} of\u{8} strange\u{b} things.\n");
             }
             Broken::ControlReference => self.body.push_str("\nA unit&#x1F; separator, and a bell: &#7;\n"),
+            Broken::Script => self.body.push_str("\n<script>document.write('unseen')</script>\n"),
             Broken::DuplicateSlug => {
                 let _ = writeln!(self.others, "slug = \"{}\"", slug(earlier));
             }
@@ -359,6 +366,6 @@ fn raw_html(random: &mut Random, index: usize) -> String {
             "<figure><img src=\"/pictures/{index}.jpg\" alt=\"a boat\"><figcaption>A boat</figcaption></figure>"
         ),
         2 => "<p>Press <kbd>Ctrl</kbd>, then <a href=\"javascript:alert(1)\">here</a>.</p>".to_owned(),
-        _ => "<script>document.write('unseen')</script><p style=\"position:fixed\">Seen.</p>".to_owned(),
+        _ => "<p style=\"position:fixed\" id=\"top\">Seen, but <u>not</u> everywhere.</p>".to_owned(),
     }
 }
