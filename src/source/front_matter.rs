@@ -179,8 +179,9 @@ fn yaml(text: &str, complaints: &mut Complaints<'_>) -> Option<Table> {
         Err(error) => {
             let line = error.location().and_then(|at| usize::try_from(at.line()).ok()).unwrap_or(0);
             let what = error.without_snippet().to_string();
-            // The crate's own message repeats the place, counted from the fence.
-            let what = what.split(" at line ").next().unwrap_or_default();
+            // The crate's own message repeats the place, counted from the fence, and speaks to programmers.
+            let what =
+                [" at line ", ", set "].iter().fold(what.as_str(), |what, end| what.split(end).next().unwrap_or(what));
             complaints.add(line + FENCE_LINES, format!("front matter is not YAML: {what}"));
             return None;
         }
@@ -370,12 +371,9 @@ mod tests {
 
     #[test]
     fn a_nest_of_aliases_does_not_eat_the_memory() {
-        let mut bomb = "---\na0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..20 {
-            let before = format!("*a{}, ", level - 1).repeat(9);
-            bomb += &format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", "));
-        }
-        bomb.push_str("---\n");
+        let level = |level: usize| format!("a{level}: &a{level} [{}x]\n", format!("*a{}, ", level - 1).repeat(9));
+        let levels: String = (1..20).map(level).collect();
+        let bomb = format!("---\na0: &a0 [x, x, x]\n{levels}---\n");
         assert_eq!(table(&bomb).unwrap_err().len(), 1);
     }
 }

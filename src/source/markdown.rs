@@ -352,6 +352,11 @@ impl<'a> Writer<'a, '_, '_> {
     }
 
     fn start_link(&mut self, kind: LinkType, destination: &str, title: &str, at: &Range<usize>) {
+        if self.anchors.contains(&true) {
+            // An address in a link's text: the outer link is the one that was meant.
+            self.anchors.push(false);
+            return;
+        }
         let url = if kind == LinkType::Email {
             self.resolve(&format!("mailto:{destination}"), Use::Link, at)
         } else {
@@ -396,6 +401,9 @@ impl<'a> Writer<'a, '_, '_> {
     }
 
     fn own_html(&mut self, html: &str, at: &Range<usize>) {
+        if is_comment(html) {
+            return; // `<!-- more -->` above all: no reason to send the body through the sanitiser
+        }
         self.has_html = true;
         for (name, offset) in super::sanitise::left_out(html) {
             if !self.left_out.contains(&name) {
@@ -418,10 +426,6 @@ impl<'a> Writer<'a, '_, '_> {
     fn reference(&mut self, label: CowStr<'a>) {
         let place = self.note(label);
         let number = place + 1;
-        if !self.anchors.is_empty() {
-            // A link cannot stand inside a link.
-            return push(&mut self.html, format_args!("<sup>{number}</sup>"));
-        }
         self.notes[place].references += 1;
         let again = match self.notes[place].references {
             1 => String::new(),
@@ -476,6 +480,12 @@ impl<'a> Writer<'a, '_, '_> {
     }
 }
 
+/// Whether a piece of HTML is one comment and nothing else.
+fn is_comment(html: &str) -> bool {
+    let inside = html.trim().strip_prefix("<!--").and_then(|html| html.strip_suffix("-->"));
+    inside.is_some_and(|inside| !inside.contains("--") && !inside.starts_with(['>', '-']))
+}
+
 /// The complaint about a destination that is left out.
 pub(super) fn refused(destination: &str, purpose: Use, line: usize, complaints: &mut Complaints<'_>) {
     let (what, hint) = match purpose {
@@ -507,6 +517,11 @@ fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
 
 /// Text for content and for double-quoted attributes.
 fn escape(html: &mut String, text: &str) {
+    let special = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | b'"');
+    // Without an early exit the compiler turns this into vector instructions.
+    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
+        return html.push_str(text);
+    }
     let mut from = 0;
     for (at, byte) in text.bytes().enumerate() {
         let reference = match byte {
@@ -521,4 +536,75 @@ fn escape(html: &mut String, text: &str) {
         from = at + 1;
     }
     html.push_str(&text[from..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::Links;
+    use super::*;
+    use crate::domain::article::Slug;
+
+    fn rendered(markdown: &str) -> (Rendered, Vec<String>) {
+        let slug = Slug::from_text("spring").unwrap();
+        let links = Links::new(&url::Url::parse("https://lantern.example").unwrap(), &slug).unwrap();
+        let mut complaints = Complaints::new("a.md");
+        let source = Source { text: markdown, line: 5 };
+        let rendered = render(&source, &Page { slug: "spring", links: &links }, &mut complaints);
+        (rendered, complaints.list.iter().map(ToString::to_string).collect())
+    }
+
+    fn html(markdown: &str) -> String {
+        rendered(markdown).0.html
+    }
+
+    #[test]
+    fn a_link_never_stands_inside_a_link() {
+        assert_eq!(
+            html("[<https://b.example>](https://a.example)"),
+            "<p><a href=\"https://a.example/\">https://b.example</a></p>\n"
+        );
+    }
+
+    #[test]
+    fn a_refused_link_leaves_its_text_and_a_complaint() {
+        let (rendered, complaints) = rendered("One\n\n[t *e*](javascript:x) ![alt](data:x)");
+        assert_eq!(rendered.html, "<p>One</p>\n<p>t <em>e</em> alt</p>\n");
+        assert!(complaints[0].starts_with("a.md:7: link does not lead to"), "{complaints:?}");
+        assert!(complaints[1].starts_with("a.md:7: picture is not"), "{complaints:?}");
+    }
+
+    #[test]
+    fn a_picture_takes_the_text_of_what_is_in_it() {
+        assert_eq!(
+            html("![a *b* `c` [d](https://x.example) ![e](f.png) \"g\"](h.png)"),
+            "<p><img src=\"https://lantern.example/articles/spring/h.png\" alt=\"a b c d e “g”\" /></p>\n"
+        );
+    }
+
+    #[test]
+    fn a_heading_that_is_the_title_goes_from_the_beginning_only() {
+        let (mut same, _) = rendered("# The *keeper’s* lamp\n\nText here.");
+        assert_eq!(same.take_title(Some("The keeper's lamp")).as_deref(), Some("The keeper’s lamp"));
+        assert_eq!((same.html.as_str(), same.words), ("<p>Text here.</p>\n", 2));
+        let (mut other, _) = rendered("# Something else\n\nText.");
+        other.take_title(Some("The keeper's lamp"));
+        assert!(other.html.starts_with("<h1>"));
+        let (mut later, _) = rendered("Text.\n\n# Title");
+        assert_eq!(later.take_title(None).as_deref(), Some("Title"));
+        assert!(later.html.contains("<h1>"));
+    }
+
+    #[test]
+    fn a_comment_is_dropped_without_the_sanitiser() {
+        let (comment, _) = rendered("a\n\n<!-- more -->\n\nb <!-- c --> d");
+        assert_eq!((comment.html.as_str(), comment.has_html), ("<p>a</p>\n<p>b  d</p>\n", false));
+        assert!(rendered("<!-- a --><b>").0.has_html);
+        assert!(rendered("<!-- a --> <script> <!-- b -->").0.has_html);
+    }
+
+    #[test]
+    fn the_summary_is_the_first_paragraph_with_text() {
+        let (body, _) = rendered("![](a.png)\n\n- x\n\nFirst *one*,\ntwo[^1].\n\nThird.\n\n[^1]: Note.");
+        assert_eq!(body.summary.as_deref(), Some("First one, two."));
+    }
 }

@@ -315,7 +315,7 @@ fn finish(rendered: markdown::Rendered, source: &Source<'_>, page: &Page<'_>, co
     let (html, summary, words) = if rendered.has_html {
         let html = sanitise::clean(&rendered.html, source, page, complaints);
         let prose = prose::of_html(&html);
-        (html, rendered.summary.or(prose.summary), prose.words)
+        (html, prose.summary, prose.words)
     } else {
         (rendered.html, rendered.summary, rendered.words)
     };

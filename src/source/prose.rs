@@ -10,30 +10,65 @@ pub(super) struct Words {
     inside: bool,
 }
 
+/// Bits of [`CLASSES`]: a letter or digit begins a word, what is not blank continues it.
+const LETTER: u8 = 1;
+const SOLID: u8 = 2;
+const FOREIGN: u8 = 6;
+
+/// What each byte is to a counter of words.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte: u8 = 0;
+    while byte < 0x80 {
+        let letter = if byte.is_ascii_alphanumeric() { LETTER } else { 0 };
+        let solid = if byte > b' ' { SOLID } else { 0 };
+        classes[byte as usize] = letter | solid;
+        byte += 1;
+    }
+    while byte < u8::MAX {
+        classes[byte as usize] = FOREIGN;
+        byte += 1;
+    }
+    classes
+};
+
 impl Words {
     /// Goes on with `text`; a word may have begun in the piece before.
     pub(super) fn add(&mut self, text: &str) {
-        for c in text.chars() {
-            if c.is_ascii() {
-                let blank = c <= ' ';
-                let begins = !self.inside && c.is_ascii_alphanumeric();
-                self.spaced += u32::from(begins);
-                self.inside = (self.inside || begins) && !blank;
-            } else {
+        let mut rest = text;
+        while let Some(foreign) = self.add_ascii(rest) {
+            rest = &rest[foreign..];
+            let mut chars = rest.chars();
+            if let Some(c) = chars.next() {
                 self.add_foreign(c);
             }
+            rest = chars.as_str();
         }
     }
 
-    #[inline(never)] // kept out of the loop over ASCII, which is most text
+    /// Counts up to the first character that is not ASCII, and says where that is.
+    fn add_ascii(&mut self, text: &str) -> Option<usize> {
+        let (mut spaced, mut inside) = (0, u8::from(self.inside));
+        let foreign = text.bytes().position(|byte| {
+            let class = CLASSES[usize::from(byte)];
+            let begins = class & LETTER & !inside;
+            spaced += u32::from(begins);
+            inside = (inside | begins) & (class >> 1);
+            class == FOREIGN
+        });
+        self.spaced += spaced;
+        self.inside = inside != 0;
+        foreign
+    }
+
     fn add_foreign(&mut self, c: char) {
         if is_ideograph(c) {
             self.ideographs += 1;
             self.inside = false;
         } else if c.is_whitespace() {
             self.inside = false;
-        } else if !self.inside && c.is_alphanumeric() {
-            self.spaced += 1;
+        } else if !self.inside && !matches!(c, '\u{2010}'..='\u{2027}') && c.is_alphanumeric() {
+            self.spaced += 1; // (dashes and quotation marks, the most frequent by far, need no look into the tables)
             self.inside = true;
         }
     }

@@ -10,10 +10,10 @@ use super::link::Use;
 use super::markdown::{is_language_name, refused, same_words};
 use super::{Body, Complaints, Page, Source, cleaned, prose};
 
-/// Elements that are taken out and would be missed. Scripts and styles go with what is in them.
-const LEFT_OUT: [&str; 14] = [
-    "script", "style", "iframe", "object", "embed", "form", "button", "select", "textarea", "svg", "math", "video",
-    "audio", "canvas",
+/// Elements that are taken out and would be missed. (Nobody misses a style.)
+const LEFT_OUT: [&str; 13] = [
+    "script", "iframe", "object", "embed", "form", "button", "select", "textarea", "svg", "math", "video", "audio",
+    "canvas",
 ];
 
 /// Elements whose content is not for reading, or is read as text by one parser and as tags by another.
@@ -66,9 +66,10 @@ fn allowing(page: &Page<'_>, refusals: &Refused) -> ammonia::Builder<'static> {
         .add_tag_attributes("li", ["value"])
         .add_tag_attributes("time", ["datetime"])
         .add_tag_attributes("details", ["open"])
-        .add_tag_attributes("input", ["checked"])
+        .add_tag_attributes("input", ["type", "checked", "disabled"])
+        // One forced attribute and no more: ammonia adds several in an order that changes from run to run,
+        // and an article whose bytes change counts as edited.
         .set_tag_attribute_value("input", "type", "checkbox")
-        .set_tag_attribute_value("input", "disabled", "")
         .url_schemes(["http", "https", "mailto", "tel"].into())
         .link_rel(None);
     let (links, prefix, refusals) = (page.links.clone(), format!("{}-fn", page.slug), Arc::clone(refusals));
@@ -107,6 +108,7 @@ pub(super) fn body(source: &Source<'_>, title: Option<&str>, page: &Page<'_>, co
     {
         html.replace_range(heading, "");
     }
+    let html = html.trim().to_owned();
     let prose = prose::of_html(&html);
     Body { title: found.or_else(|| document_title(source.text)), summary: prose.summary, words: prose.words, html }
 }
