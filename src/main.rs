@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `tidings` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidings::cli::main()
+}

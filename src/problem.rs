@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// One fault in one file, with its remedy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The file as the person knows it, relative to the publication where possible.
     pub file: String,

@@ -1,1 +1,183 @@
-//! cli
+//! The command line: one function per verb. Exit codes: 0 done, 1 faults found, 2 called wrongly.
+
+mod digest;
+mod init;
+mod output;
+mod progress;
+mod serve;
+mod subscribers;
+mod verbs;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::problem::Problem;
+use crate::task::{Clock, Publication, TaskError};
+
+/// A site's articles as RSS, Atom and JSON feeds, and as e-mail digests with their own subscriber list.
+#[derive(Debug, Parser)]
+#[command(name = "tidings", version, about, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    /// The publication's folder: where config.toml is
+    #[arg(short = 'C', long, value_name = "DIR", default_value = ".", global = true)]
+    directory: PathBuf,
+    /// Print what is found as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a new publication that works at once
+    Init {
+        /// The folder to make it in
+        directory: PathBuf,
+    },
+    /// Name everything wrong in config, articles, feeds and templates
+    Check,
+    /// Bring articles into the store, and release what is due
+    Sync,
+    /// Write feeds and pages into public/
+    Publish {
+        /// Render every page again, changed or not
+        #[arg(long)]
+        all: bool,
+    },
+    /// The people who get mail
+    #[command(subcommand)]
+    Subscribers(subscribers::Verb),
+    /// The digests that they get
+    #[command(subcommand)]
+    Digest(digest::Verb),
+    /// Sync on change, serve, schedule and send: all in one process
+    Serve {
+        /// Listen here instead of serve.listen
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<std::net::SocketAddr>,
+    },
+    /// What is there, what is under way, what comes next
+    Status,
+}
+
+/// How a verb that did its work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Well,
+    WithFaults,
+}
+
+impl Ended {
+    fn with(problems: &[Problem]) -> Self {
+        if problems.is_empty() { Self::Well } else { Self::WithFaults }
+    }
+}
+
+/// A command that cannot be carried out as it was given: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Runs the program with the arguments and environment of the process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDINGS_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(&format!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::WithFaults) => ExitCode::from(1),
+        Err(error) => {
+            report(&error);
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// An error with what caused it: each link of the chain once.
+fn report(error: &anyhow::Error) {
+    if let Some(TaskError::Problems(problems)) = error.downcast_ref::<TaskError>() {
+        output::problems(problems);
+        return;
+    }
+    let chain: Vec<String> = error.chain().map(|link| crate::problem::printable(&link.to_string())).collect();
+    output::complain(&format!("error: {}", chain.join(": ")));
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
+    let Arguments { directory, json, verb } = arguments;
+    if let Verb::Init { directory } = verb {
+        return init::init(&directory);
+    }
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+    let mut config = match Config::load(&directory, environment) {
+        Ok(config) => config,
+        Err(problems) => {
+            output::problems(&problems);
+            return Ok(Ended::WithFaults);
+        }
+    };
+    if let Verb::Serve { listen: Some(listen) } = verb {
+        config.listen = listen;
+    }
+    if let Verb::Check = verb {
+        return verbs::check(config, json).await;
+    }
+    let publication = Publication::open(config, Clock::system()).await?;
+    let ended = match verb {
+        Verb::Init { .. } | Verb::Check => Ok(Ended::Well),
+        Verb::Sync => verbs::sync(&publication, json).await,
+        Verb::Publish { all } => verbs::publish(&publication, all, json).await,
+        Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
+        Verb::Digest(verb) => digest::run(&publication, verb, json).await,
+        Verb::Serve { .. } => serve::serve(publication.clone()).await,
+        Verb::Status => verbs::status(&publication, json).await,
+    };
+    publication.store.close().await;
+    ended
+}
+
+fn text(text: OsString) -> Option<String> {
+    text.into_string().ok()
+}
+
+/// How the program was called, for commands to be copied.
+fn called_as() -> &'static str {
+    let program = std::env::current_exe().unwrap_or_default();
+    let is_built_here = |profile: &str| program.ends_with(format!("target/{profile}/tidings"));
+    if is_built_here("release") {
+        "cargo run --release --"
+    } else if is_built_here("debug") {
+        "cargo run --"
+    } else {
+        "tidings"
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn interrupted() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for Ctrl-C")?,
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+    Ok(())
+}

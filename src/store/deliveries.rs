@@ -148,6 +148,16 @@ impl Store {
         Ok(recorded)
     }
 
+    /// What was said of a digest's deliveries that were not sent: state, outcome, how many; the most frequent first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn outcomes(&self, digest: DigestId, limit: i64) -> Result<Vec<(String, String, i64)>, StoreError> {
+        let sql = "SELECT state, COALESCE(outcome, ''), COUNT(*) AS n FROM deliveries WHERE digest = $1 AND state <> 'sent' \
+                   AND outcome IS NOT NULL GROUP BY state, outcome ORDER BY n DESC, state, outcome LIMIT $2";
+        Ok(on!(self.database, pool => sqlx::query_as(sql).bind(digest.to_string()).bind(limit).fetch_all(pool).await)?)
+    }
+
     /// When the next delivery is due, if one waits.
     ///
     /// # Errors

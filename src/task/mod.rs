@@ -1,5 +1,6 @@
 //! The use cases. The one place where sources, store, templates, feeds and mail meet.
 
+pub mod check;
 pub mod compose;
 pub mod confirm;
 pub mod dispatch;

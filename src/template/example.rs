@@ -164,7 +164,7 @@ fn preferences(full: bool) -> Preferences {
 }
 
 /// A digest with two articles.
-pub(super) fn digest() -> DigestView {
+pub fn digest() -> DigestView {
     DigestView {
         publication: publication(true),
         newsletter: NewsletterView {

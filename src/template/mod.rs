@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::problem::{Problem, did_you_mean};
 
 pub use digest::{CompiledDigest, Slots};
+pub use example::digest as example_digest;
 
 #[derive(RustEmbed)]
 #[folder = "templates/"]

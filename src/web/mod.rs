@@ -1,1 +1,153 @@
-//! web
+//! What readers see over HTTP: pages, feeds, the form, and the signed pages behind the links in mail.
+//!
+//! GET and HEAD never change anything: link scanners fetch every URL in every mail. Feeds and stylesheets come from
+//! memory; pages are rendered when they are asked for.
+
+mod cache;
+mod reader;
+mod reply;
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use tokio::sync::Notify;
+use tower_http::services::ServeDir;
+
+use crate::config::Urls;
+use crate::domain::feed::FeedName;
+use crate::task::dispatch::Stop;
+use crate::task::present::Presenter;
+use crate::task::publish::{self, Site};
+use crate::task::{Publication, TaskError};
+
+use reply::{Failure, notice, page};
+
+/// Largest body of a form, in bytes.
+const MAX_FORM: usize = 64 * 1024;
+
+/// What the pages allow a browser to do: show our own styles and anyone's pictures, and nothing else.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' https: data:; media-src https:; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What every handler works with.
+#[derive(Debug)]
+pub struct App {
+    /// The publication.
+    pub publication: Publication,
+    /// Feeds and stylesheets, swapped whole by a publish.
+    pub site: ArcSwap<Site>,
+    /// Calls the sender's attention to something new.
+    pub poke: Notify,
+    /// Calls for a sync.
+    pub changed: Arc<Notify>,
+    urls: Urls,
+}
+
+impl App {
+    /// An application with nothing published yet.
+    pub fn new(publication: Publication) -> Self {
+        let urls = publication.config.live_urls();
+        Self { publication, site: ArcSwap::default(), poke: Notify::new(), changed: Arc::new(Notify::new()), urls }
+    }
+
+    fn presenter(&self) -> Presenter<'_> {
+        Presenter::new(&self.publication, self.urls.clone())
+    }
+}
+
+/// Every route.
+pub fn router(app: Arc<App>) -> Router {
+    let static_files = ServeDir::new(&app.publication.config.static_files).append_index_html_on_directories(false);
+    let static_files = static_files.not_found_service(get(not_found).with_state(Arc::clone(&app)));
+    Router::new()
+        .route("/", get(home))
+        .route("/articles/{slug}/", get(article))
+        .route("/articles/{slug}", get(with_slash))
+        .route("/feeds/{name}/", get(feed))
+        .route("/feeds/{name}", get(with_slash))
+        .route("/feeds/{name}/{file}", get(document))
+        .route("/feeds.opml", get(document))
+        .route("/style.css", get(document))
+        .route("/feed.css", get(document))
+        .route("/subscribe", get(reader::form).post(reader::sign_up))
+        .route("/confirm/{token}", get(reader::ask_confirm).post(reader::confirm))
+        .route("/unsubscribe/{token}", get(reader::ask_leave).post(reader::leave))
+        .route("/preferences/{token}", get(reader::preferences).post(reader::save_preferences))
+        .fallback_service(static_files)
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(map_response(with_policies))
+        .with_state(app)
+}
+
+/// Serves until the word to stop; requests under way are finished.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: tokio::net::TcpListener, app: Arc<App>, mut stop: Stop) -> std::io::Result<()> {
+    let stopped = async move { stop.given().await };
+    axum::serve(listener, router(app)).with_graceful_shutdown(stopped).into_future().await
+}
+
+async fn with_policies(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "strict-origin-when-cross-origin");
+    response
+}
+
+async fn home(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+    let presenter = app.presenter();
+    Ok(page(publish::home_page(&app.publication, &presenter, &presenter.common()).await?))
+}
+
+async fn article(State(app): State<Arc<App>>, Path(slug): Path<String>) -> Result<Response, Failure> {
+    let presenter = app.presenter();
+    match publish::article_page(&app.publication, &presenter, &presenter.common(), &slug).await? {
+        Some(html) => Ok(page(html)),
+        None => Ok(missing(&app)?),
+    }
+}
+
+async fn feed(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Failure> {
+    let Some(feed) = FeedName::parse(&name).and_then(|name| app.publication.feed(&name).cloned()) else {
+        return Ok(missing(&app)?);
+    };
+    let presenter = app.presenter();
+    Ok(page(publish::feed_page(&app.publication, &presenter, &presenter.common(), &feed).await?))
+}
+
+/// The same address with its slash: pages stand in folders, as in `public/`.
+async fn with_slash(uri: OriginalUri) -> Redirect {
+    Redirect::permanent(&format!("{}/", uri.path()))
+}
+
+async fn document(State(app): State<Arc<App>>, uri: OriginalUri, headers: HeaderMap) -> Result<Response, Failure> {
+    match app.site.load().documents.get(uri.path()) {
+        Some(document) => Ok(cache::answer(document, &headers)),
+        None => Ok(missing(&app)?),
+    }
+}
+
+async fn not_found(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+    Ok(missing(&app)?)
+}
+
+fn missing(app: &App) -> Result<Response, TaskError> {
+    let text = "There is nothing at this address. It may have been moved or withdrawn.";
+    let home = Some((app.urls.home(), "To the home page".to_owned()));
+    let html = notice(app, "Nothing here", text, None, home)?;
+    Ok((StatusCode::NOT_FOUND, page(html)).into_response())
+}

@@ -1,0 +1,446 @@
+//! `tidings digest`.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::sync::atomic::Ordering;
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::output::{self, count, grouped};
+use super::progress::Shown;
+use super::{Ended, Usage, called_as, interrupted};
+use crate::domain::address::{EmailAddress, Mailbox};
+use crate::domain::article::Released;
+use crate::domain::delivery::Outcome;
+use crate::domain::digest::{Digest, DigestId, DigestState};
+use crate::domain::newsletter::Cadence;
+use crate::domain::subscription::SubscriberId;
+use crate::problem::Problem;
+use crate::task::compose::{self, Choice, Plan, Renderer};
+use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
+use crate::task::{Publication, TaskError};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Show the next digest as a reader would get it
+    Preview {
+        /// The newsletter, by its feed's name
+        newsletter: String,
+        /// In which form
+        #[arg(long = "as", value_enum, default_value_t = Form::Text)]
+        form: Form,
+        /// With this many of the latest articles, instead of what is new
+        #[arg(long, value_name = "NUMBER")]
+        latest: Option<usize>,
+        /// For a reader of this name
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Send what each reader has not had yet; sending twice is sending once
+    Send {
+        /// The newsletter, by its feed's name
+        newsletter: String,
+        /// Only to the readers of this cadence
+        #[arg(long, value_parser = cadence)]
+        cadence: Option<Cadence>,
+        /// With at least this many of the latest articles, new or not
+        #[arg(long, value_name = "NUMBER")]
+        latest: Option<usize>,
+        /// Send one message to this address, and nothing to anyone else
+        #[arg(long, value_name = "ADDRESS")]
+        test: Option<String>,
+        /// Only say what would be sent to whom
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// The newest digests
+    List {
+        /// Only those of this newsletter
+        newsletter: Option<String>,
+    },
+    /// One digest: its articles and where its deliveries stand
+    Show {
+        /// Its id, or the first part of it
+        id: String,
+    },
+    /// Stop sending a digest for a while; nothing is lost
+    Pause {
+        /// Its id, or the first part of it
+        id: String,
+    },
+    /// Go on with a digest that was paused, held or halted
+    Resume {
+        /// Its id, or the first part of it
+        id: String,
+    },
+}
+
+/// The forms of a preview.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    /// The HTML part
+    Html,
+    /// The text part
+    Text,
+    /// The whole message
+    Eml,
+}
+
+fn cadence(word: &str) -> Result<Cadence, String> {
+    Cadence::parse(word).ok_or_else(|| "write instant, daily, weekly or monthly".to_owned())
+}
+
+pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> anyhow::Result<Ended> {
+    match verb {
+        Verb::Preview { newsletter, form, latest, name } => preview(publication, &newsletter, form, latest, name.as_deref()).await,
+        Verb::Send { newsletter, latest, test: Some(address), .. } => test(publication, &newsletter, latest, &address).await,
+        Verb::Send { newsletter, cadence, latest, test: None, dry_run, yes } => {
+            send(publication, &newsletter, cadence, latest, dry_run, yes, json).await
+        }
+        Verb::List { newsletter } => list(publication, newsletter.as_deref(), json).await,
+        Verb::Show { id } => show(publication, &id, json).await,
+        Verb::Pause { id } => shift(publication, &id, &["sending"], &DigestState::Paused).await,
+        Verb::Resume { id } => {
+            shift(publication, &id, &["paused", "held", "halted"], &DigestState::Sending).await?;
+            Ok(go_on(publication).await?)
+        }
+    }
+}
+
+/// The articles of a preview or test: what is new to anyone, else the latest.
+async fn sample(publication: &Publication, newsletter: &str, latest: Option<usize>) -> Result<Vec<Released>, TaskError> {
+    /// What a preview shows where nothing is new.
+    const LATEST: usize = 10;
+    let (feed, newsletter) = compose::newsletter(publication, newsletter)?;
+    let plan = compose::plan_now(publication, feed, newsletter, None, latest).await?;
+    if plan.articles.is_empty() {
+        return Ok(publication.store.newest_of(&feed.name, latest.unwrap_or(LATEST)).await?);
+    }
+    Ok(plan.articles)
+}
+
+/// One message of a newsletter, made for one person outside of any digest.
+async fn single(
+    publication: &Publication,
+    newsletter: &str,
+    latest: Option<usize>,
+    to: &Mailbox,
+) -> anyhow::Result<Option<(compose::Prepared, crate::template::Bodies)>> {
+    let articles = sample(publication, newsletter, latest).await?;
+    let (feed, newsletter) = compose::newsletter(publication, newsletter)?;
+    if articles.is_empty() {
+        output::problems(&[Problem::new(format!("feeds/{}.toml", feed.name), "this feed has no article yet")
+            .hint(format!("write one, then: {} sync", called_as()))]);
+        return Ok(None);
+    }
+    let renderer = Renderer::new(publication);
+    let compiled = renderer.compile(feed, newsletter, None, &articles).map_err(TaskError::from)?;
+    // The links are those of nobody: they lead to a page that says so.
+    let slots = renderer.slots(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
+    let bodies = compiled.for_reader(&slots);
+    let file_stem = format!("test-{}", uuid::Uuid::now_v7());
+    let prepared = renderer.message(feed, newsletter, to, &compiled.subject, &bodies, &slots, file_stem)?;
+    Ok(Some((prepared, bodies)))
+}
+
+async fn preview(publication: &Publication, newsletter: &str, form: Form, latest: Option<usize>, name: Option<&str>) -> anyhow::Result<Ended> {
+    let address = publication.config.mail.from.address.clone();
+    let Some((prepared, bodies)) = single(publication, newsletter, latest, &Mailbox::new(name, address)).await? else {
+        return Ok(Ended::WithFaults);
+    };
+    match form {
+        Form::Html => output::say(&bodies.html),
+        Form::Text => output::say(&bodies.text),
+        Form::Eml => std::io::stdout().lock().write_all(&prepared.bytes)?,
+    }
+    Ok(Ended::Well)
+}
+
+async fn test(publication: &Publication, newsletter: &str, latest: Option<usize>, address: &str) -> anyhow::Result<Ended> {
+    let address = EmailAddress::parse(address).map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())))?;
+    let Some((prepared, _)) = single(publication, newsletter, latest, &Mailbox::new(None, address.clone())).await? else {
+        return Ok(Ended::WithFaults);
+    };
+    let mut mailer = dispatch::single_mailer(publication);
+    let outcome = mailer.send(&prepared.from, &address, &prepared.file_stem, &prepared.bytes).await;
+    mailer.close().await;
+    match &outcome {
+        Outcome::Accepted { reply } => {
+            output::say(&format!("One message for {address}: {reply}"));
+            Ok(Ended::Well)
+        }
+        other => {
+            output::complain(&format!("{address}: {}", dispatch::describe(other)));
+            Ok(Ended::WithFaults)
+        }
+    }
+}
+
+/// What a digest would do, in words.
+fn announce(publication: &Publication, plan: &Plan) {
+    let way = match publication.config.relays.len() {
+        0 => format!("into {}/ (no relay is configured)", publication.config.name_of(&publication.config.mail.outbox)),
+        1 => format!("by {}", publication.config.relays[0].host),
+        several => format!("by {several} relays"),
+    };
+    let what = match plan.choice {
+        Choice::New => "what each reader has not had yet",
+        Choice::First => "the latest articles, as this is the newsletter's first digest",
+        Choice::Latest => "the latest articles",
+    };
+    output::complain(&format!("{}: {what}", plan.feed.title));
+    for released in plan.articles.iter().rev().take(12) {
+        output::complain(&format!("  {}", released.article.title));
+    }
+    if plan.articles.len() > 12 {
+        output::complain(&format!("  … and {} more", plan.articles.len() - 12));
+    }
+    output::complain(&format!("to {}, {way}", count(plan.readers(), "reader", "readers")));
+    for (cadence, readers) in by_cadence(plan) {
+        output::complain(&format!("  {cadence}: {}", grouped(readers)));
+    }
+}
+
+fn by_cadence(plan: &Plan) -> std::collections::BTreeMap<Cadence, u64> {
+    let mut counts = std::collections::BTreeMap::new();
+    for group in &plan.groups {
+        *counts.entry(group.cadence).or_default() += group.readers;
+    }
+    counts
+}
+
+fn agreed() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Usage("nobody is there to be asked; say --yes, or --dry-run to look first".into()).into());
+    }
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "Send? [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+async fn send(
+    publication: &Publication,
+    name: &str,
+    cadence: Option<Cadence>,
+    latest: Option<usize>,
+    dry_run: bool,
+    yes: bool,
+    json: bool,
+) -> anyhow::Result<Ended> {
+    let (feed, newsletter) = compose::newsletter(publication, name)?;
+    let plan = compose::plan_now(publication, feed, newsletter, cadence, latest).await?;
+    if plan.readers() == 0 || plan.existing.is_some() {
+        let unfinished = publication.store.digests(Some(&feed.name), 50).await?.into_iter().find(|digest| digest.state == DigestState::Sending);
+        if let (Some(digest), false) = (&unfinished, dry_run) {
+            output::complain(&format!("going on with the digest of {}", when(publication, digest)));
+            return go_on(publication).await.map_err(Into::into);
+        }
+        let reason = nothing_to_do(publication, &plan).await?;
+        if json {
+            output::json(&json!({ "readers": 0, "articles": plan.articles.len(), "reason": reason }))?;
+        } else {
+            output::say(&reason);
+        }
+        return Ok(Ended::Well);
+    }
+    if json {
+        output::json(&json!({
+            "newsletter": feed.name,
+            "slot": plan.key.slot,
+            "choice": plan.choice,
+            "articles": plan.articles.iter().map(|released| released.article.slug.as_str()).collect::<Vec<_>>(),
+            "readers": plan.readers(),
+            "cadences": by_cadence(&plan),
+        }))?;
+    } else {
+        announce(publication, &plan);
+    }
+    if dry_run || (!yes && !agreed()?) {
+        output::complain("nothing was sent");
+        return Ok(Ended::Well);
+    }
+    // A fault in the template is found before there is a digest that would halt on it.
+    Renderer::new(publication).compile(feed, newsletter, None, &plan.articles).map_err(TaskError::from)?;
+    compose::compose(publication, &plan, DigestState::Sending).await?;
+    Ok(go_on(publication).await?)
+}
+
+async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String, TaskError> {
+    let feed = &plan.feed;
+    if let Some(digest) = &plan.existing {
+        let tally = publication.store.tally(digest.id).await?;
+        return Ok(format!("{}: this digest is {} already, to {}; nobody is mailed twice", feed.title, digest.state, count(tally.total(), "reader", "readers")));
+    }
+    if publication.store.readers(&feed.name).await?.is_empty() {
+        return Ok(format!(
+            "{} has no active reader yet\n  hint: {} subscribers add you@example.org --feed {}",
+            feed.title,
+            called_as(),
+            feed.name
+        ));
+    }
+    Ok(format!("{}: nobody has anything new to read\n  hint: --latest 10 sends the latest ten articles all the same", feed.title))
+}
+
+/// Sends everything that is due, with a bar, until done or interrupted.
+async fn go_on(publication: &Publication) -> Result<Ended, TaskError> {
+    let (word, stop) = Stop::new();
+    let counts = Counts::default();
+    let open = open_deliveries(publication).await?;
+    let shown = Shown::new("messages");
+    let show = async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(200));
+        loop {
+            tick.tick().await;
+            shown.set(counts.sent.load(Ordering::Relaxed) + counts.others.load(Ordering::Relaxed), open);
+        }
+    };
+    let listen = async {
+        if interrupted().await.is_ok() {
+            output::complain("stopping: what is under way is finished, the rest waits");
+            let _ = word.send(true);
+        }
+        std::future::pending::<()>().await;
+    };
+    let report = tokio::select! {
+        report = dispatch::dispatch(publication, &stop, &counts) => report?,
+        () = show => DispatchReport::default(),
+        () = listen => DispatchReport::default(),
+    };
+    drop(shown);
+    Ok(conclude(&report))
+}
+
+async fn open_deliveries(publication: &Publication) -> Result<u64, TaskError> {
+    let mut open = 0;
+    for digest in publication.store.digests(None, 50).await?.iter().filter(|digest| digest.state == DigestState::Sending) {
+        open += publication.store.tally(digest.id).await?.open();
+    }
+    Ok(open)
+}
+
+fn conclude(report: &DispatchReport) -> Ended {
+    let mut parts = vec![format!("{} sent", grouped(report.sent))];
+    for (number, what) in [
+        (report.deferred, "put off, to be tried again"),
+        (report.refused, "refused"),
+        (report.failed, "given up"),
+        (report.skipped, "skipped"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {what}", grouped(number)));
+        }
+    }
+    output::say(&parts.join(", "));
+    for why in &report.halted {
+        output::complain(&format!("halted: {why}\n  hint: mend it, then: {} digest resume ID", called_as()));
+    }
+    if let Some(why) = &report.relay_away {
+        output::complain(&format!("the relay is away: {why}\n  hint: what is left goes out when it answers again, with `serve` or the same command"));
+    }
+    if report.stopped {
+        output::complain(&format!("stopped; the rest goes out with the same command, or with {} serve", called_as()));
+    }
+    if report.halted.is_empty() && report.relay_away.is_none() && report.failed == 0 { Ended::Well } else { Ended::WithFaults }
+}
+
+fn when(publication: &Publication, digest: &Digest) -> String {
+    digest.key.slot.with_timezone(&publication.config.publication.time_zone).format("%-d %B %Y %H:%M").to_string()
+}
+
+async fn list(publication: &Publication, newsletter: Option<&str>, json: bool) -> anyhow::Result<Ended> {
+    let feed = newsletter.map(|name| compose::newsletter(publication, name)).transpose()?.map(|(feed, _)| feed.name.clone());
+    let mut rows = vec![];
+    let mut values = vec![];
+    for digest in publication.store.digests(feed.as_ref(), 50).await? {
+        let tally = publication.store.tally(digest.id).await?;
+        rows.push(vec![
+            digest.id.to_string(),
+            digest.key.newsletter.to_string(),
+            digest.key.cadence.map_or("every", Cadence::as_str).to_owned(),
+            when(publication, &digest),
+            digest.state.to_string(),
+            format!("{}/{}", grouped(tally.sent), grouped(tally.total())),
+        ]);
+        values.push(json!({ "digest": digest, "deliveries": tally }));
+    }
+    if json {
+        output::json(&values)?;
+    } else if rows.is_empty() {
+        output::say(&format!("no digest yet\n  hint: {} digest send NEWSLETTER", called_as()));
+    } else {
+        rows.insert(0, ["ID", "NEWSLETTER", "CADENCE", "SLOT", "STATE", "SENT"].map(str::to_owned).to_vec());
+        output::table(&rows);
+    }
+    Ok(Ended::Well)
+}
+
+/// The digest whose id begins like this.
+async fn found(publication: &Publication, id: &str) -> anyhow::Result<Digest> {
+    if let Ok(whole) = id.parse() {
+        if let Some(digest) = publication.store.digest(DigestId(whole)).await? {
+            return Ok(digest);
+        }
+    }
+    let digests = publication.store.digests(None, 1000).await?;
+    let matching: Vec<_> = digests.into_iter().filter(|digest| digest.id.to_string().starts_with(id)).collect();
+    match matching.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Usage(format!("there is no digest {id:?}\n  hint: {} digest list", called_as())).into()),
+        _ => Err(Usage(format!("several digests begin with {id:?}; write more of it")).into()),
+    }
+}
+
+async fn show(publication: &Publication, id: &str, json: bool) -> anyhow::Result<Ended> {
+    let digest = found(publication, id).await?;
+    let tally = publication.store.tally(digest.id).await?;
+    let articles = publication.store.articles_of(digest.id).await?;
+    let outcomes = publication.store.outcomes(digest.id, 20).await?;
+    if json {
+        let slugs: Vec<&str> = articles.iter().map(|released| released.article.slug.as_str()).collect();
+        let outcomes: Vec<_> = outcomes.iter().map(|(state, outcome, number)| json!({ "state": state, "outcome": outcome, "deliveries": number })).collect();
+        output::json(&json!({ "digest": digest, "deliveries": tally, "articles": slugs, "outcomes": outcomes }))?;
+        return Ok(Ended::Well);
+    }
+    let mut rows = vec![
+        vec!["Digest".into(), digest.id.to_string()],
+        vec!["Newsletter".into(), format!("{} ({})", digest.key.newsletter, digest.key.cadence.map_or("every cadence", Cadence::as_str))],
+        vec!["Slot".into(), when(publication, &digest)],
+        vec!["State".into(), digest.state.to_string()],
+        vec![
+            "Deliveries".into(),
+            format!(
+                "{}: {} sent, {} waiting, {} put off, {} refused, {} given up, {} skipped",
+                grouped(tally.total()),
+                grouped(tally.sent),
+                grouped(tally.queued),
+                grouped(tally.deferred),
+                grouped(tally.refused),
+                grouped(tally.failed),
+                grouped(tally.skipped)
+            ),
+        ],
+    ];
+    rows.extend(articles.iter().map(|released| vec!["Article".into(), released.article.title.clone()]));
+    rows.extend(outcomes.iter().map(|(state, outcome, number)| vec!["Not sent".into(), format!("{number} {state}: {outcome}")]));
+    output::table(&rows);
+    Ok(Ended::Well)
+}
+
+async fn shift(publication: &Publication, id: &str, from: &[&str], to: &DigestState) -> anyhow::Result<Ended> {
+    let digest = found(publication, id).await?;
+    for state in from {
+        if publication.store.move_digest(digest.id, state, to).await? {
+            output::say(&format!("{} of {}: {to}", digest.key.newsletter, when(publication, &digest)));
+            return Ok(Ended::Well);
+        }
+    }
+    output::say(&format!("{} of {}: {}; nothing was changed", digest.key.newsletter, when(publication, &digest), digest.state));
+    Ok(Ended::Well)
+}

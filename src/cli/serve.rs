@@ -1,0 +1,116 @@
+//! `tidings serve`: sync on change, serve, schedule and send, all in one process.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::output::{self, count, grouped};
+use super::{Ended, called_as, interrupted};
+use crate::task::Publication;
+use crate::task::dispatch::Stop;
+use crate::task::run::{self, Event};
+use crate::web::{self, App};
+
+pub(super) async fn serve(publication: Publication) -> anyhow::Result<Ended> {
+    let listen = publication.config.listen;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (another program may; choose another with --listen)"))?;
+    output::problems(&publication.feed_problems);
+    let app = Arc::new(App::new(publication));
+    let publication = &app.publication;
+    let (synced, published) = run::sync_and_publish(publication, &app.site).await?;
+    output::problems(&synced.problems);
+    greet(publication, synced.found, published.entries);
+
+    let (word, stop) = Stop::new();
+    let _watcher = match run::watch(&publication.config.articles, Arc::clone(&app.changed)) {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            output::complain(&format!("changes to articles are not seen by themselves: {error}"));
+            None
+        }
+    };
+    let told = |event: Event| tell(publication, &event);
+    let server = web::serve(listener, Arc::clone(&app), stop.clone());
+    let syncing = run::keep_in_sync(publication, &app.changed, stop.clone(), &app.site, &told);
+    let sending = run::keep_sending(publication, &app.poke, &app.changed, stop.clone(), &told);
+    let stopping = async {
+        let waited = interrupted().await;
+        output::complain("stopping: what is under way is finished, the rest waits");
+        let _ = word.send(true);
+        waited
+    };
+    let (served, (), (), waited) = tokio::join!(server, syncing, sending, stopping);
+    served.context("the server failed")?;
+    waited?;
+    Ok(Ended::Well)
+}
+
+fn greet(publication: &Publication, articles: usize, entries: usize) {
+    let config = &publication.config;
+    let urls = config.live_urls();
+    let called = called_as();
+    output::say(&format!("{} is on the air, with {}.\n", config.publication.title, count(articles, "article", "articles")));
+    let mut rows = vec![vec!["  Home".to_owned(), urls.home()]];
+    rows.extend(publication.feeds.iter().map(|feed| vec!["  Feed".to_owned(), format!("{}  ({})", urls.feed(&feed.name), feed.title)]));
+    if publication.feeds.iter().any(|feed| feed.newsletter.is_some()) {
+        rows.push(vec!["  Stay in touch".to_owned(), urls.at("/subscribe")]);
+    }
+    output::table(&rows);
+    if entries > 0 {
+        output::say(&format!("  Feeds and pages are written to {}/ as well.", config.name_of(&config.public)));
+    }
+    let directory = if config.root.as_os_str() == "." { String::new() } else { format!(" -C {}", config.root.display()) };
+    if config.relays.is_empty() {
+        output::say(&format!(
+            "\nNo relay is configured: mail is written to {}/, and nothing leaves this machine.",
+            config.name_of(&config.mail.outbox)
+        ));
+        if let Some(feed) = publication.feeds.iter().find(|feed| feed.newsletter.is_some()) {
+            output::say("To send a first digest there, type in another terminal:\n");
+            output::say(&format!("  {called}{directory} subscribers add you@example.org --feed {}", feed.name));
+            output::say(&format!("  {called}{directory} digest send {} --yes", feed.name));
+        }
+    }
+    if config.is_example() && config.serve_url.is_none() {
+        output::say(&format!(
+            "\n{} is an example's address, so links lead here until publication.url is yours.",
+            config.publication.url.host_str().unwrap_or_default()
+        ));
+    }
+    output::say("\nCtrl-C stops.");
+}
+
+fn tell(publication: &Publication, event: &Event) {
+    match event {
+        Event::Synced(synced, _) => {
+            output::problems(&synced.problems);
+            output::say(&format!(
+                "articles: {} new, {} changed, {} withdrawn, {} released",
+                synced.new, synced.changed, synced.withdrawn, synced.released
+            ));
+        }
+        Event::Composed(digest) => output::say(&format!("digest {} {}: {}", digest.key.newsletter, digest.id, digest.state)),
+        Event::Dispatched(report) => {
+            if report.sent + report.deferred + report.refused + report.failed + report.skipped > 0 {
+                output::say(&format!(
+                    "mail: {} sent, {} put off, {} refused, {} given up",
+                    grouped(report.sent),
+                    grouped(report.deferred),
+                    grouped(report.refused),
+                    grouped(report.failed)
+                ));
+            }
+            for why in report.halted.iter().chain(&report.relay_away) {
+                output::complain(&format!("mail: {why}"));
+            }
+        }
+        Event::Confirmed(number) => output::say(&format!(
+            "{}{}",
+            count(*number, "confirmation sent", "confirmations sent"),
+            if publication.config.relays.is_empty() { format!(" (to {}/)", publication.config.name_of(&publication.config.mail.outbox)) } else { String::new() }
+        )),
+        Event::Failed(error) => super::report(&anyhow::anyhow!(error.to_string())),
+    }
+}

@@ -1,0 +1,260 @@
+//! `tidings subscribers`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::output::{self, count, grouped};
+use super::progress::Shown;
+use super::{Ended, Usage};
+use crate::domain::address::EmailAddress;
+use crate::domain::feed::FeedName;
+use crate::domain::newsletter::Cadence;
+use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
+use crate::domain::text::one_line;
+use crate::problem::Problem;
+use crate::store::{ListedSubscriber, NewSubscription};
+use crate::task::{Publication, compose, exchange};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Add one person, who has agreed to it; existing choices stay
+    Add {
+        /// Their address
+        address: String,
+        /// What to call them
+        #[arg(long)]
+        name: Option<String>,
+        /// The feeds they get, as in "news" or "news:weekly"; the only newsletter where there is one
+        #[arg(long = "feed", value_name = "FEED[:CADENCE]")]
+        feeds: Vec<String>,
+        /// Their time zone, such as Europe/Lisbon
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+    },
+    /// List everyone, or those of one feed
+    List {
+        /// Only those of this feed
+        #[arg(long)]
+        feed: Option<String>,
+    },
+    /// Take people in from a CSV file with a column "address"; also name, language, time_zone, feeds ("news:daily;offers")
+    Import {
+        /// The file; - is standard input
+        file: PathBuf,
+        /// The feed of lines that name none, as in "news" or "news:weekly"
+        #[arg(long, value_name = "FEED[:CADENCE]")]
+        feed: Option<String>,
+        /// Only say what would happen
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Write everyone as CSV
+    Export {
+        /// The file; standard output if none is given
+        file: Option<PathBuf>,
+        /// Only those of this feed
+        #[arg(long)]
+        feed: Option<String>,
+    },
+    /// Remove one person with everything that belongs to them
+    Remove {
+        /// Their address
+        address: String,
+    },
+}
+
+pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> anyhow::Result<Ended> {
+    match verb {
+        Verb::Add { address, name, feeds, time_zone } => add(publication, &address, name.as_deref(), &feeds, time_zone.as_deref(), json).await,
+        Verb::List { feed } => list(publication, feed.as_deref(), json).await,
+        Verb::Import { file, feed, dry_run } => import(publication, &file, feed.as_deref(), dry_run, json).await,
+        Verb::Export { file, feed } => export(publication, file, feed.as_deref()).await,
+        Verb::Remove { address } => remove(publication, &address).await,
+    }
+}
+
+fn parsed(address: &str) -> anyhow::Result<EmailAddress> {
+    EmailAddress::parse(address).map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())).into())
+}
+
+/// Reads feeds as given on the command line.
+fn named(publication: &Publication, feeds: &[String]) -> anyhow::Result<Vec<(FeedName, Cadence)>> {
+    let newsletters: Vec<_> = publication.feeds.iter().filter_map(|feed| Some((feed, feed.newsletter.as_ref()?))).collect();
+    let only = match newsletters.as_slice() {
+        [(feed, newsletter)] => Some((feed.name.clone(), newsletter.default)),
+        _ => None,
+    };
+    exchange::feeds(publication, &feeds.join(";"), only.as_ref()).map_err(|(what, hint)| Usage(format!("{what}\n  hint: {hint}")).into())
+}
+
+async fn add(
+    publication: &Publication,
+    address: &str,
+    name: Option<&str>,
+    feeds: &[String],
+    time_zone: Option<&str>,
+    json: bool,
+) -> anyhow::Result<Ended> {
+    let address = parsed(address)?;
+    let feeds = named(publication, feeds)?;
+    let time_zone = time_zone.map(|zone| zone.parse().map_err(|_| Usage(format!("unknown time zone {zone:?}\n  hint: write a name such as Europe/Lisbon")))).transpose()?;
+    let now = publication.clock.now();
+    let hash = publication.keyring.address_hash(&address.key());
+    if publication.store.suppressed(std::slice::from_ref(&hash)).await?.contains(&hash) {
+        let problem = Problem::new(address.as_str(), "this address is suppressed: a relay refused it, or its owner wants no mail");
+        output::problems(&[problem]);
+        return Ok(Ended::WithFaults);
+    }
+    let name = name.map(one_line).filter(|name| !name.is_empty());
+    let subscriber = Subscriber { id: SubscriberId::new(now), address, name, language: None, time_zone };
+    let new: Vec<_> = feeds
+        .iter()
+        .map(|(feed, cadence)| NewSubscription {
+            subscriber: subscriber.clone(),
+            address_hash: hash.clone(),
+            feed: feed.clone(),
+            cadence: *cadence,
+            state: SubscriptionState::Active,
+        })
+        .collect();
+    let (people, subscriptions) = publication.store.subscribe(&new, true, now).await?;
+    if json {
+        output::json(&json!({ "subscribers": people, "subscriptions": subscriptions }))?;
+        return Ok(Ended::Well);
+    }
+    let feeds: Vec<String> = feeds.iter().map(|(feed, cadence)| format!("{feed} {cadence}")).collect();
+    if subscriptions == 0 {
+        output::say(&format!("{} has this already; nothing was changed", subscriber.address));
+    } else {
+        output::say(&format!("{}: {}", subscriber.address, feeds.join(", ")));
+    }
+    Ok(Ended::Well)
+}
+
+fn feed_named(publication: &Publication, feed: Option<&str>) -> anyhow::Result<Option<FeedName>> {
+    let Some(feed) = feed else { return Ok(None) };
+    Ok(Some(compose::newsletter(publication, feed)?.0.name.clone()))
+}
+
+async fn list(publication: &Publication, feed: Option<&str>, as_json: bool) -> anyhow::Result<Ended> {
+    let feed = feed_named(publication, feed)?;
+    let mut after = None;
+    let mut total = 0;
+    loop {
+        let page = publication.store.subscribers(feed.as_ref(), after, 1000).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.subscriber.id);
+        total += page.len() as u64;
+        for listed in &page {
+            if as_json {
+                output::say(&as_line(listed).to_string());
+            } else {
+                output::say(&as_text(listed));
+            }
+        }
+    }
+    if !as_json {
+        output::complain(&count(total, "subscriber", "subscribers"));
+    }
+    Ok(Ended::Well)
+}
+
+/// One person as one line of JSON.
+fn as_line(listed: &ListedSubscriber) -> serde_json::Value {
+    let person = &listed.subscriber;
+    let subscriptions: Vec<_> = listed
+        .subscriptions
+        .iter()
+        .map(|one| json!({ "feed": one.feed, "cadence": one.cadence, "state": one.state, "cursor": one.cursor }))
+        .collect();
+    json!({
+        "id": person.id,
+        "address": person.address,
+        "name": person.name,
+        "language": person.language,
+        "time_zone": person.time_zone.map(|zone| zone.name()),
+        "suppressed": listed.suppressed,
+        "subscriptions": subscriptions,
+    })
+}
+
+fn as_text(listed: &ListedSubscriber) -> String {
+    let subscriptions: Vec<String> =
+        listed.subscriptions.iter().map(|one| format!("{} {} ({})", one.feed, one.cadence, one.state.as_str())).collect();
+    let suppressed = listed.suppressed.as_ref().map(|cause| format!("  suppressed: {cause}")).unwrap_or_default();
+    format!("{}  {}{suppressed}", listed.subscriber.address, subscriptions.join(", "))
+}
+
+async fn import(publication: &Publication, file: &PathBuf, feed: Option<&str>, dry_run: bool, json: bool) -> anyhow::Result<Ended> {
+    let default = match feed {
+        Some(feed) => named(publication, &[feed.to_owned()])?.into_iter().next(),
+        None => named(publication, &[]).ok().and_then(|feeds| feeds.into_iter().next()),
+    };
+    let is_standard_input = file.as_os_str() == "-";
+    let name = if is_standard_input { "standard input".to_owned() } else { file.display().to_string() };
+    let input: Box<dyn std::io::Read + Send> = if is_standard_input {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(file).with_context(|| format!("cannot read {name}"))?)
+    };
+    let report = {
+        let shown = Shown::new("lines");
+        exchange::import(publication, &name, input, default, dry_run, &|done, total| shown.set(done, total)).await?
+    };
+    if json {
+        output::json(&json!({ "import": report, "problems": report.problems.iter().map(ToString::to_string).collect::<Vec<_>>() }))?;
+        return Ok(Ended::with(&report.problems));
+    }
+    output::problems(&report.problems);
+    output::say(&format!(
+        "{}: {}, {}{}{}{}",
+        count(report.lines, "line", "lines"),
+        count(report.subscribers, "new subscriber", "new subscribers"),
+        count(report.subscriptions, "new subscription", "new subscriptions"),
+        if report.suppressed > 0 { format!(", {} suppressed", grouped(report.suppressed)) } else { String::new() },
+        if report.faulty > 0 { format!(", {} left out", count(report.faulty, "faulty line", "faulty lines")) } else { String::new() },
+        if dry_run { " (dry run: nothing was written)" } else { "" }
+    ));
+    Ok(Ended::with(&report.problems))
+}
+
+async fn export(publication: &Publication, file: Option<PathBuf>, feed: Option<&str>) -> anyhow::Result<Ended> {
+    let feed = feed_named(publication, feed)?;
+    let total = match &file {
+        None => exchange::export(publication, feed.as_ref(), std::io::stdout().lock()).await?,
+        Some(path) => {
+            let opened = private_file(path).with_context(|| format!("cannot write {}", path.display()))?;
+            let mut opened = std::io::BufWriter::new(opened);
+            let total = exchange::export(publication, feed.as_ref(), &mut opened).await?;
+            opened.flush().with_context(|| format!("cannot write {}", path.display()))?;
+            total
+        }
+    };
+    output::complain(&count(total, "subscriber", "subscribers"));
+    Ok(Ended::Well)
+}
+
+/// A new file that only its owner reads: it holds people's addresses.
+fn private_file(path: &PathBuf) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+async fn remove(publication: &Publication, address: &str) -> anyhow::Result<Ended> {
+    let address = parsed(address)?;
+    let found = publication.store.subscriber_by_address(&address.key()).await?;
+    let Some(subscriber) = found else {
+        output::problems(&[Problem::new(address.as_str(), "there is no such subscriber")]);
+        return Ok(Ended::WithFaults);
+    };
+    publication.store.remove_subscriber(subscriber.id).await?;
+    output::say(&format!("{address} is removed"));
+    Ok(Ended::Well)
+}

@@ -1,0 +1,228 @@
+//! The form, and what the signed links in mail lead to: confirming, leaving, choosing.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::reply::{Failure, notice, page, private};
+use super::{App, missing};
+use crate::domain::address::EmailAddress;
+use crate::domain::feed::FeedName;
+use crate::domain::link::{Link, Purpose};
+use crate::domain::newsletter::Cadence;
+use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
+use crate::domain::text::{one_line, shorten};
+use crate::task::TaskError;
+use crate::task::confirm;
+use crate::task::present::cadences;
+use crate::template::view::{ActionView, ChoiceView, FormView, Page, Preferences, SubscriberView};
+
+/// Longest name, in characters.
+const MAX_NAME: usize = 100;
+
+/// A form's fields, in their order; a name may come several times.
+type Fields = Form<Vec<(String, String)>>;
+
+fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim()).unwrap_or_default()
+}
+
+/// The feeds ticked, each with the cadence chosen for it, or its default.
+fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
+    let ticked = |name: &str| fields.iter().any(|(field, value)| field == "feed" && value == name);
+    let offered = app.publication.feeds.iter().filter_map(|feed| Some((feed, feed.newsletter.as_ref()?)));
+    offered
+        .filter(|(feed, _)| ticked(feed.name.as_str()))
+        .map(|(feed, newsletter)| {
+            let cadence = Cadence::parse(field(fields, &format!("cadence.{}", feed.name)));
+            let cadence = cadence.filter(|cadence| newsletter.cadences.contains_key(cadence));
+            (feed.name.clone(), cadence.unwrap_or(newsletter.default))
+        })
+        .collect()
+}
+
+pub(super) async fn form(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+    let chosen = match app.publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).collect::<Vec<_>>().as_slice() {
+        [only] => vec![only.name.to_string()],
+        _ => vec![],
+    };
+    Ok(page(form_page(&app, FormView { address: String::new(), name: String::new(), chosen, error: None })?))
+}
+
+fn form_page(app: &App, form: FormView) -> Result<String, TaskError> {
+    let presenter = app.presenter();
+    let common = presenter.common();
+    let description = "Get the articles by mail, as often as you like.";
+    let page = presenter.page("subscribe", "Stay in touch", description, presenter.urls.at("/subscribe"), None);
+    let own = serde_json::Map::new();
+    Ok(app.publication.templates.page("subscribe", &Page { common: &common, page, form: Some(form), own })?)
+}
+
+pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -> Result<Response, Failure> {
+    let typed = field(&fields, "address");
+    let feeds = chosen(&app, &fields);
+    let address = EmailAddress::parse(typed);
+    let error = match &address {
+        Err(fault) => Some(format!("{fault}: {}.", fault.hint())),
+        Ok(_) if feeds.is_empty() => Some("Please choose at least one feed.".to_owned()),
+        Ok(_) => None,
+    };
+    let (Ok(address), None) = (address, &error) else {
+        let form = FormView {
+            address: shorten(typed, 254),
+            name: shorten(field(&fields, "name"), MAX_NAME),
+            chosen: feeds.iter().map(|(name, _)| name.to_string()).collect(),
+            error: error.map(capitalised),
+        };
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, private(form_page(&app, form)?)).into_response());
+    };
+    // A person does not see this field, a robot fills it in; it is told the same as everyone.
+    if field(&fields, "website").is_empty() {
+        let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
+        let id = SubscriberId::new(app.publication.clock.now());
+        let subscriber = Subscriber { id, address: address.clone(), name, language: None, time_zone: None };
+        confirm::sign_up(&app.publication, subscriber, &feeds).await?;
+        app.poke.notify_one();
+    }
+    let text = format!(
+        "If {address} is not on the list yet, a message is on its way there. Open it and press its button: \
+         then you are subscribed. It can take a few minutes; do look among the unwanted mail too."
+    );
+    Ok(private(notice(&app, "Check your mail", &text, None, Some((app.urls.home(), "To the home page".into())))?))
+}
+
+fn capitalised(text: String) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// The holder of a link, if the link is good and its person still there.
+async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<Option<(Link, Subscriber)>, Failure> {
+    let Some(link) = app.publication.keyring.verify(purpose, token, app.publication.clock.now()) else { return Ok(None) };
+    Ok(app.publication.store.subscriber(link.subscriber).await?.map(|subscriber| (link, subscriber)))
+}
+
+/// What a link that is not good any more leads to.
+fn stale(app: &App) -> Result<Response, Failure> {
+    let text = "This link is not valid any more. It may have been cut off on its way, or have been used up.";
+    let again = Some(("/subscribe".to_owned(), "Stay in touch".to_owned()));
+    let html = notice(app, "This link has run out", text, None, again)?;
+    Ok((StatusCode::NOT_FOUND, private(html)).into_response())
+}
+
+fn titles(app: &App, names: impl IntoIterator<Item = FeedName>) -> String {
+    let titles: Vec<String> = names.into_iter().map(|name| app.publication.feed(&name).map_or_else(|| name.to_string(), |feed| feed.title.clone())).collect();
+    crate::domain::text::join_names(&titles).unwrap_or_default()
+}
+
+fn button(url: String, label: &str) -> Option<ActionView> {
+    Some(ActionView { url, label: label.to_owned(), fields: vec![] })
+}
+
+pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
+    let Some((link, subscriber)) = holder(&app, Purpose::Confirm, &token).await? else { return stale(&app) };
+    let subscriptions = app.publication.store.subscriptions_of(link.subscriber).await?;
+    let pending: Vec<_> =
+        subscriptions.into_iter().filter(|one| one.state == SubscriptionState::Pending).map(|one| one.feed).collect();
+    if pending.is_empty() {
+        return stale(&app);
+    }
+    let text = format!("Press the button to get {} by mail at {}.", titles(&app, pending), subscriber.address);
+    let action = button(format!("/confirm/{token}"), "Yes, subscribe me");
+    Ok(private(notice(&app, "One press, and you are in", &text, action, None)?))
+}
+
+pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
+    let Some((link, _)) = holder(&app, Purpose::Confirm, &token).await? else { return stale(&app) };
+    let feeds = app.publication.store.confirm(link.subscriber, app.publication.clock.now()).await?;
+    if feeds.is_empty() {
+        return stale(&app);
+    }
+    let feeds = titles(&app, feeds.iter().filter_map(|feed| FeedName::parse(feed)));
+    let text = format!("{feeds} will come to you by mail from now on. Every message has a link to change or end that.");
+    let preferences = Link { purpose: Purpose::Preferences, subscriber: link.subscriber, feed: None, expires_at: None };
+    let preferences = format!("/preferences/{}", app.publication.keyring.sign(&preferences));
+    Ok(private(notice(&app, "You are subscribed", &text, None, Some((preferences, "Choose what comes, and how often".into())))?))
+}
+
+pub(super) async fn ask_leave(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
+    let Some((link, _)) = holder(&app, Purpose::Leave, &token).await? else { return stale(&app) };
+    let what = link.feed.map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed]));
+    let text = format!("Press the button, and no more mail comes from {what}.");
+    Ok(private(notice(&app, "Leave?", &text, button(format!("/unsubscribe/{token}"), "Unsubscribe"), None)?))
+}
+
+/// One click and out (RFC 8058): any POST acts, whatever its body, at once, and answers without a redirect.
+pub(super) async fn leave(State(app): State<Arc<App>>, Path(token): Path<String>, _body: Bytes) -> Result<Response, Failure> {
+    let now = app.publication.clock.now();
+    let Some(link) = app.publication.keyring.verify(Purpose::Leave, &token, now) else { return stale(&app) };
+    app.publication.store.leave(link.subscriber, link.feed.as_ref(), now).await?;
+    let what = link.feed.as_ref().map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed.clone()]));
+    let text = format!("No more mail comes from {what}. The same articles stay readable as a feed, without any address.");
+    let feed = link.feed.as_ref().map_or_else(|| app.urls.home(), |feed| app.urls.feed(feed));
+    Ok(private(notice(&app, "You have left", &text, None, Some((feed, "Read it as a feed".into())))?))
+}
+
+pub(super) async fn preferences(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
+    let Some((_, subscriber)) = holder(&app, Purpose::Preferences, &token).await? else { return stale(&app) };
+    Ok(private(preferences_page(&app, &token, &subscriber, false).await?))
+}
+
+async fn preferences_page(app: &App, token: &str, subscriber: &Subscriber, saved: bool) -> Result<String, TaskError> {
+    let presenter = app.presenter();
+    let common = presenter.common();
+    let subscriptions = app.publication.store.subscriptions_of(subscriber.id).await?;
+    let choices = app.publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| {
+        let own = subscriptions.iter().find(|subscription| subscription.feed == feed.name);
+        ChoiceView {
+            feed: feed.name.to_string(),
+            title: feed.title.clone(),
+            description: feed.description.clone(),
+            active: own.is_some_and(|own| own.state == SubscriptionState::Active),
+            cadences: cadences(feed, own.map(|own| own.cadence)),
+            feed_url: presenter.urls.feed(&feed.name),
+        }
+    });
+    let leave = Link { purpose: Purpose::Leave, subscriber: subscriber.id, feed: None, expires_at: None };
+    let zone = subscriber.time_zone.unwrap_or(app.publication.config.publication.time_zone);
+    let own = Preferences {
+        subscriber: SubscriberView { address: subscriber.address.to_string(), name: subscriber.name.clone() },
+        subscriptions: choices.collect(),
+        action: format!("/preferences/{token}"),
+        unsubscribe_all_url: format!("/unsubscribe/{}", app.publication.keyring.sign(&leave)),
+        saved,
+        time_zone: zone.name().to_owned(),
+        time_zones: chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect(),
+    };
+    let page = presenter.page("preferences", "Your mail, your way", "", String::new(), None);
+    Ok(app.publication.templates.page("preferences", &Page { common: &common, page, form: None, own })?)
+}
+
+pub(super) async fn save_preferences(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    Form(fields): Fields,
+) -> Result<Response, Failure> {
+    let Some((link, subscriber)) = holder(&app, Purpose::Preferences, &token).await? else { return stale(&app) };
+    let now = app.publication.clock.now();
+    let store = &app.publication.store;
+    let chosen = chosen(&app, &fields);
+    for subscription in store.subscriptions_of(link.subscriber).await? {
+        let kept = chosen.iter().any(|(feed, _)| *feed == subscription.feed);
+        if !kept && subscription.state == SubscriptionState::Active {
+            store.leave(link.subscriber, Some(&subscription.feed), now).await?;
+        }
+    }
+    for (feed, cadence) in &chosen {
+        store.choose(link.subscriber, feed, *cadence, now).await?;
+    }
+    let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
+    let zone = field(&fields, "time_zone").parse().ok().or(subscriber.time_zone);
+    store.set_profile(link.subscriber, name.as_deref(), zone).await?;
+    let Some(subscriber) = store.subscriber(link.subscriber).await? else { return Ok(missing(&app)?) };
+    Ok(private(preferences_page(&app, &token, &subscriber, true).await?))
+}
