@@ -313,6 +313,33 @@ fn a_file_that_is_too_large_is_named_and_not_read() {
     assert_eq!(parsed.problems[0].to_string().lines().next(), Some("articles/big.md: the file is larger than 5 MiB"));
 }
 
+#[test]
+fn a_nest_without_end_is_read_in_seconds() {
+    let size = usize::try_from(source::MAX_BYTES).unwrap() / 8;
+    for (ending, open) in [
+        ("md", "> "),
+        ("md", "- "),
+        ("md", "["),
+        ("md", "!["),
+        ("md", "*a **b "),
+        ("md", "[^1]"),
+        ("md", "[x](data:x) "),
+        ("md", "{{ a "),
+        ("md", "<a>"),
+        ("html", "<div>"),
+        ("html", "<div></b>"),
+        ("html", "<p><b>"),
+        ("html", "<b>"),
+        ("html", "<table><td>"),
+        ("html", "<a href=data:x>"),
+    ] {
+        let started = std::time::Instant::now();
+        html_of(ending, &open.repeat(size / open.len()));
+        let took = started.elapsed();
+        assert!(took.as_secs() < 60, "{open:?} took {took:?}");
+    }
+}
+
 /// HTML as any serialiser would write it.
 fn normal(html: &str) -> String {
     html.replace(" />", ">").replace("&quot;", "\"").replace('\u{A0}', "&nbsp;").replace('\r', "\n").trim().to_owned()

@@ -150,6 +150,19 @@ pub(super) fn read(mut table: Table, context: &Context<'_>, complaints: &mut Com
     Reader { table, zone: context.time_zone, now: context.now, complaints }.fields()
 }
 
+/// A title with a complaint where it is too long, and cut where it is far too long.
+pub(super) fn short_title(title: &str, line: usize, complaints: &mut Complaints<'_>) -> String {
+    let length = title.chars().count();
+    if length <= TITLE_LONG {
+        return title.to_owned();
+    }
+    let kept = if length > TITLE_MAX { format!("; shortened to {TITLE_MAX}") } else { String::new() };
+    complaints
+        .add(line, format!("title is {length} characters long{kept}"))
+        .hint(format!("keep it below {TITLE_LONG}: feed readers and mail programs cut it off"));
+    text::shorten(title, TITLE_MAX)
+}
+
 /// The first of the values under `key`, all of which are taken out.
 fn take(table: &mut Table, key: &str) -> Option<Node> {
     let at = table.iter().position(|(name, _)| name == key)?;
@@ -195,7 +208,7 @@ impl Reader<'_, '_> {
     /// Title, slug, date and draft: what cannot be guessed.
     fn essentials(&mut self, fields: &mut Fields) {
         match self.text("title") {
-            Ok(title) => fields.title = title.map(|(title, line)| self.title(&title, line)),
+            Ok(title) => fields.title = title.map(|(title, line)| short_title(&title, line, self.complaints)),
             Err(()) => fields.unusable = true,
         }
         match self.text("slug") {
@@ -219,18 +232,6 @@ impl Reader<'_, '_> {
             (Ok(draft), Ok(published)) => fields.draft = draft.unwrap_or(false) || published == Some(false),
             _ => fields.unusable = true,
         }
-    }
-
-    fn title(&mut self, title: &str, line: usize) -> String {
-        let length = title.chars().count();
-        if length <= TITLE_LONG {
-            return title.to_owned();
-        }
-        let kept = if length > TITLE_MAX { format!("; shortened to {TITLE_MAX}") } else { String::new() };
-        self.complaints
-            .add(line, format!("title is {length} characters long{kept}"))
-            .hint(format!("keep it below {TITLE_LONG}: feed readers and mail programs cut it off"));
-        text::shorten(title, TITLE_MAX)
     }
 
     fn updated(&mut self) -> Option<DateTime<Utc>> {

@@ -26,14 +26,14 @@ pub(super) enum Use {
 
 impl Links {
     /// The links of the article `slug` in the publication at `base`.
-    pub(super) fn new(base: &Url, slug: &Slug) -> Option<Self> {
+    pub(super) fn new(base: &Url, slug: &Slug) -> Self {
         let mut base = base.clone();
         if !base.path().ends_with('/') {
             let path = format!("{}/", base.path());
             base.set_path(&path);
         }
-        let own = article(&base, slug)?;
-        Some(Self { base, own })
+        let own = article(&base, slug);
+        Self { base, own }
     }
 
     /// The article's own URL.
@@ -67,7 +67,7 @@ impl Links {
         let path_end = written.find(['?', '#']).unwrap_or(written.len());
         if in_content.is_some() || is_markdown(&written[..path_end]) {
             let (path, rest) = written.split_at(path_end);
-            let mut url = article(&self.base, &slug_of_path(&decode(path))?)?;
+            let mut url = article(&self.base, &slug_of_path(&decode(path))?);
             let (query, fragment) = rest.split_once('#').map_or((rest, None), |(query, id)| (query, Some(id)));
             url.set_query(query.strip_prefix('?'));
             url.set_fragment(fragment);
@@ -77,8 +77,12 @@ impl Links {
     }
 }
 
-fn article(base: &Url, slug: &Slug) -> Option<Url> {
-    base.join(&format!("articles/{slug}/")).ok()
+fn article(base: &Url, slug: &Slug) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}articles/{slug}/", base.path()));
+    url.set_query(None);
+    url.set_fragment(None);
+    url
 }
 
 fn is_markdown(path: &str) -> bool {
@@ -134,7 +138,7 @@ mod tests {
     use super::*;
 
     fn links() -> Links {
-        Links::new(&Url::parse("https://lantern.example/blog").unwrap(), &Slug::from_text("spring").unwrap()).unwrap()
+        Links::new(&Url::parse("https://lantern.example/blog").unwrap(), &Slug::from_text("spring").unwrap())
     }
 
     fn link(written: &str) -> Option<String> {

@@ -4,11 +4,12 @@
 //! writes by itself is safe: tags and attributes of its own choosing, everything else escaped, destinations checked.
 //! HTML in the source is passed on as it is and reported in `has_html`: it must go through `sanitise`.
 
-use std::fmt::Write;
 use std::ops::Range;
 
 use pulldown_cmark::{Alignment, CodeBlockKind, CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd};
 
+use super::footnote::Notes;
+use super::html::{attribute, escape, push};
 use super::link::Use;
 use super::prose::Words;
 use super::{Complaints, Page, Source};
@@ -54,7 +55,8 @@ pub(super) fn same_words(a: &str, b: &str) -> bool {
     letters(a) == letters(b)
 }
 
-fn options() -> Options {
+/// What is understood beyond `CommonMark`.
+pub(super) fn options() -> Options {
     Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
         | Options::ENABLE_TASKLISTS
@@ -64,7 +66,7 @@ fn options() -> Options {
 
 /// Renders a body of Markdown.
 pub(super) fn render(source: &Source<'_>, page: &Page<'_>, complaints: &mut Complaints<'_>) -> Rendered {
-    shortcodes(source, complaints);
+    super::shortcode::complain(source, complaints);
     let markdown = source.text;
     let mut writer = Writer {
         source,
@@ -78,46 +80,17 @@ pub(super) fn render(source: &Source<'_>, page: &Page<'_>, complaints: &mut Comp
         has_html: false,
         left_out: Vec::new(),
         anchors: Vec::new(),
-        pictures: Vec::new(),
+        picture: None,
         alignments: Vec::new(),
         cell: 0,
         in_head: false,
-        notes: Vec::new(),
+        notes: Notes::default(),
         outer: Vec::new(),
     };
     for (event, at) in Parser::new_ext(markdown, options()).into_offset_iter() {
         writer.event(event, &at);
     }
     writer.finish()
-}
-
-/// Hugo's, Zola's and Jekyll's shortcodes are programs of theirs; outside code they are pointed out once.
-fn shortcodes(source: &Source<'_>, complaints: &mut Complaints<'_>) {
-    let markdown = source.text;
-    let found = |text: &str| text.match_indices('{').find(|(at, _)| is_shortcode(&text[*at..])).map(|(at, _)| at);
-    if found(markdown).is_none() {
-        return;
-    }
-    let mut code: Vec<Range<usize>> = Vec::new();
-    for (event, at) in Parser::new_ext(markdown, options()).into_offset_iter() {
-        if matches!(event, Event::Code(_) | Event::Start(Tag::CodeBlock(_))) {
-            code.push(at);
-        }
-    }
-    let outside = |at: &usize| !code.iter().any(|code| code.contains(at));
-    let first = markdown.match_indices('{').map(|(at, _)| at).find(|at| is_shortcode(&markdown[*at..]) && outside(at));
-    if let Some(at) = first {
-        complaints
-            .add(source.line_at(at), "shortcodes are not run: this one stays as text")
-            .hint("write what it stands for, or put it into backquotes if it is meant as text");
-    }
-}
-
-fn is_shortcode(text: &str) -> bool {
-    ["{{<", "{{%", "{%"].iter().any(|opening| text.starts_with(opening))
-        || text
-            .strip_prefix("{{")
-            .is_some_and(|text| text.trim_start().starts_with(|c: char| c.is_ascii_alphabetic()) && text.contains("}}"))
 }
 
 struct Writer<'a, 'b, 'c> {
@@ -135,12 +108,12 @@ struct Writer<'a, 'b, 'c> {
     left_out: Vec<&'static str>,
     /// Open links, and whether their tag was written.
     anchors: Vec<bool>,
-    /// Open pictures. One at most is written; those inside it lend it their text, those refused lend it to the page.
-    pictures: Vec<Option<Picture<'a>>>,
+    /// The picture whose text is being read.
+    picture: Option<Picture<'a>>,
     alignments: Vec<Alignment>,
     cell: usize,
     in_head: bool,
-    notes: Vec<Note<'a>>,
+    notes: Notes<'a>,
     /// Bodies put aside while a footnote is written, and that footnote's place in `notes`.
     outer: Vec<(String, usize)>,
 }
@@ -149,17 +122,13 @@ struct Picture<'a> {
     url: url::Url,
     title: CowStr<'a>,
     alt: String,
-}
-
-struct Note<'a> {
-    label: CowStr<'a>,
-    references: usize,
-    html: String,
+    /// Pictures inside it that are open; they lend it their text.
+    inside: usize,
 }
 
 impl<'a> Writer<'a, '_, '_> {
     fn event(&mut self, event: Event<'a>, at: &Range<usize>) {
-        if !self.pictures.is_empty() && self.pictures.iter().any(Option::is_some) {
+        if self.picture.is_some() {
             return self.inside_picture(event);
         }
         match event {
@@ -176,7 +145,7 @@ impl<'a> Writer<'a, '_, '_> {
             Event::SoftBreak => self.line_break("\n"),
             Event::HardBreak => self.line_break("<br />\n"),
             Event::Rule => self.html.push_str("<hr />\n"),
-            Event::FootnoteReference(label) => self.reference(label),
+            Event::FootnoteReference(label) => self.notes.refer(&mut self.html, label, self.page),
             Event::TaskListMarker(done) => {
                 let checked = if done { " checked=\"\"" } else { "" };
                 self.html.push_str("<input type=\"checkbox\" disabled=\"\"");
@@ -213,24 +182,13 @@ impl<'a> Writer<'a, '_, '_> {
             }
             Tag::Heading { level, .. } => self.start_heading(level),
             Tag::BlockQuote(_) => html.push_str("<blockquote>\n"),
-            Tag::CodeBlock(kind) => {
-                html.push_str("<pre><code");
-                if let CodeBlockKind::Fenced(info) = kind {
-                    let language = info.split([' ', '\t', ',', '{']).next().unwrap_or_default();
-                    if is_language_name(language) {
-                        html.push_str(" class=\"language-");
-                        html.push_str(language);
-                        html.push('"');
-                    }
-                }
-                html.push('>');
-            }
+            Tag::CodeBlock(kind) => start_code(html, &kind),
             Tag::List(None) => html.push_str("<ul>\n"),
             Tag::List(Some(1)) => html.push_str("<ol>\n"),
             Tag::List(Some(first)) => push(html, format_args!("<ol start=\"{first}\">\n")),
             Tag::Item => html.push_str("<li>"),
             Tag::FootnoteDefinition(label) => {
-                let note = self.note(label);
+                let note = self.notes.place(label);
                 self.outer.push((std::mem::take(&mut self.html), note));
             }
             Tag::Table(alignments) => {
@@ -247,34 +205,30 @@ impl<'a> Writer<'a, '_, '_> {
                 html.push_str("<tr>");
             }
             Tag::TableCell => self.start_cell(),
-            Tag::Emphasis => html.push_str("<em>"),
-            Tag::Strong => html.push_str("<strong>"),
-            Tag::Strikethrough => html.push_str("<del>"),
+            inline => self.start_inline(inline, at),
+        }
+    }
+
+    fn start_inline(&mut self, tag: Tag<'a>, at: &Range<usize>) {
+        match tag {
+            Tag::Emphasis => self.html.push_str("<em>"),
+            Tag::Strong => self.html.push_str("<strong>"),
+            Tag::Strikethrough => self.html.push_str("<del>"),
             Tag::Link { link_type, dest_url, title, .. } => self.start_link(link_type, &dest_url, &title, at),
             Tag::Image { dest_url, title, .. } => {
+                // A refused one leaves its text to the page, and its end to nobody.
                 let url = self.resolve(&dest_url, Use::Picture, at);
-                self.pictures.push(url.map(|url| Picture { url, title, alt: String::new() }));
+                self.picture = url.map(|url| Picture { url, title, alt: String::new(), inside: 0 });
             }
-            // The rest is not switched on, or has no tags of its own.
-            Tag::HtmlBlock
-            | Tag::DefinitionList
-            | Tag::DefinitionListTitle
-            | Tag::DefinitionListDefinition
-            | Tag::Superscript
-            | Tag::Subscript
-            | Tag::MetadataBlock(_) => {}
+            _ => {} // a block of HTML has no tag of its own; the rest is not switched on
         }
     }
 
     fn end(&mut self, tag: TagEnd) {
         let html = match tag {
             TagEnd::Paragraph => {
-                self.summary = self
-                    .paragraph
-                    .take()
-                    .map(|text| text.trim().to_owned())
-                    .filter(|text| !text.is_empty())
-                    .or(self.summary.take());
+                let text = self.paragraph.take().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+                self.summary = text.or(self.summary.take());
                 "</p>\n"
             }
             TagEnd::Heading(level) => return self.end_heading(level),
@@ -303,17 +257,8 @@ impl<'a> Writer<'a, '_, '_> {
                 }
                 return;
             }
-            TagEnd::Image => {
-                self.pictures.pop();
-                return;
-            }
-            TagEnd::HtmlBlock
-            | TagEnd::DefinitionList
-            | TagEnd::DefinitionListTitle
-            | TagEnd::DefinitionListDefinition
-            | TagEnd::Superscript
-            | TagEnd::Subscript
-            | TagEnd::MetadataBlock(_) => "",
+            TagEnd::Image => return,
+            _ => "", // a block of HTML has no tag of its own; the rest is not switched on
         };
         self.words.gap();
         self.html.push_str(html);
@@ -372,7 +317,7 @@ impl<'a> Writer<'a, '_, '_> {
 
     fn resolve(&mut self, destination: &str, purpose: Use, at: &Range<usize>) -> Option<url::Url> {
         let url = self.page.links.resolve(destination, purpose);
-        if url.is_none() {
+        if url.is_none() && !self.complaints.enough() {
             let line = self.source.line_at(at.start);
             refused(destination, purpose, line, self.complaints);
         }
@@ -381,20 +326,20 @@ impl<'a> Writer<'a, '_, '_> {
 
     /// A picture takes no tags, only the text that stands for it.
     fn inside_picture(&mut self, event: Event<'a>) {
-        let alt = self.pictures.iter_mut().flatten().map(|picture| &mut picture.alt).next();
-        match (event, alt) {
-            (Event::Text(text) | Event::Code(text), Some(alt)) => alt.push_str(&text),
-            (Event::SoftBreak | Event::HardBreak, Some(alt)) => alt.push(' '),
-            (Event::Start(Tag::Image { .. }), _) => self.pictures.push(None),
-            (Event::End(TagEnd::Image), _) => {
-                if let Some(Some(picture)) = self.pictures.pop() {
-                    self.html.push_str("<img src=\"");
-                    escape(&mut self.html, picture.url.as_str());
-                    self.html.push_str("\" alt=\"");
-                    escape(&mut self.html, &picture.alt);
-                    attribute(&mut self.html, "title", &picture.title);
-                    self.html.push_str("\" />");
-                }
+        let Some(picture) = &mut self.picture else { return };
+        match event {
+            Event::Text(text) | Event::Code(text) => picture.alt.push_str(&text),
+            Event::SoftBreak | Event::HardBreak => picture.alt.push(' '),
+            Event::Start(Tag::Image { .. }) => picture.inside += 1,
+            Event::End(TagEnd::Image) if picture.inside > 0 => picture.inside -= 1,
+            Event::End(TagEnd::Image) => {
+                self.html.push_str("<img src=\"");
+                escape(&mut self.html, picture.url.as_str());
+                self.html.push_str("\" alt=\"");
+                escape(&mut self.html, &picture.alt);
+                attribute(&mut self.html, "title", &picture.title);
+                self.html.push_str("\" />");
+                self.picture = None;
             }
             _ => {}
         }
@@ -415,61 +360,15 @@ impl<'a> Writer<'a, '_, '_> {
         self.html.push_str(html);
     }
 
-    /// The note's place in order of first mention.
-    fn note(&mut self, label: CowStr<'a>) -> usize {
-        self.notes.iter().position(|note| note.label == label).unwrap_or_else(|| {
-            self.notes.push(Note { label, references: 0, html: String::new() });
-            self.notes.len() - 1
-        })
-    }
-
-    fn reference(&mut self, label: CowStr<'a>) {
-        let place = self.note(label);
-        let number = place + 1;
-        self.notes[place].references += 1;
-        let again = match self.notes[place].references {
-            1 => String::new(),
-            references => format!("-{references}"),
-        };
-        let (own, slug) = (self.page.links.own(), self.page.slug);
-        push(
-            &mut self.html,
-            format_args!(
-                "<sup id=\"{slug}-fnref-{number}{again}\"><a href=\"{own}#{slug}-fn-{number}\">{number}</a></sup>"
-            ),
-        );
-    }
-
     fn end_note(&mut self) {
         let Some((outer, place)) = self.outer.pop() else { return };
         let note = std::mem::replace(&mut self.html, outer);
-        self.notes[place].html.push_str(&note);
+        self.notes.define(place, &note);
         self.words.gap();
     }
 
-    /// The notes at the foot of the body, each with the way back.
-    fn write_notes(&mut self) {
-        let (own, slug) = (self.page.links.own(), self.page.slug);
-        self.html.push_str("<hr />\n<ol>\n");
-        for (place, note) in self.notes.iter().enumerate() {
-            let number = place + 1;
-            push(&mut self.html, format_args!("<li id=\"{slug}-fn-{number}\">"));
-            let text = note.html.trim_end();
-            let (text, end) = text.strip_suffix("</p>").map_or((text, ""), |text| (text, "</p>"));
-            self.html.push_str(text);
-            if note.references > 0 {
-                // U+FE0E: the arrow as text, which mail programs would else turn into a coloured picture.
-                push(&mut self.html, format_args!(" <a href=\"{own}#{slug}-fnref-{number}\">↩\u{FE0E}</a>"));
-            }
-            push(&mut self.html, format_args!("{end}</li>\n"));
-        }
-        self.html.push_str("</ol>\n");
-    }
-
     fn finish(mut self) -> Rendered {
-        if !self.notes.is_empty() {
-            self.write_notes();
-        }
+        self.notes.write(&mut self.html, self.page);
         Rendered {
             html: self.html,
             has_html: self.has_html,
@@ -478,6 +377,17 @@ impl<'a> Writer<'a, '_, '_> {
             heading: self.heading,
         }
     }
+}
+
+fn start_code(html: &mut String, kind: &CodeBlockKind<'_>) {
+    html.push_str("<pre><code");
+    if let CodeBlockKind::Fenced(info) = kind {
+        let language = info.split([' ', '\t', ',', '{']).next().unwrap_or_default();
+        if is_language_name(language) {
+            push(html, format_args!(" class=\"language-{language}\""));
+        }
+    }
+    html.push('>');
 }
 
 /// Whether a piece of HTML is one comment and nothing else.
@@ -502,42 +412,6 @@ pub(super) fn is_language_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'#' | b'.'))
 }
 
-/// `" name="value`: closes the attribute before and leaves its own open.
-fn attribute(html: &mut String, name: &str, value: &str) {
-    if !value.is_empty() {
-        push(html, format_args!("\" {name}=\""));
-        escape(html, value);
-    }
-}
-
-fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
-    let written = html.write_fmt(text);
-    debug_assert!(written.is_ok(), "a String takes whatever is written");
-}
-
-/// Text for content and for double-quoted attributes.
-fn escape(html: &mut String, text: &str) {
-    let special = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | b'"');
-    // Without an early exit the compiler turns this into vector instructions.
-    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
-        return html.push_str(text);
-    }
-    let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let reference = match byte {
-            b'<' => "&lt;",
-            b'>' => "&gt;",
-            b'&' => "&amp;",
-            b'"' => "&quot;",
-            _ => continue,
-        };
-        html.push_str(&text[from..at]);
-        html.push_str(reference);
-        from = at + 1;
-    }
-    html.push_str(&text[from..]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::link::Links;
@@ -546,7 +420,7 @@ mod tests {
 
     fn rendered(markdown: &str) -> (Rendered, Vec<String>) {
         let slug = Slug::from_text("spring").unwrap();
-        let links = Links::new(&url::Url::parse("https://lantern.example").unwrap(), &slug).unwrap();
+        let links = Links::new(&url::Url::parse("https://lantern.example").unwrap(), &slug);
         let mut complaints = Complaints::new("a.md");
         let source = Source { text: markdown, line: 5 };
         let rendered = render(&source, &Page { slug: "spring", links: &links }, &mut complaints);

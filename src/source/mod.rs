@@ -12,17 +12,23 @@
 //! | `date` | how dates are written |
 //! | `link` | where links lead, and which may |
 //! | `markdown` | CommonMark with tables, footnotes, task lists, strikethrough, typographic punctuation |
+//! | `footnote` | numbers, ids and the way back |
+//! | `shortcode` | what is not run |
 //! | `sanitise` | HTML that others wrote |
+//! | `html` | how text is written into HTML |
 //! | `prose` | words and first paragraphs |
 
 mod date;
 mod fields;
 mod folder;
+mod footnote;
 mod front_matter;
+mod html;
 mod link;
 mod markdown;
 mod prose;
 mod sanitise;
+mod shortcode;
 
 use chrono::{DateTime, Utc};
 
@@ -39,6 +45,9 @@ pub const MAX_BYTES: u64 = 5 * 1024 * 1024;
 
 /// Longest summary that is made of a first paragraph, in characters.
 const SUMMARY_MAX: usize = 300;
+
+/// Complaints about one file that a person can use; what comes after them is not even looked for.
+const MAX_PROBLEMS: usize = 100;
 
 /// What reading an article needs to know about the publication.
 #[derive(Debug, Clone, Copy)]
@@ -75,24 +84,33 @@ struct Complaints<'a> {
 }
 
 /// The complaint just made, to be given its remedy.
-struct Complaint<'a>(&'a mut Problem);
+struct Complaint<'a>(Option<&'a mut Problem>);
 
 impl<'a> Complaints<'a> {
     fn new(file: &'a str) -> Self {
         Self { file, list: Vec::new() }
     }
 
+    /// Whether more would not help.
+    fn enough(&self) -> bool {
+        self.list.len() >= MAX_PROBLEMS
+    }
+
     /// A complaint about a line of the file, from 1.
     fn add(&mut self, line: usize, what: impl Into<String>) -> Complaint<'_> {
+        if self.enough() {
+            return Complaint(None);
+        }
         self.list.push(Problem::new(self.file, what).at(line));
-        let last = self.list.len() - 1;
-        Complaint(&mut self.list[last])
+        Complaint(self.list.last_mut())
     }
 }
 
 impl Complaint<'_> {
     fn hint(self, hint: impl Into<String>) {
-        self.0.hint = Some(hint.into());
+        if let Some(problem) = self.0 {
+            problem.hint = Some(hint.into());
+        }
     }
 }
 
@@ -183,15 +201,17 @@ fn read(
     let readable = table.is_some();
     let mut fields = fields::read(table.unwrap_or_default(), context, complaints);
     let slug = slug(key, &mut fields, complaints)?;
-    let links = Links::new(context.base, &slug)?;
+    let links = Links::new(context.base, &slug);
     let page = Page { slug: slug.as_str(), links: &links };
     let source = Source { text: parts.body, line: parts.body_line };
     let body = body(Kind::of(key), &source, &fields, &page, complaints);
-    let date = fields.date.or_else(|| date_of_name(key, context.time_zone));
-    let title = fields.title.take().or(body.title);
+    let faq = faq(std::mem::take(&mut fields.faq), &page, complaints);
+    let image = image(fields.image.take(), fields.image_alt.take(), &links, complaints);
     if !readable || fields.unusable {
         return None;
     }
+    let date = fields.date.or_else(|| date_of_name(key, context.time_zone));
+    let title = fields.title.take().or_else(|| Some(fields::short_title(&body.title?, parts.body_line, complaints)));
     if title.is_none() {
         complaints
             .add(1, "title is missing")
@@ -202,24 +222,22 @@ fn read(
             .add(1, "date is missing")
             .hint("write date = 2026-03-02 in the front matter (YAML: date: 2026-03-02)");
     }
-    let (title, date) = title.zip(date)?;
-    let faq = faq(std::mem::take(&mut fields.faq), &page, complaints);
     Some(Article {
         id,
         key: key.to_owned(),
-        title,
+        title: title?,
         label: fields.label,
         place: fields.place,
         section: fields.section,
         language: fields.language,
-        date,
+        date: date?,
         updated: fields.updated,
         authors: fields.authors,
         tags: fields.tags,
         summary_given: fields.summary.is_some(),
         summary: fields.summary.or(body.summary.map(|first| text::shorten(&first, SUMMARY_MAX))).unwrap_or_default(),
         html: body.html,
-        image: image(fields.image, fields.image_alt, &links, complaints),
+        image,
         featured: fields.featured,
         related: fields.related,
         faq,

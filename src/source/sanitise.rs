@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::link::Use;
 use super::markdown::{is_language_name, refused, same_words};
-use super::{Body, Complaints, Page, Source, cleaned, prose};
+use super::{Body, Complaints, MAX_PROBLEMS, Page, Source, cleaned, prose};
 
 /// Elements that are taken out and would be missed. (Nobody misses a style.)
 const LEFT_OUT: [&str; 13] = [
@@ -43,6 +43,13 @@ type Refused = Arc<Mutex<Vec<(String, Use)>>>;
 /// `html` without anything active, links absolute. `source` is where complaints find their lines.
 pub(super) fn clean(html: &str, source: &Source<'_>, page: &Page<'_>, complaints: &mut Complaints<'_>) -> String {
     let refusals = Refused::default();
+    let cut = too_deep(html);
+    if cut.is_some() {
+        complaints
+            .add(source.line, format!("HTML is nested more than {MAX_DEPTH} deep; what follows was left out"))
+            .hint("close the elements that are opened");
+    }
+    let html = &html[..cut.unwrap_or(html.len())];
     let html = allowing(page, &refusals).clean(html).to_string();
     let refusals = std::mem::take(&mut *refusals.lock().unwrap_or_else(PoisonError::into_inner));
     for (written, purpose) in refusals {
@@ -50,6 +57,38 @@ pub(super) fn clean(html: &str, source: &Source<'_>, page: &Page<'_>, complaints
         refused(&written, purpose, line, complaints);
     }
     html
+}
+
+/// Elements within elements. Browsers stop at 512 as well, and a parser's time grows with the square of the depth.
+const MAX_DEPTH: usize = 512;
+
+/// Elements that never stay open, or that the next of their kind closes.
+const SHALLOW: [&str; 24] = [
+    "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta", "option", "p",
+    "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
+];
+
+/// Where `html` opens one element too many, going by the tags alone.
+fn too_deep(html: &str) -> Option<usize> {
+    /// How far back a tag may close one that is not the last: `<b><i></b></i>`.
+    const MISNESTED: usize = 16;
+    let mut open: Vec<&str> = Vec::new();
+    for (at, _) in html.match_indices('<') {
+        let tag = &html[at + 1..];
+        let (closes, tag) = tag.strip_prefix('/').map_or((false, tag), |tag| (true, tag));
+        let name = &tag[..tag.bytes().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(tag.len())];
+        if closes {
+            if let Some(back) = open.iter().rev().take(MISNESTED).position(|opened| opened.eq_ignore_ascii_case(name)) {
+                open.remove(open.len() - 1 - back);
+            }
+        } else if !name.is_empty() && !SHALLOW.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+            open.push(name);
+            if open.len() > MAX_DEPTH {
+                return Some(at);
+            }
+        }
+    }
+    None
 }
 
 fn allowing(page: &Page<'_>, refusals: &Refused) -> ammonia::Builder<'static> {
@@ -78,7 +117,10 @@ fn allowing(page: &Page<'_>, refusals: &Refused) -> ammonia::Builder<'static> {
             let purpose = if element == "img" { Use::Picture } else { Use::Link };
             let url = links.resolve(value, purpose);
             if url.is_none() {
-                refusals.lock().unwrap_or_else(PoisonError::into_inner).push((value.to_owned(), purpose));
+                let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
+                if refusals.len() < MAX_PROBLEMS {
+                    refusals.push((value.to_owned(), purpose));
+                }
             }
             url.map(|url| Cow::Owned(url.into()))
         }
