@@ -95,8 +95,12 @@ fn cadence(word: &str) -> Result<Cadence, String> {
 
 pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> anyhow::Result<Ended> {
     match verb {
-        Verb::Preview { newsletter, form, latest, name } => preview(publication, &newsletter, form, latest, name.as_deref()).await,
-        Verb::Send { newsletter, latest, test: Some(address), .. } => test(publication, &newsletter, latest, &address).await,
+        Verb::Preview { newsletter, form, latest, name } => {
+            preview(publication, &newsletter, form, latest, name.as_deref()).await
+        }
+        Verb::Send { newsletter, latest, test: Some(address), .. } => {
+            test(publication, &newsletter, latest, &address).await
+        }
         Verb::Send { newsletter, cadence, latest, test: None, dry_run, yes } => {
             send(publication, &newsletter, cadence, latest, dry_run, yes, json).await
         }
@@ -111,7 +115,11 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
 }
 
 /// The articles of a preview or test: what is new to anyone, else the latest.
-async fn sample(publication: &Publication, newsletter: &str, latest: Option<usize>) -> Result<Vec<Released>, TaskError> {
+async fn sample(
+    publication: &Publication,
+    newsletter: &str,
+    latest: Option<usize>,
+) -> Result<Vec<Released>, TaskError> {
     /// What a preview shows where nothing is new.
     const LATEST: usize = 10;
     let (feed, newsletter) = compose::newsletter(publication, newsletter)?;
@@ -146,7 +154,13 @@ async fn single(
     Ok(Some((prepared, bodies)))
 }
 
-async fn preview(publication: &Publication, newsletter: &str, form: Form, latest: Option<usize>, name: Option<&str>) -> anyhow::Result<Ended> {
+async fn preview(
+    publication: &Publication,
+    newsletter: &str,
+    form: Form,
+    latest: Option<usize>,
+    name: Option<&str>,
+) -> anyhow::Result<Ended> {
     let address = publication.config.mail.from.address.clone();
     let Some((prepared, bodies)) = single(publication, newsletter, latest, &Mailbox::new(name, address)).await? else {
         return Ok(Ended::WithFaults);
@@ -159,9 +173,16 @@ async fn preview(publication: &Publication, newsletter: &str, form: Form, latest
     Ok(Ended::Well)
 }
 
-async fn test(publication: &Publication, newsletter: &str, latest: Option<usize>, address: &str) -> anyhow::Result<Ended> {
-    let address = EmailAddress::parse(address).map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())))?;
-    let Some((prepared, _)) = single(publication, newsletter, latest, &Mailbox::new(None, address.clone())).await? else {
+async fn test(
+    publication: &Publication,
+    newsletter: &str,
+    latest: Option<usize>,
+    address: &str,
+) -> anyhow::Result<Ended> {
+    let address = EmailAddress::parse(address)
+        .map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())))?;
+    let Some((prepared, _)) = single(publication, newsletter, latest, &Mailbox::new(None, address.clone())).await?
+    else {
         return Ok(Ended::WithFaults);
     };
     let mut mailer = dispatch::single_mailer(publication);
@@ -236,7 +257,12 @@ async fn send(
     let (feed, newsletter) = compose::newsletter(publication, name)?;
     let plan = compose::plan_now(publication, feed, newsletter, cadence, latest).await?;
     if plan.readers() == 0 || plan.existing.is_some() {
-        let unfinished = publication.store.digests(Some(&feed.name), 50).await?.into_iter().find(|digest| digest.state == DigestState::Sending);
+        let unfinished = publication
+            .store
+            .digests(Some(&feed.name), 50)
+            .await?
+            .into_iter()
+            .find(|digest| digest.state == DigestState::Sending);
         if let (Some(digest), false) = (&unfinished, dry_run) {
             output::complain(&format!("going on with the digest of {}", when(publication, digest)));
             return go_on(publication).await.map_err(Into::into);
@@ -275,7 +301,12 @@ async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String,
     let feed = &plan.feed;
     if let Some(digest) = &plan.existing {
         let tally = publication.store.tally(digest.id).await?;
-        return Ok(format!("{}: this digest is {} already, to {}; nobody is mailed twice", feed.title, digest.state, count(tally.total(), "reader", "readers")));
+        return Ok(format!(
+            "{}: this digest is {} already, to {}; nobody is mailed twice",
+            feed.title,
+            digest.state,
+            count(tally.total(), "reader", "readers")
+        ));
     }
     if publication.store.readers(&feed.name).await?.is_empty() {
         return Ok(format!(
@@ -285,7 +316,10 @@ async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String,
             feed.name
         ));
     }
-    Ok(format!("{}: nobody has anything new to read\n  hint: --latest 10 sends the latest ten articles all the same", feed.title))
+    Ok(format!(
+        "{}: nobody has anything new to read\n  hint: --latest 10 sends the latest ten articles all the same",
+        feed.title
+    ))
 }
 
 /// Sends everything that is due, with a bar, until done or interrupted.
@@ -319,7 +353,9 @@ async fn go_on(publication: &Publication) -> Result<Ended, TaskError> {
 
 async fn open_deliveries(publication: &Publication) -> Result<u64, TaskError> {
     let mut open = 0;
-    for digest in publication.store.digests(None, 50).await?.iter().filter(|digest| digest.state == DigestState::Sending) {
+    for digest in
+        publication.store.digests(None, 50).await?.iter().filter(|digest| digest.state == DigestState::Sending)
+    {
         open += publication.store.tally(digest.id).await?.open();
     }
     Ok(open)
@@ -342,12 +378,18 @@ fn conclude(report: &DispatchReport) -> Ended {
         output::complain(&format!("halted: {why}\n  hint: mend it, then: {} digest resume ID", called_as()));
     }
     if let Some(why) = &report.relay_away {
-        output::complain(&format!("the relay is away: {why}\n  hint: what is left goes out when it answers again, with `serve` or the same command"));
+        output::complain(&format!(
+            "the relay is away: {why}\n  hint: what is left goes out when it answers again, with `serve` or the same command"
+        ));
     }
     if report.stopped {
         output::complain(&format!("stopped; the rest goes out with the same command, or with {} serve", called_as()));
     }
-    if report.halted.is_empty() && report.relay_away.is_none() && report.failed == 0 { Ended::Well } else { Ended::WithFaults }
+    if report.halted.is_empty() && report.relay_away.is_none() && report.failed == 0 {
+        Ended::Well
+    } else {
+        Ended::WithFaults
+    }
 }
 
 fn when(publication: &Publication, digest: &Digest) -> String {
@@ -355,7 +397,8 @@ fn when(publication: &Publication, digest: &Digest) -> String {
 }
 
 async fn list(publication: &Publication, newsletter: Option<&str>, json: bool) -> anyhow::Result<Ended> {
-    let feed = newsletter.map(|name| compose::newsletter(publication, name)).transpose()?.map(|(feed, _)| feed.name.clone());
+    let feed =
+        newsletter.map(|name| compose::newsletter(publication, name)).transpose()?.map(|(feed, _)| feed.name.clone());
     let mut rows = vec![];
     let mut values = vec![];
     for digest in publication.store.digests(feed.as_ref(), 50).await? {
@@ -383,10 +426,10 @@ async fn list(publication: &Publication, newsletter: Option<&str>, json: bool) -
 
 /// The digest whose id begins like this.
 async fn found(publication: &Publication, id: &str) -> anyhow::Result<Digest> {
-    if let Ok(whole) = id.parse() {
-        if let Some(digest) = publication.store.digest(DigestId(whole)).await? {
-            return Ok(digest);
-        }
+    if let Ok(whole) = id.parse()
+        && let Some(digest) = publication.store.digest(DigestId(whole)).await?
+    {
+        return Ok(digest);
     }
     let digests = publication.store.digests(None, 1000).await?;
     let matching: Vec<_> = digests.into_iter().filter(|digest| digest.id.to_string().starts_with(id)).collect();
@@ -404,13 +447,19 @@ async fn show(publication: &Publication, id: &str, json: bool) -> anyhow::Result
     let outcomes = publication.store.outcomes(digest.id, 20).await?;
     if json {
         let slugs: Vec<&str> = articles.iter().map(|released| released.article.slug.as_str()).collect();
-        let outcomes: Vec<_> = outcomes.iter().map(|(state, outcome, number)| json!({ "state": state, "outcome": outcome, "deliveries": number })).collect();
+        let outcomes: Vec<_> = outcomes
+            .iter()
+            .map(|(state, outcome, number)| json!({ "state": state, "outcome": outcome, "deliveries": number }))
+            .collect();
         output::json(&json!({ "digest": digest, "deliveries": tally, "articles": slugs, "outcomes": outcomes }))?;
         return Ok(Ended::Well);
     }
     let mut rows = vec![
         vec!["Digest".into(), digest.id.to_string()],
-        vec!["Newsletter".into(), format!("{} ({})", digest.key.newsletter, digest.key.cadence.map_or("every cadence", Cadence::as_str))],
+        vec![
+            "Newsletter".into(),
+            format!("{} ({})", digest.key.newsletter, digest.key.cadence.map_or("every cadence", Cadence::as_str)),
+        ],
         vec!["Slot".into(), when(publication, &digest)],
         vec!["State".into(), digest.state.to_string()],
         vec![
@@ -428,7 +477,9 @@ async fn show(publication: &Publication, id: &str, json: bool) -> anyhow::Result
         ],
     ];
     rows.extend(articles.iter().map(|released| vec!["Article".into(), released.article.title.clone()]));
-    rows.extend(outcomes.iter().map(|(state, outcome, number)| vec!["Not sent".into(), format!("{number} {state}: {outcome}")]));
+    rows.extend(
+        outcomes.iter().map(|(state, outcome, number)| vec!["Not sent".into(), format!("{number} {state}: {outcome}")]),
+    );
     output::table(&rows);
     Ok(Ended::Well)
 }
@@ -441,6 +492,11 @@ async fn shift(publication: &Publication, id: &str, from: &[&str], to: &DigestSt
             return Ok(Ended::Well);
         }
     }
-    output::say(&format!("{} of {}: {}; nothing was changed", digest.key.newsletter, when(publication, &digest), digest.state));
+    output::say(&format!(
+        "{} of {}: {}; nothing was changed",
+        digest.key.newsletter,
+        when(publication, &digest),
+        digest.state
+    ));
     Ok(Ended::Well)
 }

@@ -22,7 +22,8 @@ pub(super) fn init(directory: &Path) -> anyhow::Result<Ended> {
         if path.exists() {
             continue;
         }
-        std::fs::create_dir_all(path.parent().unwrap_or(directory)).with_context(|| format!("cannot make a folder for {}", path.display()))?;
+        std::fs::create_dir_all(path.parent().unwrap_or(directory))
+            .with_context(|| format!("cannot make a folder for {}", path.display()))?;
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     output::say(&format!("A publication stands in {}.", directory.display()));

@@ -51,9 +51,18 @@ fn greet(publication: &Publication, articles: usize, entries: usize) {
     let config = &publication.config;
     let urls = config.live_urls();
     let called = called_as();
-    output::say(&format!("{} is on the air, with {}.\n", config.publication.title, count(articles, "article", "articles")));
+    output::say(&format!(
+        "{} is on the air, with {}.\n",
+        config.publication.title,
+        count(articles, "article", "articles")
+    ));
     let mut rows = vec![vec!["  Home".to_owned(), urls.home()]];
-    rows.extend(publication.feeds.iter().map(|feed| vec!["  Feed".to_owned(), format!("{}  ({})", urls.feed(&feed.name), feed.title)]));
+    rows.extend(
+        publication
+            .feeds
+            .iter()
+            .map(|feed| vec!["  Feed".to_owned(), format!("{}  ({})", urls.feed(&feed.name), feed.title)]),
+    );
     if publication.feeds.iter().any(|feed| feed.newsletter.is_some()) {
         rows.push(vec!["  Stay in touch".to_owned(), urls.at("/subscribe")]);
     }
@@ -61,7 +70,8 @@ fn greet(publication: &Publication, articles: usize, entries: usize) {
     if entries > 0 {
         output::say(&format!("  Feeds and pages are written to {}/ as well.", config.name_of(&config.public)));
     }
-    let directory = if config.root.as_os_str() == "." { String::new() } else { format!(" -C {}", config.root.display()) };
+    let directory =
+        if config.root.as_os_str() == "." { String::new() } else { format!(" -C {}", config.root.display()) };
     if config.relays.is_empty() {
         output::say(&format!(
             "\nNo relay is configured: mail is written to {}/, and nothing leaves this machine.",
@@ -91,7 +101,9 @@ fn tell(publication: &Publication, event: &Event) {
                 synced.new, synced.changed, synced.withdrawn, synced.released
             ));
         }
-        Event::Composed(digest) => output::say(&format!("digest {} {}: {}", digest.key.newsletter, digest.id, digest.state)),
+        Event::Composed(digest) => {
+            output::say(&format!("digest {} {}: {}", digest.key.newsletter, digest.id, digest.state));
+        }
         Event::Dispatched(report) => {
             if report.sent + report.deferred + report.refused + report.failed + report.skipped > 0 {
                 output::say(&format!(
@@ -109,7 +121,11 @@ fn tell(publication: &Publication, event: &Event) {
         Event::Confirmed(number) => output::say(&format!(
             "{}{}",
             count(*number, "confirmation sent", "confirmations sent"),
-            if publication.config.relays.is_empty() { format!(" (to {}/)", publication.config.name_of(&publication.config.mail.outbox)) } else { String::new() }
+            if publication.config.relays.is_empty() {
+                format!(" (to {}/)", publication.config.name_of(&publication.config.mail.outbox))
+            } else {
+                String::new()
+            }
         )),
         Event::Failed(error) => super::report(&anyhow::anyhow!(error.to_string())),
     }

@@ -41,7 +41,7 @@ pub(super) enum Verb {
         #[arg(long)]
         feed: Option<String>,
     },
-    /// Take people in from a CSV file with a column "address"; also name, language, time_zone, feeds ("news:daily;offers")
+    /// Take people in from a CSV file with the columns address, name, language, `time_zone`, feeds ("news:daily;offers"); all but the first may be missing
     Import {
         /// The file; - is standard input
         file: PathBuf,
@@ -69,7 +69,9 @@ pub(super) enum Verb {
 
 pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> anyhow::Result<Ended> {
     match verb {
-        Verb::Add { address, name, feeds, time_zone } => add(publication, &address, name.as_deref(), &feeds, time_zone.as_deref(), json).await,
+        Verb::Add { address, name, feeds, time_zone } => {
+            add(publication, &address, name.as_deref(), &feeds, time_zone.as_deref(), json).await
+        }
         Verb::List { feed } => list(publication, feed.as_deref(), json).await,
         Verb::Import { file, feed, dry_run } => import(publication, &file, feed.as_deref(), dry_run, json).await,
         Verb::Export { file, feed } => export(publication, file, feed.as_deref()).await,
@@ -78,17 +80,20 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
 }
 
 fn parsed(address: &str) -> anyhow::Result<EmailAddress> {
-    EmailAddress::parse(address).map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())).into())
+    EmailAddress::parse(address)
+        .map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())).into())
 }
 
 /// Reads feeds as given on the command line.
 fn named(publication: &Publication, feeds: &[String]) -> anyhow::Result<Vec<(FeedName, Cadence)>> {
-    let newsletters: Vec<_> = publication.feeds.iter().filter_map(|feed| Some((feed, feed.newsletter.as_ref()?))).collect();
+    let newsletters: Vec<_> =
+        publication.feeds.iter().filter_map(|feed| Some((feed, feed.newsletter.as_ref()?))).collect();
     let only = match newsletters.as_slice() {
         [(feed, newsletter)] => Some((feed.name.clone(), newsletter.default)),
         _ => None,
     };
-    exchange::feeds(publication, &feeds.join(";"), only.as_ref()).map_err(|(what, hint)| Usage(format!("{what}\n  hint: {hint}")).into())
+    exchange::feeds(publication, &feeds.join(";"), only.as_ref())
+        .map_err(|(what, hint)| Usage(format!("{what}\n  hint: {hint}")).into())
 }
 
 async fn add(
@@ -101,11 +106,19 @@ async fn add(
 ) -> anyhow::Result<Ended> {
     let address = parsed(address)?;
     let feeds = named(publication, feeds)?;
-    let time_zone = time_zone.map(|zone| zone.parse().map_err(|_| Usage(format!("unknown time zone {zone:?}\n  hint: write a name such as Europe/Lisbon")))).transpose()?;
+    let time_zone = time_zone
+        .map(|zone| {
+            zone.parse()
+                .map_err(|_| Usage(format!("unknown time zone {zone:?}\n  hint: write a name such as Europe/Lisbon")))
+        })
+        .transpose()?;
     let now = publication.clock.now();
     let hash = publication.keyring.address_hash(&address.key());
     if publication.store.suppressed(std::slice::from_ref(&hash)).await?.contains(&hash) {
-        let problem = Problem::new(address.as_str(), "this address is suppressed: a relay refused it, or its owner wants no mail");
+        let problem = Problem::new(
+            address.as_str(),
+            "this address is suppressed: a relay refused it, or its owner wants no mail",
+        );
         output::problems(&[problem]);
         return Ok(Ended::WithFaults);
     }
@@ -176,20 +189,29 @@ fn as_line(listed: &ListedSubscriber) -> serde_json::Value {
         "address": person.address,
         "name": person.name,
         "language": person.language,
-        "time_zone": person.time_zone.map(|zone| zone.name()),
+        "time_zone": person.time_zone.map(chrono_tz::Tz::name),
         "suppressed": listed.suppressed,
         "subscriptions": subscriptions,
     })
 }
 
 fn as_text(listed: &ListedSubscriber) -> String {
-    let subscriptions: Vec<String> =
-        listed.subscriptions.iter().map(|one| format!("{} {} ({})", one.feed, one.cadence, one.state.as_str())).collect();
+    let subscriptions: Vec<String> = listed
+        .subscriptions
+        .iter()
+        .map(|one| format!("{} {} ({})", one.feed, one.cadence, one.state.as_str()))
+        .collect();
     let suppressed = listed.suppressed.as_ref().map(|cause| format!("  suppressed: {cause}")).unwrap_or_default();
     format!("{}  {}{suppressed}", listed.subscriber.address, subscriptions.join(", "))
 }
 
-async fn import(publication: &Publication, file: &PathBuf, feed: Option<&str>, dry_run: bool, json: bool) -> anyhow::Result<Ended> {
+async fn import(
+    publication: &Publication,
+    file: &PathBuf,
+    feed: Option<&str>,
+    dry_run: bool,
+    json: bool,
+) -> anyhow::Result<Ended> {
     let default = match feed {
         Some(feed) => named(publication, &[feed.to_owned()])?.into_iter().next(),
         None => named(publication, &[]).ok().and_then(|feeds| feeds.into_iter().next()),
@@ -206,7 +228,9 @@ async fn import(publication: &Publication, file: &PathBuf, feed: Option<&str>, d
         exchange::import(publication, &name, input, default, dry_run, &|done, total| shown.set(done, total)).await?
     };
     if json {
-        output::json(&json!({ "import": report, "problems": report.problems.iter().map(ToString::to_string).collect::<Vec<_>>() }))?;
+        output::json(
+            &json!({ "import": report, "problems": report.problems.iter().map(ToString::to_string).collect::<Vec<_>>() }),
+        )?;
         return Ok(Ended::with(&report.problems));
     }
     output::problems(&report.problems);
@@ -216,7 +240,11 @@ async fn import(publication: &Publication, file: &PathBuf, feed: Option<&str>, d
         count(report.subscribers, "new subscriber", "new subscribers"),
         count(report.subscriptions, "new subscription", "new subscriptions"),
         if report.suppressed > 0 { format!(", {} suppressed", grouped(report.suppressed)) } else { String::new() },
-        if report.faulty > 0 { format!(", {} left out", count(report.faulty, "faulty line", "faulty lines")) } else { String::new() },
+        if report.faulty > 0 {
+            format!(", {} left out", count(report.faulty, "faulty line", "faulty lines"))
+        } else {
+            String::new()
+        },
         if dry_run { " (dry run: nothing was written)" } else { "" }
     ));
     Ok(Ended::with(&report.problems))

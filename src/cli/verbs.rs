@@ -12,7 +12,9 @@ use crate::task::{Clock, Publication, TaskError, check, publish, schedule, sync}
 
 /// Names everything wrong; changes nothing.
 pub(super) async fn check(config: Config, json: bool) -> anyhow::Result<Ended> {
-    let checked = tokio::task::spawn_blocking(move || check::check(&config, &Clock::system())).await.context("the check ended early")?;
+    let checked = tokio::task::spawn_blocking(move || check::check(&config, &Clock::system()))
+        .await
+        .context("the check ended early")?;
     if json {
         output::json(&checked.problems)?;
     } else {
@@ -124,7 +126,9 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
     let zone = config.publication.time_zone;
     let slot = next.map_or_else(
         || "none: nobody waits for one".to_owned(),
-        |(slot, newsletter, cadence)| format!("{newsletter} {cadence}, {}", slot.with_timezone(&zone).format("%-d %B %Y %H:%M %Z")),
+        |(slot, newsletter, cadence)| {
+            format!("{newsletter} {cadence}, {}", slot.with_timezone(&zone).format("%-d %B %Y %H:%M %Z"))
+        },
     );
     let mut rows = vec![
         vec!["  Articles".into(), format!("{public} public, {drafts} drafts, {waiting} waiting for their date")],
@@ -138,7 +142,10 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
     for digest in &digests {
         let tally = store.tally(digest.id).await?;
         let when = digest.key.slot.with_timezone(&zone).format("%-d %B %Y %H:%M");
-        rows.push(vec!["  Digest".into(), format!("{} {when}: {}, {} of {} sent", digest.key.newsletter, digest.state, tally.sent, tally.total())]);
+        rows.push(vec![
+            "  Digest".into(),
+            format!("{} {when}: {}, {} of {} sent", digest.key.newsletter, digest.state, tally.sent, tally.total()),
+        ]);
     }
     output::table(&rows);
     if public + drafts + waiting == 0 {

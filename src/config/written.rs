@@ -192,7 +192,7 @@ pub(super) fn toml_problem(file: &str, text: &str, error: &toml::de::Error) -> P
 
 /// The line (from 1) of the byte at `offset`.
 pub(super) fn line_at(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+    text[..text.floor_char_boundary(offset)].matches('\n').count() + 1
 }
 
 struct Reader<'a> {

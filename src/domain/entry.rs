@@ -99,28 +99,39 @@ pub struct OutlineFeed {
 pub fn content_html(place: Option<&str>, body: &str, faq: &[Question], related: &[Link]) -> String {
     let mut html = String::with_capacity(body.len() + 256);
     if let Some(place) = place {
-        html.push_str(&format!("<p><strong>{}</strong></p>\n", escape_html(place)));
+        html.extend(["<p><strong>", &escape_html(place), "</strong></p>\n"]);
     }
     html.push_str(body);
     if !faq.is_empty() {
         html.push_str("<h2>Questions and answers</h2>\n<dl>\n");
         for question in faq {
-            html.push_str(&format!(
-                "<dt><strong>{}</strong></dt>\n<dd>{}</dd>\n",
-                escape_html(&question.question),
-                question.answer_html
-            ));
+            html.extend([
+                "<dt><strong>",
+                &escape_html(&question.question),
+                "</strong></dt>
+",
+            ]);
+            html.extend([
+                "<dd>",
+                &question.answer_html,
+                "</dd>
+",
+            ]);
         }
         html.push_str("</dl>\n");
     }
     if !related.is_empty() {
         html.push_str("<p>Also read:</p>\n<ul>\n");
         for link in related {
-            html.push_str(&format!(
-                "<li><a href=\"{}\">{}</a></li>\n",
-                escape_html(&link.url),
-                escape_html(&link.title)
-            ));
+            let (url, title) = (escape_html(&link.url), escape_html(&link.title));
+            html.extend([
+                "<li><a href=\"",
+                &url,
+                "\">",
+                &title,
+                "</a></li>
+",
+            ]);
         }
         html.push_str("</ul>\n");
     }

@@ -110,8 +110,8 @@ pub fn on_the_clock(zone: Tz, date: NaiveDate, time: NaiveTime) -> DateTime<Utc>
         return instant.with_timezone(&Utc);
     }
     // In a gap. Whole minutes before it exist on the clock; the change comes right after the last of them.
-    let minutes = (1..=24 * 60).map(|minutes| local - TimeDelta::minutes(minutes));
-    let last_before = minutes.filter_map(|earlier| zone.from_local_datetime(&earlier).latest()).next();
+    let mut minutes = (1..=24 * 60).map(|minutes| local - TimeDelta::minutes(minutes));
+    let last_before = minutes.find_map(|earlier| zone.from_local_datetime(&earlier).latest());
     last_before.map_or_else(
         || Utc.from_utc_datetime(&local),
         |before| {

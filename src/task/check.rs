@@ -33,7 +33,8 @@ pub fn check(config: &Config, clock: &Clock) -> Checked {
                 let example: DigestView = crate::template::example_digest();
                 problems.extend(templates.subject(&newsletter.subject, &file, &example).err());
                 if !templates.has_mail(&newsletter.template) {
-                    let what = format!("there is no template templates/mail/{}.mjml.hbs and .txt.hbs", newsletter.template);
+                    let what =
+                        format!("there is no template templates/mail/{}.mjml.hbs and .txt.hbs", newsletter.template);
                     problems.push(Problem::new(file, what).hint("write them, or leave `template` out"));
                 }
             }
@@ -72,8 +73,11 @@ fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -
         let Some((slug, _)) = article else { continue };
         match owners.entry(slug) {
             std::collections::hash_map::Entry::Occupied(owner) => problems.push(
-                Problem::new(format!("{folder}/{}", file.key), format!("the slug {slug:?} is taken by {folder}/{}", owner.get()))
-                    .hint("write another slug = \"…\" in its front matter, or rename the file"),
+                Problem::new(
+                    format!("{folder}/{}", file.key),
+                    format!("the slug {slug:?} is taken by {folder}/{}", owner.get()),
+                )
+                .hint("write another slug = \"…\" in its front matter, or rename the file"),
             ),
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(&file.key);
@@ -81,10 +85,13 @@ fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -
         }
     }
     for (file, (_, article)) in found.iter().zip(&results) {
-        for related in article.iter().flat_map(|(_, related)| related).filter(|related| !owners.contains_key(related.as_str())) {
+        for related in
+            article.iter().flat_map(|(_, related)| related).filter(|related| !owners.contains_key(related.as_str()))
+        {
             let what = format!("`related` names an article that is not there: {related:?}");
             let meant = crate::problem::did_you_mean(related, owners.keys().copied());
-            let hint = meant.map_or_else(|| "write the slug of an article".to_owned(), |meant| format!("did you mean {meant}?"));
+            let hint = meant
+                .map_or_else(|| "write the slug of an article".to_owned(), |meant| format!("did you mean {meant}?"));
             problems.push(Problem::new(format!("{folder}/{}", file.key), what).hint(hint));
         }
     }

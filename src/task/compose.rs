@@ -78,17 +78,21 @@ impl Plan {
 /// # Errors
 /// A name that is not known, or a feed that is not sent by mail, with what was probably meant.
 pub fn newsletter<'a>(publication: &'a Publication, name: &str) -> Result<(&'a Feed, &'a Newsletter), TaskError> {
-    let known: Vec<&str> = publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| feed.name.as_str()).collect();
+    let known: Vec<&str> =
+        publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| feed.name.as_str()).collect();
     let feed = FeedName::parse(name).and_then(|name| publication.feed(&name));
     if let Some((feed, newsletter)) = feed.and_then(|feed| Some((feed, feed.newsletter.as_ref()?))) {
         return Ok((feed, newsletter));
     }
     let problem = match feed {
-        Some(feed) => Problem::new(format!("feeds/{}.toml", feed.name), "this feed has no newsletter").hint("give it a section [newsletter]"),
-        None => Problem::new(name, "there is no such newsletter").hint(match did_you_mean(name, known.iter().copied()) {
-            Some(meant) => format!("did you mean {meant}?"),
-            None => format!("known here: {}", known.join(", ")),
-        }),
+        Some(feed) => Problem::new(format!("feeds/{}.toml", feed.name), "this feed has no newsletter")
+            .hint("give it a section [newsletter]"),
+        None => {
+            Problem::new(name, "there is no such newsletter").hint(match did_you_mean(name, known.iter().copied()) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!("known here: {}", known.join(", ")),
+            })
+        }
     };
     Err(problem.into())
 }
@@ -136,7 +140,9 @@ pub async fn plan_now(
         groups.clear();
     }
     let slot = match choice {
-        Choice::Latest => now - TimeDelta::seconds(now.timestamp() % 60) - TimeDelta::milliseconds(now.timestamp_millis() % 1000),
+        Choice::Latest => {
+            now - TimeDelta::seconds(now.timestamp() % 60) - TimeDelta::milliseconds(now.timestamp_millis() % 1000)
+        }
         Choice::New | Choice::First => articles.iter().map(|released| released.release.at).max().unwrap_or(now),
     };
     let key = DigestKey { newsletter: feed.name.clone(), cadence, slot };
@@ -273,8 +279,11 @@ impl<'a> Renderer<'a> {
         view.digest.subject = templates.subject(&newsletter.subject, &format!("feeds/{}.toml", feed.name), &view)?;
         if !templates.has_mail(&newsletter.template) {
             let file = format!("templates/mail/{}.mjml.hbs", newsletter.template);
-            return Err(Problem::new(file, format!("there is no such template, which feeds/{}.toml asks for", feed.name))
-                .hint("write it and its .txt.hbs, or leave `template` out for the one that is built in"));
+            return Err(Problem::new(
+                file,
+                format!("there is no such template, which feeds/{}.toml asks for", feed.name),
+            )
+            .hint("write it and its .txt.hbs, or leave `template` out for the one that is built in"));
         }
         CompiledDigest::compile(templates, &newsletter.template, view)
     }
@@ -310,21 +319,29 @@ impl<'a> Renderer<'a> {
         }
         let compiled = {
             let mut all = loaded.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-            match all.get(&skipped) {
-                Some(compiled) => Arc::clone(compiled),
-                None => {
-                    let articles = &loaded.articles[skipped..];
-                    let compiled = self.compile(&loaded.feed, &loaded.newsletter, Some(&loaded.digest), articles)?;
-                    let compiled = Arc::new(compiled);
-                    all.insert(skipped, Arc::clone(&compiled));
-                    compiled
-                }
+            if let Some(compiled) = all.get(&skipped) {
+                Arc::clone(compiled)
+            } else {
+                let articles = &loaded.articles[skipped..];
+                let compiled = self.compile(&loaded.feed, &loaded.newsletter, Some(&loaded.digest), articles)?;
+                let compiled = Arc::new(compiled);
+                all.insert(skipped, Arc::clone(&compiled));
+                compiled
             }
         };
         let slots = self.slots(claimed.subscriber, claimed.name.as_deref(), &loaded.feed.name);
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
         let file_stem = self.publication.keyring.message_id(claimed.digest, claimed.subscriber);
-        self.message(&loaded.feed, &loaded.newsletter, &to, &compiled.subject, &compiled.for_reader(&slots), &slots, file_stem).map(Some)
+        self.message(
+            &loaded.feed,
+            &loaded.newsletter,
+            &to,
+            &compiled.subject,
+            &compiled.for_reader(&slots),
+            &slots,
+            file_stem,
+        )
+        .map(Some)
     }
 
     /// A digest as a message to one person.

@@ -28,7 +28,11 @@ const BATCH: i64 = 100;
 ///
 /// # Errors
 /// When the store fails.
-pub async fn sign_up(publication: &Publication, subscriber: Subscriber, feeds: &[(FeedName, Cadence)]) -> Result<(), TaskError> {
+pub async fn sign_up(
+    publication: &Publication,
+    subscriber: Subscriber,
+    feeds: &[(FeedName, Cadence)],
+) -> Result<(), TaskError> {
     let hash = publication.keyring.address_hash(&subscriber.address.key());
     let new: Vec<_> = feeds
         .iter()
@@ -76,10 +80,19 @@ pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskEr
     Ok(sent)
 }
 
-fn confirmation(publication: &Publication, waiting: &PendingConfirmation, now: DateTime<Utc>) -> Result<Vec<u8>, TaskError> {
+fn confirmation(
+    publication: &Publication,
+    waiting: &PendingConfirmation,
+    now: DateTime<Utc>,
+) -> Result<Vec<u8>, TaskError> {
     let presenter = Presenter::new(publication, publication.config.live_urls());
     let config = &publication.config;
-    let link = Link { purpose: Purpose::Confirm, subscriber: waiting.subscriber.id, feed: None, expires_at: Some(now + CONFIRM_WITHIN) };
+    let link = Link {
+        purpose: Purpose::Confirm,
+        subscriber: waiting.subscriber.id,
+        feed: None,
+        expires_at: Some(now + CONFIRM_WITHIN),
+    };
     let token = publication.keyring.sign(&link);
     let titles = waiting.feeds.iter().filter_map(|name| publication.feed(name)).map(|feed| feed.title.clone());
     let facts = ConfirmFacts {

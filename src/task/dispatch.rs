@@ -146,7 +146,7 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     worked?;
     publication.store.finish_digests(publication.clock.now()).await?;
     report.stopped = stop.is_given();
-    report.relay_away = lock(&round.relay_away).clone();
+    report.relay_away.clone_from(&lock(&round.relay_away));
     report.halted = lock(&round.halted).iter().map(|(_, why)| why.clone()).collect();
     Ok(report)
 }
@@ -203,7 +203,8 @@ fn settings(relay: &Relay) -> RelaySettings {
         Tls::None => smtp::Tls::None,
     };
     let mut settings = RelaySettings::new(&relay.host, relay.port, tls);
-    settings.credentials = relay.credentials.as_ref().map(|(user, password)| (user.clone(), smtp::Secret::new(password.reveal())));
+    settings.credentials =
+        relay.credentials.as_ref().map(|(user, password)| (user.clone(), smtp::Secret::new(password.reveal())));
     settings.hello.clone_from(&relay.hello);
     settings.root_certificates.clone_from(&relay.authority);
     settings
@@ -267,7 +268,9 @@ impl Round<'_> {
     async fn deliver(&self, mailer: &mut Mailer, claimed: &Claimed) -> Result<Settled, TaskError> {
         let prepared = match self.renderer.prepare(claimed).await {
             Ok(Some(prepared)) => prepared,
-            Ok(None) => return Ok(self.settled(claimed, DeliveryState::Skipped, false, "nothing left to bring".into())),
+            Ok(None) => {
+                return Ok(self.settled(claimed, DeliveryState::Skipped, false, "nothing left to bring".into()));
+            }
             Err(error @ TaskError::Store(_)) => return Err(error),
             Err(error) => {
                 self.halt(claimed, error.to_string()).await?;
@@ -356,7 +359,9 @@ impl Round<'_> {
                 }
             }
             self.counts.sent.store(report.sent, Ordering::Relaxed);
-            self.counts.others.store(report.deferred + report.refused + report.failed + report.skipped, Ordering::Relaxed);
+            self.counts
+                .others
+                .store(report.deferred + report.refused + report.failed + report.skipped, Ordering::Relaxed);
             for waiting in waiting {
                 // A worker that no longer waits has ended.
                 let _ = waiting.send(());
@@ -370,7 +375,8 @@ impl Round<'_> {
 fn is_relay_away(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Deferred { stage, .. } => {
-            matches!(stage, Stage::Connect | Stage::Hello | Stage::StartTls | Stage::Auth) && fault(outcome) == Some(Fault::Relay)
+            matches!(stage, Stage::Connect | Stage::Hello | Stage::StartTls | Stage::Auth)
+                && fault(outcome) == Some(Fault::Relay)
         }
         Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Unknown { .. } => false,
     }
@@ -385,8 +391,12 @@ pub fn describe(outcome: &Outcome) -> String {
     };
     match outcome {
         Outcome::Accepted { reply } => reply.clone(),
-        Outcome::Refused { stage, code, enhanced, text } => format!("{}:{} {text}", stage.as_str(), codes(Some(*code), *enhanced)),
-        Outcome::Deferred { stage, code, enhanced, text } => format!("{}:{} {text}", stage.as_str(), codes(*code, *enhanced)),
+        Outcome::Refused { stage, code, enhanced, text } => {
+            format!("{}:{} {text}", stage.as_str(), codes(Some(*code), *enhanced))
+        }
+        Outcome::Deferred { stage, code, enhanced, text } => {
+            format!("{}:{} {text}", stage.as_str(), codes(*code, *enhanced))
+        }
         Outcome::Unknown { text } => format!("no answer after the message: {text}"),
     }
 }

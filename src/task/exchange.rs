@@ -65,18 +65,24 @@ impl Header {
             };
             match COLUMNS.iter().position(|known| *known == column) {
                 Some(place) if places[place].is_some() => {
-                    return Err(Problem::new(file, format!("the column {column:?} comes twice")).at(1).hint("remove one of them"));
+                    return Err(Problem::new(file, format!("the column {column:?} comes twice"))
+                        .at(1)
+                        .hint("remove one of them"));
                 }
                 Some(place) => places[place] = Some(at),
                 None => {
                     if let Some(meant) = did_you_mean(column, COLUMNS) {
-                        return Err(Problem::new(file, format!("unknown column {name:?}")).at(1).hint(format!("did you mean {meant}?")));
+                        return Err(Problem::new(file, format!("unknown column {name:?}"))
+                            .at(1)
+                            .hint(format!("did you mean {meant}?")));
                     }
                 }
             }
         }
         if places[0].is_none() {
-            return Err(Problem::new(file, "there is no column \"address\"").at(1).hint(format!("the first line names the columns: {}", COLUMNS.join(","))));
+            return Err(Problem::new(file, "there is no column \"address\"")
+                .at(1)
+                .hint(format!("the first line names the columns: {}", COLUMNS.join(","))));
         }
         Ok(Self(places))
     }
@@ -103,7 +109,9 @@ pub async fn import(
     let mut records = reader.byte_records();
     let first = records.next().transpose().map_err(|error| Problem::new(file, error.to_string()))?;
     let first = first.and_then(|first| csv::StringRecord::from_byte_record(first).ok());
-    let Some(first) = first else { return Err(Problem::new(file, "holds no text").hint("the first line names the columns").into()) };
+    let Some(first) = first else {
+        return Err(Problem::new(file, "holds no text").hint("the first line names the columns").into());
+    };
     let header = Header::read(&first, file)?;
     let mut batch: Vec<NewSubscription> = vec![];
     let mut seen = std::collections::HashSet::new();
@@ -157,18 +165,24 @@ fn parse(
     let line = record.position().map_or(0, |position| usize::try_from(position.line()).unwrap_or(usize::MAX));
     let fault = |what: String| Problem::new(file, what).at(line);
     if record.as_slice().len() > MAX_LINE {
-        return Err(fault(format!("the line is longer than {MAX_LINE} bytes")).hint("a quotation mark may be missing above it"));
+        return Err(
+            fault(format!("the line is longer than {MAX_LINE} bytes")).hint("a quotation mark may be missing above it")
+        );
     }
-    let record = csv::StringRecord::from_byte_record(record).map_err(|_| fault("the line is not UTF-8".into()).hint("save the file as UTF-8"))?;
+    let record = csv::StringRecord::from_byte_record(record)
+        .map_err(|_| fault("the line is not UTF-8".into()).hint("save the file as UTF-8"))?;
     if record.iter().all(|field| field.trim().is_empty()) {
         return Ok(None);
     }
     let address = header.get(&record, 0);
-    let address = EmailAddress::parse(address).map_err(|error| fault(format!("{address:?}: {error}")).hint(error.hint()))?;
+    let address =
+        EmailAddress::parse(address).map_err(|error| fault(format!("{address:?}: {error}")).hint(error.hint()))?;
     let zone = header.get(&record, 3);
     let time_zone = match zone {
         "" => None,
-        zone => Some(zone.parse().map_err(|_| fault(format!("unknown time zone {zone:?}")).hint("write a name such as Europe/Lisbon, or nothing"))?),
+        zone => Some(zone.parse().map_err(|_| {
+            fault(format!("unknown time zone {zone:?}")).hint("write a name such as Europe/Lisbon, or nothing")
+        })?),
     };
     let text = |column| Some(one_line(header.get(&record, column))).filter(|text| !text.is_empty());
     let subscriber = Subscriber {
@@ -178,7 +192,8 @@ fn parse(
         time_zone,
         address,
     };
-    let feeds = feeds(publication, header.get(&record, 4), default_feed).map_err(|(what, hint)| fault(what).hint(hint))?;
+    let feeds =
+        feeds(publication, header.get(&record, 4), default_feed).map_err(|(what, hint)| fault(what).hint(hint))?;
     let address_hash = publication.keyring.address_hash(&subscriber.address.key());
     let new = feeds.into_iter().map(|(feed, cadence)| NewSubscription {
         subscriber: subscriber.clone(),
@@ -201,18 +216,23 @@ pub fn feeds(
 ) -> Result<Vec<(FeedName, Cadence)>, (String, String)> {
     let mut feeds: Vec<(FeedName, Cadence)> = vec![];
     for word in text.split(';').map(str::trim).filter(|word| !word.is_empty()) {
-        let (name, cadence) = word.split_once(':').map_or((word, None), |(name, cadence)| (name.trim(), Some(cadence.trim())));
+        let (name, cadence) =
+            word.split_once(':').map_or((word, None), |(name, cadence)| (name.trim(), Some(cadence.trim())));
         let known = || publication.feeds.iter().filter(|feed| feed.newsletter.is_some());
-        let Some((feed, newsletter)) = known().find(|feed| feed.name.as_str() == name).and_then(|feed| Some((feed, feed.newsletter.as_ref()?))) else {
+        let Some((feed, newsletter)) =
+            known().find(|feed| feed.name.as_str() == name).and_then(|feed| Some((feed, feed.newsletter.as_ref()?)))
+        else {
             let names: Vec<&str> = known().map(|feed| feed.name.as_str()).collect();
             return Err((format!("there is no newsletter {name:?}"), format!("known here: {}", names.join(", "))));
         };
         let cadence = match cadence {
             None => newsletter.default,
-            Some(word) => Cadence::parse(word).filter(|cadence| newsletter.cadences.contains_key(cadence)).ok_or_else(|| {
-                let offered: Vec<_> = newsletter.cadences.keys().map(ToString::to_string).collect();
-                (format!("{name} does not come {word:?}"), format!("on offer: {}", offered.join(", ")))
-            })?,
+            Some(word) => {
+                Cadence::parse(word).filter(|cadence| newsletter.cadences.contains_key(cadence)).ok_or_else(|| {
+                    let offered: Vec<_> = newsletter.cadences.keys().map(ToString::to_string).collect();
+                    (format!("{name} does not come {word:?}"), format!("on offer: {}", offered.join(", ")))
+                })?
+            }
         };
         if !feeds.iter().any(|(known, _)| *known == feed.name) {
             feeds.push((feed.name.clone(), cadence));
@@ -230,7 +250,8 @@ pub fn feeds(
 /// # Errors
 /// When the store fails or the output cannot be written.
 pub async fn export(publication: &Publication, feed: Option<&FeedName>, output: impl Write) -> Result<u64, TaskError> {
-    let failed = |error: csv::Error| TaskError::Write { path: "the export".into(), source: std::io::Error::other(error) };
+    let failed =
+        |error: csv::Error| TaskError::Write { path: "the export".into(), source: std::io::Error::other(error) };
     let mut writer = csv::Writer::from_writer(output);
     writer.write_record(COLUMNS).map_err(failed)?;
     let (mut after, mut count) = (None, 0);
@@ -250,7 +271,8 @@ pub async fn export(publication: &Publication, feed: Option<&FeedName>, output: 
 fn row(listed: &ListedSubscriber) -> [String; 5] {
     let person = &listed.subscriber;
     let active = listed.subscriptions.iter().filter(|subscription| subscription.state == SubscriptionState::Active);
-    let feeds: Vec<String> = active.map(|subscription| format!("{}:{}", subscription.feed, subscription.cadence)).collect();
+    let feeds: Vec<String> =
+        active.map(|subscription| format!("{}:{}", subscription.feed, subscription.cadence)).collect();
     [
         defused(person.address.as_str()),
         defused(person.name.as_deref().unwrap_or_default()),

@@ -15,8 +15,8 @@ use crate::domain::newsletter::{Cadence, Rhythm};
 use crate::domain::text::{join_names, shorten};
 use crate::store::StoreError;
 use crate::template::view::{
-    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, NewsletterView, PageView, PublicationView,
-    QuestionView, ReaderView,
+    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, NewsletterView, PageView,
+    PublicationView, QuestionView, ReaderView,
 };
 
 /// Shows a publication under one base URL.
@@ -44,7 +44,8 @@ impl<'a> Presenter<'a> {
     }
 
     fn iso(&self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.publication.config.publication.time_zone).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        at.with_timezone(&self.publication.config.publication.time_zone)
+            .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
 
     /// The publication.
@@ -86,7 +87,14 @@ impl<'a> Presenter<'a> {
     }
 
     /// A page's head.
-    pub fn page(&self, kind: &'static str, title: &str, description: &str, url: String, language: Option<&str>) -> PageView {
+    pub fn page(
+        &self,
+        kind: &'static str,
+        title: &str,
+        description: &str,
+        url: String,
+        language: Option<&str>,
+    ) -> PageView {
         let language = language.unwrap_or(&self.publication.config.publication.language);
         PageView {
             title: title.to_owned(),
@@ -110,7 +118,10 @@ impl<'a> Presenter<'a> {
             date: self.date(article.date),
             date_iso: self.iso(article.date),
             authors: join_names(&article.authors),
-            image: article.image.as_ref().map(|image| ImageView { url: self.shown(&image.url), alt: image.alt.clone() }),
+            image: article
+                .image
+                .as_ref()
+                .map(|image| ImageView { url: self.shown(&image.url), alt: image.alt.clone() }),
             minutes: article.minutes(),
             language: article.language.clone().unwrap_or_else(|| self.publication.config.publication.language.clone()),
         }
@@ -140,9 +151,17 @@ impl<'a> Presenter<'a> {
             faq: article
                 .faq
                 .iter()
-                .map(|question| QuestionView { question: question.question.clone(), answer: self.shown(&question.answer_html) })
+                .map(|question| QuestionView {
+                    question: question.question.clone(),
+                    answer: self.shown(&question.answer_html),
+                })
                 .collect(),
-            related: article.related.iter().filter_map(|slug| related.get(slug)).map(|released| self.card(&released.article)).collect(),
+            related: article
+                .related
+                .iter()
+                .filter_map(|slug| related.get(slug))
+                .map(|released| self.card(&released.article))
+                .collect(),
             prev,
             next,
             json_ld: self.json_ld(article),
@@ -183,7 +202,12 @@ impl<'a> Presenter<'a> {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn document(&self, feed: &Feed, articles: &[Released], founded_on: &str) -> Result<FeedDocument, StoreError> {
+    pub async fn document(
+        &self,
+        feed: &Feed,
+        articles: &[Released],
+        founded_on: &str,
+    ) -> Result<FeedDocument, StoreError> {
         let related = self.related(articles).await?;
         let site = &self.publication.config.publication;
         let entries: Vec<Entry> = articles.iter().map(|released| self.entry(feed, released, &related)).collect();
@@ -199,7 +223,10 @@ impl<'a> Presenter<'a> {
             stylesheet_url: Some(self.urls.at("/feed.css")),
             publication: site.title.clone(),
             publication_url: self.urls.home(),
-            image: feed.image.as_ref().map(|url| crate::domain::article::Image { url: self.shown(url), alt: feed.title.clone() }),
+            image: feed
+                .image
+                .as_ref()
+                .map(|url| crate::domain::article::Image { url: self.shown(url), alt: feed.title.clone() }),
             hubs: vec![],
             updated: entries.iter().map(|entry| entry.updated).max(),
             entries,
@@ -211,20 +238,30 @@ impl<'a> Presenter<'a> {
     /// # Errors
     /// When the store fails.
     pub async fn related(&self, articles: &[Released]) -> Result<HashMap<String, Released>, StoreError> {
-        let mut slugs: Vec<&str> = articles.iter().flat_map(|released| released.article.related.iter().map(String::as_str)).collect();
+        let mut slugs: Vec<&str> =
+            articles.iter().flat_map(|released| released.article.related.iter().map(String::as_str)).collect();
         slugs.sort_unstable();
         slugs.dedup();
         self.publication.store.by_slugs(&slugs).await
     }
 
-    fn entry(&self, feed: &Feed, Released { article, release }: &Released, related: &HashMap<String, Released>) -> Entry {
+    fn entry(
+        &self,
+        feed: &Feed,
+        Released { article, release }: &Released,
+        related: &HashMap<String, Released>,
+    ) -> Entry {
         let links: Vec<Link> = article
             .related
             .iter()
             .filter_map(|slug| related.get(slug))
-            .map(|released| Link { url: self.urls.article(released.article.slug.as_str()), title: released.article.title.clone() })
+            .map(|released| Link {
+                url: self.urls.article(released.article.slug.as_str()),
+                title: released.article.title.clone(),
+            })
             .collect();
-        let html = feed.full.then(|| self.shown(&content_html(article.place.as_deref(), &article.html, &article.faq, &links)));
+        let html =
+            feed.full.then(|| self.shown(&content_html(article.place.as_deref(), &article.html, &article.faq, &links)));
         Entry {
             id: release.entry_id.clone(),
             url: self.urls.article(article.slug.as_str()),
@@ -236,7 +273,10 @@ impl<'a> Presenter<'a> {
             updated: article.changed_at(),
             authors: article.authors.clone(),
             categories: article.section.iter().chain(&article.tags).cloned().collect(),
-            image: article.image.as_ref().map(|image| crate::domain::article::Image { url: self.shown(&image.url), alt: image.alt.clone() }),
+            image: article
+                .image
+                .as_ref()
+                .map(|image| crate::domain::article::Image { url: self.shown(&image.url), alt: image.alt.clone() }),
             language: article.language.clone().filter(|language| *language != feed.language),
         }
     }
@@ -257,9 +297,18 @@ impl<'a> Presenter<'a> {
     /// A digest of these articles, for `reader`.
     ///
     /// Featured articles stand under "Don't miss", the others under "Latest posts", both newest first.
-    pub fn digest(&self, feed: &Feed, digest: Option<&Digest>, articles: &[Released], reader: ReaderView, now: DateTime<Utc>) -> DigestView {
+    pub fn digest(
+        &self,
+        feed: &Feed,
+        digest: Option<&Digest>,
+        articles: &[Released],
+        reader: ReaderView,
+        now: DateTime<Utc>,
+    ) -> DigestView {
         let mut sorted: Vec<&Released> = articles.iter().collect();
-        sorted.sort_by_key(|released| (std::cmp::Reverse(released.article.date), std::cmp::Reverse(released.release.number)));
+        sorted.sort_by_key(|released| {
+            (std::cmp::Reverse(released.article.date), std::cmp::Reverse(released.release.number))
+        });
         let card = |released: &&Released| self.card(&released.article);
         let featured: Vec<Card> = sorted.iter().filter(|released| released.article.featured).map(card).collect();
         let latest: Vec<Card> = sorted.iter().filter(|released| !released.article.featured).map(card).collect();

@@ -185,7 +185,11 @@ async fn listing_pages(
 ///
 /// # Errors
 /// When the store fails or the template cannot be rendered.
-pub async fn home_page(publication: &Publication, presenter: &Presenter<'_>, common: &Common) -> Result<String, TaskError> {
+pub async fn home_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+) -> Result<String, TaskError> {
     let latest = presenter.cards(&publication.store.newest(false, ON_HOME_PAGE).await?);
     let featured = presenter.cards(&publication.store.newest(true, FEATURED).await?);
     let site = &publication.config.publication;
@@ -205,7 +209,8 @@ pub async fn feed_page(
     feed: &crate::domain::feed::Feed,
 ) -> Result<String, TaskError> {
     let entries = presenter.cards(&publication.store.newest_of(&feed.name, feed.limit).await?);
-    let page = presenter.page("feed", &feed.title, &feed.description, presenter.urls.feed(&feed.name), Some(&feed.language));
+    let page =
+        presenter.page("feed", &feed.title, &feed.description, presenter.urls.feed(&feed.name), Some(&feed.language));
     let own = FeedPage { feed: presenter.feed(feed), entries };
     Ok(publication.templates.page("feed", &Page { common, page, form: None, own })?)
 }
@@ -386,11 +391,18 @@ impl Files {
         for path in paths {
             let Ok(relative) = path.strip_prefix(folder) else { continue };
             let target = self.root.join(relative);
-            let same = |a: &Path, b: &Path| Some((a.metadata().ok()?.len(), a.metadata().ok()?.modified().ok()? <= b.metadata().ok()?.modified().ok()?, b.metadata().ok()?.len()));
+            let same = |a: &Path, b: &Path| {
+                Some((
+                    a.metadata().ok()?.len(),
+                    a.metadata().ok()?.modified().ok()? <= b.metadata().ok()?.modified().ok()?,
+                    b.metadata().ok()?.len(),
+                ))
+            };
             if same(&path, &target).is_some_and(|(from, older, to)| older && from == to) {
                 continue;
             }
-            let bytes = std::fs::read(&path).map_err(|source| TaskError::Write { path: path.display().to_string(), source })?;
+            let bytes =
+                std::fs::read(&path).map_err(|source| TaskError::Write { path: path.display().to_string(), source })?;
             self.write(&relative.to_string_lossy(), &bytes)?;
         }
         Ok(())

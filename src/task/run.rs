@@ -76,7 +76,10 @@ pub async fn keep_in_sync(
 ///
 /// # Errors
 /// When the store fails or something cannot be rendered or written.
-pub async fn sync_and_publish(publication: &Publication, site: &ArcSwap<Site>) -> Result<(SyncReport, PublishReport), TaskError> {
+pub async fn sync_and_publish(
+    publication: &Publication,
+    site: &ArcSwap<Site>,
+) -> Result<(SyncReport, PublishReport), TaskError> {
     let synced = sync::sync(publication, &|_, _| {}).await?;
     if synced.is_change() || site.load().documents.is_empty() {
         let (built, _) = publish::site(publication, publication.config.live_urls()).await?;
@@ -87,7 +90,13 @@ pub async fn sync_and_publish(publication: &Publication, site: &ArcSwap<Site>) -
 }
 
 /// Releases, schedules, confirms and dispatches until the word to stop. `poke` calls for attention before the next tick.
-pub async fn keep_sending(publication: &Publication, poke: &Notify, changed: &Notify, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
+pub async fn keep_sending(
+    publication: &Publication,
+    poke: &Notify,
+    changed: &Notify,
+    mut stop: Stop,
+    on_event: &(dyn Fn(Event) + Sync),
+) {
     loop {
         if let Err(error) = send_what_is_due(publication, changed, &stop, on_event).await {
             on_event(Event::Failed(error));

@@ -30,12 +30,11 @@ pub async fn tick(publication: &Publication) -> Result<Vec<Digest>, TaskError> {
         let Some(newsletter) = &feed.newsletter else { continue };
         for (cadence, rhythm) in &newsletter.cadences {
             let since = publication.store.looked_until(&feed.name, *cadence, now).await?;
-            let due = match rhythm {
-                Rhythm::Instant => due_instant(publication, feed, newsletter, now).await?,
-                _ => {
-                    let readers = publication.store.readers(&feed.name).await?;
-                    due_slots(*rhythm, &zones(publication, &readers, *cadence), since, now)
-                }
+            let due = if *rhythm == Rhythm::Instant {
+                due_instant(publication, feed, newsletter, now).await?
+            } else {
+                let readers = publication.store.readers(&feed.name).await?;
+                due_slots(*rhythm, &zones(publication, &readers, *cadence), since, now)
             };
             for (slot, zones) in due {
                 let plan = plan_slot(publication, feed, newsletter, *cadence, slot, zones).await?;
@@ -118,7 +117,9 @@ async fn due_instant(
     let newest = publication.store.newest_release().await?;
     let waiting = publication.store.released_between(&feed.name, oldest, newest).await?;
     let Some(last) = waiting.iter().map(|released| released.release.at).max() else { return Ok(BTreeMap::new()) };
-    let cannot_wait = waiting.iter().any(|released| released.article.label.as_ref().is_some_and(|label| label.to_lowercase() == BREAKING));
+    let cannot_wait = waiting
+        .iter()
+        .any(|released| released.article.label.as_ref().is_some_and(|label| label.to_lowercase() == BREAKING));
     if waiting.len() < newsletter.min_articles || (!cannot_wait && now - last < GATHER) {
         return Ok(BTreeMap::new());
     }

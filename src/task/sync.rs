@@ -76,7 +76,12 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
         store.finish_sync(SOURCE, &fingerprint, publication.clock.now()).await?;
     }
     for complaint in store.complaints(SOURCE).await? {
-        problems.extend(complaint.problems.into_iter().map(|problem| Problem { file: format!("{name}/{}", problem.file), ..problem }));
+        problems.extend(
+            complaint
+                .problems
+                .into_iter()
+                .map(|problem| Problem { file: format!("{name}/{}", problem.file), ..problem }),
+        );
     }
     report.problems = problems;
     Ok(report)
@@ -99,9 +104,9 @@ fn context_fingerprint(publication: &Publication) -> String {
 }
 
 fn selections_fingerprint(feeds: &[Feed], language: &str) -> String {
-    let parts = feeds.iter().flat_map(|feed| {
-        [feed.name.as_str().to_owned(), serde_json::to_string(&feed.select).unwrap_or_default()]
-    });
+    let parts = feeds
+        .iter()
+        .flat_map(|feed| [feed.name.as_str().to_owned(), serde_json::to_string(&feed.select).unwrap_or_default()]);
     fingerprint(parts.chain([language.to_owned()]))
 }
 
@@ -164,10 +169,16 @@ impl Pass<'_> {
         let same_context = store.fact("context").await?.as_deref() == Some(self.context);
         let keys: HashSet<&str> = found.iter().map(|file| file.key.as_str()).collect();
 
-        let gone: Vec<ArticleId> =
-            known.iter().filter(|(key, file)| !file.withdrawn && !keys.contains(key.as_str())).map(|(_, file)| file.id).collect();
-        let mended: Vec<String> =
-            complaints.iter().filter(|complaint| !keys.contains(complaint.key.as_str())).map(|complaint| complaint.key.clone()).collect();
+        let gone: Vec<ArticleId> = known
+            .iter()
+            .filter(|(key, file)| !file.withdrawn && !keys.contains(key.as_str()))
+            .map(|(_, file)| file.id)
+            .collect();
+        let mended: Vec<String> = complaints
+            .iter()
+            .filter(|complaint| !keys.contains(complaint.key.as_str()))
+            .map(|complaint| complaint.key.clone())
+            .collect();
         let slugs: HashMap<String, String> = known
             .iter()
             .filter(|(key, file)| !file.withdrawn && keys.contains(key.as_str()))
@@ -179,7 +190,10 @@ impl Pass<'_> {
             .filter_map(|file| {
                 let before = known.get(&file.key);
                 let unchanged = before.is_some_and(|before| {
-                    same_context && !before.withdrawn && before.size == file.size && before.modified_ns == file.modified_ns
+                    same_context
+                        && !before.withdrawn
+                        && before.size == file.size
+                        && before.modified_ns == file.modified_ns
                 });
                 (!unchanged).then(|| Job {
                     key: file.key.clone(),
@@ -187,7 +201,9 @@ impl Pass<'_> {
                     size: file.size,
                     modified_ns: file.modified_ns,
                     id: before.map_or_else(|| ArticleId::new(now), |before| before.id),
-                    content_hash: before.filter(|before| same_context && !before.withdrawn).map(|before| before.content_hash.clone()),
+                    content_hash: before
+                        .filter(|before| same_context && !before.withdrawn)
+                        .map(|before| before.content_hash.clone()),
                 })
             })
             .collect();
@@ -269,7 +285,12 @@ impl Pass<'_> {
                 continue;
             };
             let Some(article) = parsed.article else {
-                batch.complaints.push(Complaint { key: job.key, size: job.size, modified_ns: job.modified_ns, problems: parsed.problems });
+                batch.complaints.push(Complaint {
+                    key: job.key,
+                    size: job.size,
+                    modified_ns: job.modified_ns,
+                    problems: parsed.problems,
+                });
                 continue;
             };
             let feeds = feeds_of(&self.publication.feeds, language, &article);
@@ -295,24 +316,22 @@ impl Pass<'_> {
         let key = row.article.key.clone();
         let (size, modified_ns) = (row.size, row.modified_ns);
         let slug = row.article.slug.as_str();
-        match owners.get(slug).filter(|owner| **owner != key) {
-            Some(owner) => problems.push(
-                Problem::new(format!("{}/{key}", self.name), format!("the slug {slug:?} is taken by {}/{owner}", self.name))
-                    .hint("write another slug = \"…\" in its front matter, or rename the file"),
-            ),
-            None => {
-                match known.get(&key) {
-                    Some(before) => {
-                        if owners.get(&before.slug) == Some(&key) {
-                            owners.remove(&before.slug);
-                        }
-                        self.report.changed += 1;
+        if let Some(owner) = owners.get(slug).filter(|owner| **owner != key) {
+            let taken = format!("the slug {slug:?} is taken by {}/{owner}", self.name);
+            let problem = Problem::new(format!("{}/{key}", self.name), taken);
+            problems.push(problem.hint("write another slug = \"…\" in its front matter, or rename the file"));
+        } else {
+            match known.get(&key) {
+                Some(before) => {
+                    if owners.get(&before.slug) == Some(&key) {
+                        owners.remove(&before.slug);
                     }
-                    None => self.report.new += 1,
+                    self.report.changed += 1;
                 }
-                owners.insert(slug.to_owned(), key.clone());
-                batch.rows.push(row);
+                None => self.report.new += 1,
             }
+            owners.insert(slug.to_owned(), key.clone());
+            batch.rows.push(row);
         }
         if !problems.is_empty() {
             batch.complaints.push(Complaint { key, size, modified_ns, problems });

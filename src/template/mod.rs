@@ -31,8 +31,10 @@ const MAX_BYTES: u64 = 1024 * 1024;
 pub fn built_in_fingerprint() -> String {
     let mut names: Vec<_> = BuiltIn::iter().collect();
     names.sort();
-    let hashes = names.iter().filter_map(|name| BuiltIn::get(name)).flat_map(|file| file.metadata.sha256_hash());
-    hashes.map(|byte| format!("{byte:02x}")).collect()
+    let files = names.iter().filter_map(|name| BuiltIn::get(name));
+    let hashes =
+        files.map(|file| uuid::Uuid::from_slice(&file.metadata.sha256_hash()[..16]).unwrap_or_default().to_string());
+    hashes.collect()
 }
 
 /// Every template, ready to render.
@@ -116,7 +118,7 @@ impl Templates {
         names.sort();
         names.dedup();
         let mut sources = vec![];
-        for name in names.into_iter().filter(|name| name.ends_with(".hbs")) {
+        for name in names.into_iter().filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "hbs")) {
             match self.read(&name) {
                 Ok(Some(bytes)) => match String::from_utf8(bytes.into_owned()) {
                     Ok(text) => sources.push((name, text)),

@@ -46,10 +46,11 @@ fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
 }
 
 pub(super) async fn form(State(app): State<Arc<App>>) -> Result<Response, Failure> {
-    let chosen = match app.publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).collect::<Vec<_>>().as_slice() {
-        [only] => vec![only.name.to_string()],
-        _ => vec![],
-    };
+    let chosen =
+        match app.publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).collect::<Vec<_>>().as_slice() {
+            [only] => vec![only.name.to_string()],
+            _ => vec![],
+        };
     Ok(page(form_page(&app, FormView { address: String::new(), name: String::new(), chosen, error: None })?))
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -
             address: shorten(typed, 254),
             name: shorten(field(&fields, "name"), MAX_NAME),
             chosen: feeds.iter().map(|(name, _)| name.to_string()).collect(),
-            error: error.map(capitalised),
+            error: error.as_deref().map(capitalised),
         };
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, private(form_page(&app, form)?)).into_response());
     };
@@ -95,14 +96,16 @@ pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -
     Ok(private(notice(&app, "Check your mail", &text, None, Some((app.urls.home(), "To the home page".into())))?))
 }
 
-fn capitalised(text: String) -> String {
+fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// The holder of a link, if the link is good and its person still there.
 async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<Option<(Link, Subscriber)>, Failure> {
-    let Some(link) = app.publication.keyring.verify(purpose, token, app.publication.clock.now()) else { return Ok(None) };
+    let Some(link) = app.publication.keyring.verify(purpose, token, app.publication.clock.now()) else {
+        return Ok(None);
+    };
     Ok(app.publication.store.subscriber(link.subscriber).await?.map(|subscriber| (link, subscriber)))
 }
 
@@ -115,12 +118,15 @@ fn stale(app: &App) -> Result<Response, Failure> {
 }
 
 fn titles(app: &App, names: impl IntoIterator<Item = FeedName>) -> String {
-    let titles: Vec<String> = names.into_iter().map(|name| app.publication.feed(&name).map_or_else(|| name.to_string(), |feed| feed.title.clone())).collect();
+    let titles: Vec<String> = names
+        .into_iter()
+        .map(|name| app.publication.feed(&name).map_or_else(|| name.to_string(), |feed| feed.title.clone()))
+        .collect();
     crate::domain::text::join_names(&titles).unwrap_or_default()
 }
 
-fn button(url: String, label: &str) -> Option<ActionView> {
-    Some(ActionView { url, label: label.to_owned(), fields: vec![] })
+fn button(url: String, label: &str) -> ActionView {
+    ActionView { url, label: label.to_owned(), fields: vec![] }
 }
 
 pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
@@ -132,7 +138,7 @@ pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<S
         return stale(&app);
     }
     let text = format!("Press the button to get {} by mail at {}.", titles(&app, pending), subscriber.address);
-    let action = button(format!("/confirm/{token}"), "Yes, subscribe me");
+    let action = Some(button(format!("/confirm/{token}"), "Yes, subscribe me"));
     Ok(private(notice(&app, "One press, and you are in", &text, action, None)?))
 }
 
@@ -146,23 +152,37 @@ pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<Strin
     let text = format!("{feeds} will come to you by mail from now on. Every message has a link to change or end that.");
     let preferences = Link { purpose: Purpose::Preferences, subscriber: link.subscriber, feed: None, expires_at: None };
     let preferences = format!("/preferences/{}", app.publication.keyring.sign(&preferences));
-    Ok(private(notice(&app, "You are subscribed", &text, None, Some((preferences, "Choose what comes, and how often".into())))?))
+    Ok(private(notice(
+        &app,
+        "You are subscribed",
+        &text,
+        None,
+        Some((preferences, "Choose what comes, and how often".into())),
+    )?))
 }
 
 pub(super) async fn ask_leave(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((link, _)) = holder(&app, Purpose::Leave, &token).await? else { return stale(&app) };
     let what = link.feed.map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed]));
     let text = format!("Press the button, and no more mail comes from {what}.");
-    Ok(private(notice(&app, "Leave?", &text, button(format!("/unsubscribe/{token}"), "Unsubscribe"), None)?))
+    Ok(private(notice(&app, "Leave?", &text, Some(button(format!("/unsubscribe/{token}"), "Unsubscribe")), None)?))
 }
 
 /// One click and out (RFC 8058): any POST acts, whatever its body, at once, and answers without a redirect.
-pub(super) async fn leave(State(app): State<Arc<App>>, Path(token): Path<String>, _body: Bytes) -> Result<Response, Failure> {
+pub(super) async fn leave(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    _body: Bytes,
+) -> Result<Response, Failure> {
     let now = app.publication.clock.now();
     let Some(link) = app.publication.keyring.verify(Purpose::Leave, &token, now) else { return stale(&app) };
     app.publication.store.leave(link.subscriber, link.feed.as_ref(), now).await?;
-    let what = link.feed.as_ref().map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed.clone()]));
-    let text = format!("No more mail comes from {what}. The same articles stay readable as a feed, without any address.");
+    let what = link
+        .feed
+        .as_ref()
+        .map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed.clone()]));
+    let text =
+        format!("No more mail comes from {what}. The same articles stay readable as a feed, without any address.");
     let feed = link.feed.as_ref().map_or_else(|| app.urls.home(), |feed| app.urls.feed(feed));
     Ok(private(notice(&app, "You have left", &text, None, Some((feed, "Read it as a feed".into())))?))
 }
@@ -196,7 +216,11 @@ async fn preferences_page(app: &App, token: &str, subscriber: &Subscriber, saved
         unsubscribe_all_url: format!("/unsubscribe/{}", app.publication.keyring.sign(&leave)),
         saved,
         time_zone: zone.name().to_owned(),
-        time_zones: chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect(),
+        time_zones: chrono_tz::TZ_VARIANTS
+            .iter()
+            .map(|zone| zone.name())
+            .filter(|name| name.contains('/') && !name.starts_with("Etc/"))
+            .collect(),
     };
     let page = presenter.page("preferences", "Your mail, your way", "", String::new(), None);
     Ok(app.publication.templates.page("preferences", &Page { common: &common, page, form: None, own })?)
