@@ -10,14 +10,12 @@ use super::output::{self, count, grouped};
 use super::progress::Shown;
 use super::{Ended, Usage, called_as, interrupted};
 use crate::domain::address::{EmailAddress, Mailbox};
-use crate::domain::article::Released;
 use crate::domain::delivery::Outcome;
 use crate::domain::digest::{Digest, DigestId, DigestState};
 use crate::domain::newsletter::Cadence;
-use crate::domain::subscription::SubscriberId;
-use crate::problem::Problem;
-use crate::task::compose::{self, Choice, Plan, Renderer};
+use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
+use crate::task::render::{self, Renderer};
 use crate::task::{Publication, TaskError};
 
 #[derive(Debug, Subcommand)]
@@ -114,46 +112,6 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
     }
 }
 
-/// The articles of a preview or test: what is new to anyone, else the latest.
-async fn sample(
-    publication: &Publication,
-    newsletter: &str,
-    latest: Option<usize>,
-) -> Result<Vec<Released>, TaskError> {
-    /// What a preview shows where nothing is new.
-    const LATEST: usize = 10;
-    let (feed, newsletter) = compose::newsletter(publication, newsletter)?;
-    let plan = compose::plan_now(publication, feed, newsletter, None, latest).await?;
-    if plan.articles.is_empty() {
-        return Ok(publication.store.newest_of(&feed.name, latest.unwrap_or(LATEST)).await?);
-    }
-    Ok(plan.articles)
-}
-
-/// One message of a newsletter, made for one person outside of any digest.
-async fn single(
-    publication: &Publication,
-    newsletter: &str,
-    latest: Option<usize>,
-    to: &Mailbox,
-) -> anyhow::Result<Option<(compose::Prepared, crate::template::Bodies)>> {
-    let articles = sample(publication, newsletter, latest).await?;
-    let (feed, newsletter) = compose::newsletter(publication, newsletter)?;
-    if articles.is_empty() {
-        output::problems(&[Problem::new(format!("feeds/{}.toml", feed.name), "this feed has no article yet")
-            .hint(format!("write one, then: {} sync", called_as()))]);
-        return Ok(None);
-    }
-    let renderer = Renderer::new(publication);
-    let compiled = renderer.compile(feed, newsletter, None, &articles).map_err(TaskError::from)?;
-    // The links are those of nobody: they lead to a page that says so.
-    let slots = renderer.slots(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
-    let bodies = compiled.for_reader(&slots);
-    let file_stem = format!("test-{}", uuid::Uuid::now_v7());
-    let prepared = renderer.message(feed, newsletter, to, &compiled.subject, &bodies, &slots, file_stem)?;
-    Ok(Some((prepared, bodies)))
-}
-
 async fn preview(
     publication: &Publication,
     newsletter: &str,
@@ -162,13 +120,11 @@ async fn preview(
     name: Option<&str>,
 ) -> anyhow::Result<Ended> {
     let address = publication.config.mail.from.address.clone();
-    let Some((prepared, bodies)) = single(publication, newsletter, latest, &Mailbox::new(name, address)).await? else {
-        return Ok(Ended::WithFaults);
-    };
+    let sample = render::sample(publication, newsletter, latest, &Mailbox::new(name, address)).await?;
     match form {
-        Form::Html => output::say(&bodies.html),
-        Form::Text => output::say(&bodies.text),
-        Form::Eml => std::io::stdout().lock().write_all(&prepared.bytes)?,
+        Form::Html => output::say(&sample.bodies.html),
+        Form::Text => output::say(&sample.bodies.text),
+        Form::Eml => std::io::stdout().lock().write_all(&sample.message.bytes)?,
     }
     Ok(Ended::Well)
 }
@@ -181,12 +137,9 @@ async fn test(
 ) -> anyhow::Result<Ended> {
     let address = EmailAddress::parse(address)
         .map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())))?;
-    let Some((prepared, _)) = single(publication, newsletter, latest, &Mailbox::new(None, address.clone())).await?
-    else {
-        return Ok(Ended::WithFaults);
-    };
+    let message = render::sample(publication, newsletter, latest, &Mailbox::new(None, address.clone())).await?.message;
     let mut mailer = dispatch::single_mailer(publication);
-    let outcome = mailer.send(&prepared.from, &address, &prepared.file_stem, &prepared.bytes).await;
+    let outcome = mailer.send(&message.from, &address, &message.file_stem, &message.bytes).await;
     mailer.close().await;
     match &outcome {
         Outcome::Accepted { reply } => {

@@ -16,8 +16,8 @@ use crate::domain::newsletter::Cadence;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
-use crate::store::{ListedSubscriber, NewSubscription};
-use crate::task::{Publication, compose, exchange};
+use crate::task::exchange::Listed;
+use crate::task::{Publication, compose, confirm, exchange};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -124,17 +124,8 @@ async fn add(
     }
     let name = name.map(one_line).filter(|name| !name.is_empty());
     let subscriber = Subscriber { id: SubscriberId::new(now), address, name, language: None, time_zone };
-    let new: Vec<_> = feeds
-        .iter()
-        .map(|(feed, cadence)| NewSubscription {
-            subscriber: subscriber.clone(),
-            address_hash: hash.clone(),
-            feed: feed.clone(),
-            cadence: *cadence,
-            state: SubscriptionState::Active,
-        })
-        .collect();
-    let (people, subscriptions) = publication.store.subscribe(&new, true, now).await?;
+    let (people, subscriptions) =
+        confirm::subscribe(publication, &subscriber, &feeds, SubscriptionState::Active).await?;
     if json {
         output::json(&json!({ "subscribers": people, "subscriptions": subscriptions }))?;
         return Ok(Ended::Well);
@@ -177,7 +168,7 @@ async fn list(publication: &Publication, feed: Option<&str>, as_json: bool) -> a
 }
 
 /// One person as one line of JSON.
-fn as_line(listed: &ListedSubscriber) -> serde_json::Value {
+fn as_line(listed: &Listed) -> serde_json::Value {
     let person = &listed.subscriber;
     let subscriptions: Vec<_> = listed
         .subscriptions
@@ -195,7 +186,7 @@ fn as_line(listed: &ListedSubscriber) -> serde_json::Value {
     })
 }
 
-fn as_text(listed: &ListedSubscriber) -> String {
+fn as_text(listed: &Listed) -> String {
     let subscriptions: Vec<String> = listed
         .subscriptions
         .iter()

@@ -22,17 +22,19 @@ const ONE_PER: TimeDelta = TimeDelta::hours(24);
 /// Confirmations sent in one go.
 const BATCH: i64 = 100;
 
-/// Takes an answer of the form: the subscriptions are pending until their confirmation comes back.
+/// Subscribes someone to feeds, in the state given. What they chose before stays; what they ended is taken up again.
+/// Returns how many people and how many subscriptions are new.
 ///
-/// Whether the address is new, known or suppressed makes no difference to what is returned.
+/// Whether the address is new, known or suppressed makes no difference that a visitor could see.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn sign_up(
+pub async fn subscribe(
     publication: &Publication,
-    subscriber: Subscriber,
+    subscriber: &Subscriber,
     feeds: &[(FeedName, Cadence)],
-) -> Result<(), TaskError> {
+    state: SubscriptionState,
+) -> Result<(u64, u64), TaskError> {
     let hash = publication.keyring.address_hash(&subscriber.address.key());
     let new: Vec<_> = feeds
         .iter()
@@ -41,11 +43,10 @@ pub async fn sign_up(
             address_hash: hash.clone(),
             feed: feed.clone(),
             cadence: *cadence,
-            state: SubscriptionState::Pending,
+            state,
         })
         .collect();
-    publication.store.subscribe(&new, true, publication.clock.now()).await?;
-    Ok(())
+    Ok(publication.store.subscribe(&new, true, publication.clock.now()).await?)
 }
 
 /// Sends the confirmations that wait. Returns how many were handed over.

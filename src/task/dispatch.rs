@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use super::compose::Renderer;
+use super::render::Renderer;
 use super::{Publication, TaskError};
 use crate::config::{Relay, Tls};
 use crate::domain::delivery::{DeliveryState, Fault, Next, Outcome, RetryPolicy, Stage, fault};

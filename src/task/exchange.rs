@@ -14,7 +14,9 @@ use crate::domain::newsletter::Cadence;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::one_line;
 use crate::problem::{Problem, did_you_mean};
-use crate::store::{ListedSubscriber, NewSubscription};
+use crate::store::NewSubscription;
+
+pub use crate::store::ListedSubscriber as Listed;
 
 const COLUMNS: [&str; 5] = ["address", "name", "language", "time_zone", "feeds"];
 /// Lines per transaction.
@@ -268,7 +270,7 @@ pub async fn export(publication: &Publication, feed: Option<&FeedName>, output: 
     Ok(count)
 }
 
-fn row(listed: &ListedSubscriber) -> [String; 5] {
+fn row(listed: &Listed) -> [String; 5] {
     let person = &listed.subscriber;
     let active = listed.subscriptions.iter().filter(|subscription| subscription.state == SubscriptionState::Active);
     let feeds: Vec<String> =

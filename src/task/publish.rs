@@ -11,17 +11,14 @@ use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::pages::{feed_page, home_page, render_article};
 use super::present::Presenter;
 use super::{Progress, Publication, TaskError, fingerprint};
 use crate::config::Urls;
-use crate::domain::article::{ArticleId, Released};
+use crate::domain::article::ArticleId;
 use crate::syndication::{Format, opml};
-use crate::template::view::{ArticlePage, Card, Common, FeedPage, Home, Page};
+use crate::template::view::{Card, Common};
 
-/// Articles on the home page.
-const ON_HOME_PAGE: usize = 20;
-/// Articles under "Don't miss" on the home page.
-const FEATURED: usize = 4;
 /// Pages rendered at a time: they stay under 10 MB.
 const BATCH: usize = 256;
 /// Where `public/` keeps what it was made from.
@@ -179,76 +176,6 @@ async fn listing_pages(
         pages.push((format!("/feeds/{}/index.html", feed.name), page));
     }
     Ok(pages)
-}
-
-/// The home page: latest posts, don't miss, stay in touch.
-///
-/// # Errors
-/// When the store fails or the template cannot be rendered.
-pub async fn home_page(
-    publication: &Publication,
-    presenter: &Presenter<'_>,
-    common: &Common,
-) -> Result<String, TaskError> {
-    let latest = presenter.cards(&publication.store.newest(false, ON_HOME_PAGE).await?);
-    let featured = presenter.cards(&publication.store.newest(true, FEATURED).await?);
-    let site = &publication.config.publication;
-    let description = site.description.as_deref().unwrap_or_default();
-    let page = presenter.page("home", &site.title, description, presenter.urls.home(), None);
-    Ok(publication.templates.page("home", &Page { common, page, form: None, own: Home { latest, featured } })?)
-}
-
-/// A feed's page: what it is, how to take it, what is in it.
-///
-/// # Errors
-/// When the store fails or the template cannot be rendered.
-pub async fn feed_page(
-    publication: &Publication,
-    presenter: &Presenter<'_>,
-    common: &Common,
-    feed: &crate::domain::feed::Feed,
-) -> Result<String, TaskError> {
-    let entries = presenter.cards(&publication.store.newest_of(&feed.name, feed.limit).await?);
-    let page =
-        presenter.page("feed", &feed.title, &feed.description, presenter.urls.feed(&feed.name), Some(&feed.language));
-    let own = FeedPage { feed: presenter.feed(feed), entries };
-    Ok(publication.templates.page("feed", &Page { common, page, form: None, own })?)
-}
-
-/// One article's page; `None` where there is no such public article.
-///
-/// # Errors
-/// When the store fails or the template cannot be rendered.
-pub async fn article_page(
-    publication: &Publication,
-    presenter: &Presenter<'_>,
-    common: &Common,
-    slug: &str,
-) -> Result<Option<String>, TaskError> {
-    let Some(released) = publication.store.by_slug(slug).await? else { return Ok(None) };
-    let (before, after) = publication.store.neighbours(&released.article).await?;
-    let card = |released: Option<Released>| released.map(|released| presenter.card(&released.article));
-    let (before, after) = (card(before), card(after));
-    let released = [released];
-    let related = presenter.related(&released).await?;
-    let [released] = &released;
-    Ok(Some(render_article(publication, presenter, common, released, &related, before, after)?))
-}
-
-fn render_article(
-    publication: &Publication,
-    presenter: &Presenter<'_>,
-    common: &Common,
-    released: &Released,
-    related: &HashMap<String, Released>,
-    before: Option<Card>,
-    after: Option<Card>,
-) -> Result<String, TaskError> {
-    let article = &released.article;
-    let url = presenter.urls.article(article.slug.as_str());
-    let page = presenter.page("article", &article.title, &article.summary, url, article.language.as_deref());
-    let own = ArticlePage { article: presenter.article(article, related, before, after) };
-    Ok(publication.templates.page("article", &Page { common, page, form: None, own })?)
 }
 
 /// Renders article pages on every core, a batch at a time, and writes them.

@@ -23,11 +23,12 @@ use tower_http::services::ServeDir;
 use crate::config::Urls;
 use crate::domain::feed::FeedName;
 use crate::task::dispatch::Stop;
+use crate::task::pages::{self, Say};
 use crate::task::present::Presenter;
-use crate::task::publish::{self, Site};
+use crate::task::publish::Site;
 use crate::task::{Publication, TaskError};
 
-use reply::{Failure, notice, page};
+use reply::{Failure, page};
 
 /// Largest body of a form, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -59,6 +60,10 @@ impl App {
 
     fn presenter(&self) -> Presenter<'_> {
         Presenter::new(&self.publication, self.urls.clone())
+    }
+
+    fn notice(&self, say: Say<'_>) -> Result<String, TaskError> {
+        pages::notice_page(&self.publication, &self.presenter(), say)
     }
 }
 
@@ -110,12 +115,12 @@ async fn with_policies(mut response: Response) -> Response {
 
 async fn home(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     let presenter = app.presenter();
-    Ok(page(publish::home_page(&app.publication, &presenter, &presenter.common()).await?))
+    Ok(page(pages::home_page(&app.publication, &presenter, &presenter.common()).await?))
 }
 
 async fn article(State(app): State<Arc<App>>, Path(slug): Path<String>) -> Result<Response, Failure> {
     let presenter = app.presenter();
-    match publish::article_page(&app.publication, &presenter, &presenter.common(), &slug).await? {
+    match pages::article_page(&app.publication, &presenter, &presenter.common(), &slug).await? {
         Some(html) => Ok(page(html)),
         None => Ok(missing(&app)?),
     }
@@ -126,7 +131,7 @@ async fn feed(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<R
         return Ok(missing(&app)?);
     };
     let presenter = app.presenter();
-    Ok(page(publish::feed_page(&app.publication, &presenter, &presenter.common(), &feed).await?))
+    Ok(page(pages::feed_page(&app.publication, &presenter, &presenter.common(), &feed).await?))
 }
 
 /// The same address with its slash: pages stand in folders, as in `public/`.
@@ -146,8 +151,11 @@ async fn not_found(State(app): State<Arc<App>>) -> Result<Response, Failure> {
 }
 
 fn missing(app: &App) -> Result<Response, TaskError> {
-    let text = "There is nothing at this address. It may have been moved or withdrawn.";
-    let home = Some((app.urls.home(), "To the home page".to_owned()));
-    let html = notice(app, "Nothing here", text, None, home)?;
+    let html = app.notice(Say {
+        heading: "Nothing here",
+        text: "There is nothing at this address. It may have been moved or withdrawn.",
+        link: Some((app.urls.home(), "To the home page")),
+        ..Say::default()
+    })?;
     Ok((StatusCode::NOT_FOUND, page(html)).into_response())
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::reply::{Failure, notice, page, private};
+use super::reply::{Failure, page, private};
 use super::{App, missing};
 use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
@@ -16,10 +16,8 @@ use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
-use crate::task::TaskError;
 use crate::task::confirm;
-use crate::task::present::cadences;
-use crate::template::view::{ActionView, ChoiceView, FormView, Page, Preferences, SubscriberView};
+use crate::task::pages::{FilledForm, Say, form_page, preferences_page};
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
@@ -51,16 +49,11 @@ pub(super) async fn form(State(app): State<Arc<App>>) -> Result<Response, Failur
             [only] => vec![only.name.to_string()],
             _ => vec![],
         };
-    Ok(page(form_page(&app, FormView { address: String::new(), name: String::new(), chosen, error: None })?))
-}
-
-fn form_page(app: &App, form: FormView) -> Result<String, TaskError> {
-    let presenter = app.presenter();
-    let common = presenter.common();
-    let description = "Get the articles by mail, as often as you like.";
-    let page = presenter.page("subscribe", "Stay in touch", description, presenter.urls.at("/subscribe"), None);
-    let own = serde_json::Map::new();
-    Ok(app.publication.templates.page("subscribe", &Page { common: &common, page, form: Some(form), own })?)
+    Ok(page(form_page(
+        &app.publication,
+        &app.presenter(),
+        FilledForm { address: String::new(), name: String::new(), chosen, error: None },
+    )?))
 }
 
 pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -> Result<Response, Failure> {
@@ -73,27 +66,29 @@ pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -
         Ok(_) => None,
     };
     let (Ok(address), None) = (address, &error) else {
-        let form = FormView {
+        let form = FilledForm {
             address: shorten(typed, 254),
             name: shorten(field(&fields, "name"), MAX_NAME),
             chosen: feeds.iter().map(|(name, _)| name.to_string()).collect(),
             error: error.as_deref().map(capitalised),
         };
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, private(form_page(&app, form)?)).into_response());
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, private(form_page(&app.publication, &app.presenter(), form)?))
+            .into_response());
     };
     // A person does not see this field, a robot fills it in; it is told the same as everyone.
     if field(&fields, "website").is_empty() {
         let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
         let id = SubscriberId::new(app.publication.clock.now());
         let subscriber = Subscriber { id, address: address.clone(), name, language: None, time_zone: None };
-        confirm::sign_up(&app.publication, subscriber, &feeds).await?;
+        confirm::subscribe(&app.publication, &subscriber, &feeds, SubscriptionState::Pending).await?;
         app.poke.notify_one();
     }
     let text = format!(
         "If {address} is not on the list yet, a message is on its way there. Open it and press its button: \
          then you are subscribed. It can take a few minutes; do look among the unwanted mail too."
     );
-    Ok(private(notice(&app, "Check your mail", &text, None, Some((app.urls.home(), "To the home page".into())))?))
+    let link = Some((app.urls.home(), "To the home page"));
+    say(&app, Say { heading: "Check your mail", text: &text, link, ..Say::default() })
 }
 
 fn capitalised(text: &str) -> String {
@@ -109,12 +104,17 @@ async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<Option<(Link
     Ok(app.publication.store.subscriber(link.subscriber).await?.map(|subscriber| (link, subscriber)))
 }
 
+/// One thing to say to one reader.
+fn say(app: &App, say: Say<'_>) -> Result<Response, Failure> {
+    Ok(private(app.notice(say)?))
+}
+
 /// What a link that is not good any more leads to.
 fn stale(app: &App) -> Result<Response, Failure> {
     let text = "This link is not valid any more. It may have been cut off on its way, or have been used up.";
-    let again = Some(("/subscribe".to_owned(), "Stay in touch".to_owned()));
-    let html = notice(app, "This link has run out", text, None, again)?;
-    Ok((StatusCode::NOT_FOUND, private(html)).into_response())
+    let link = Some(("/subscribe".to_owned(), "Stay in touch"));
+    let page = say(app, Say { heading: "This link has run out", text, link, ..Say::default() })?;
+    Ok((StatusCode::NOT_FOUND, page).into_response())
 }
 
 fn titles(app: &App, names: impl IntoIterator<Item = FeedName>) -> String {
@@ -123,10 +123,6 @@ fn titles(app: &App, names: impl IntoIterator<Item = FeedName>) -> String {
         .map(|name| app.publication.feed(&name).map_or_else(|| name.to_string(), |feed| feed.title.clone()))
         .collect();
     crate::domain::text::join_names(&titles).unwrap_or_default()
-}
-
-fn button(url: String, label: &str) -> ActionView {
-    ActionView { url, label: label.to_owned(), fields: vec![] }
 }
 
 pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
@@ -138,8 +134,8 @@ pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<S
         return stale(&app);
     }
     let text = format!("Press the button to get {} by mail at {}.", titles(&app, pending), subscriber.address);
-    let action = Some(button(format!("/confirm/{token}"), "Yes, subscribe me"));
-    Ok(private(notice(&app, "One press, and you are in", &text, action, None)?))
+    let button = Some((format!("/confirm/{token}"), "Yes, subscribe me"));
+    say(&app, Say { heading: "One press, and you are in", text: &text, button, ..Say::default() })
 }
 
 pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
@@ -152,20 +148,16 @@ pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<Strin
     let text = format!("{feeds} will come to you by mail from now on. Every message has a link to change or end that.");
     let preferences = Link { purpose: Purpose::Preferences, subscriber: link.subscriber, feed: None, expires_at: None };
     let preferences = format!("/preferences/{}", app.publication.keyring.sign(&preferences));
-    Ok(private(notice(
-        &app,
-        "You are subscribed",
-        &text,
-        None,
-        Some((preferences, "Choose what comes, and how often".into())),
-    )?))
+    let link = Some((preferences, "Choose what comes, and how often"));
+    say(&app, Say { heading: "You are subscribed", text: &text, link, ..Say::default() })
 }
 
 pub(super) async fn ask_leave(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((link, _)) = holder(&app, Purpose::Leave, &token).await? else { return stale(&app) };
     let what = link.feed.map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed]));
     let text = format!("Press the button, and no more mail comes from {what}.");
-    Ok(private(notice(&app, "Leave?", &text, Some(button(format!("/unsubscribe/{token}"), "Unsubscribe")), None)?))
+    let button = Some((format!("/unsubscribe/{token}"), "Unsubscribe"));
+    say(&app, Say { heading: "Leave?", text: &text, button, ..Say::default() })
 }
 
 /// One click and out (RFC 8058): any POST acts, whatever its body, at once, and answers without a redirect.
@@ -184,46 +176,13 @@ pub(super) async fn leave(
     let text =
         format!("No more mail comes from {what}. The same articles stay readable as a feed, without any address.");
     let feed = link.feed.as_ref().map_or_else(|| app.urls.home(), |feed| app.urls.feed(feed));
-    Ok(private(notice(&app, "You have left", &text, None, Some((feed, "Read it as a feed".into())))?))
+    let link = Some((feed, "Read it as a feed"));
+    say(&app, Say { heading: "You have left", text: &text, link, ..Say::default() })
 }
 
 pub(super) async fn preferences(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((_, subscriber)) = holder(&app, Purpose::Preferences, &token).await? else { return stale(&app) };
-    Ok(private(preferences_page(&app, &token, &subscriber, false).await?))
-}
-
-async fn preferences_page(app: &App, token: &str, subscriber: &Subscriber, saved: bool) -> Result<String, TaskError> {
-    let presenter = app.presenter();
-    let common = presenter.common();
-    let subscriptions = app.publication.store.subscriptions_of(subscriber.id).await?;
-    let choices = app.publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| {
-        let own = subscriptions.iter().find(|subscription| subscription.feed == feed.name);
-        ChoiceView {
-            feed: feed.name.to_string(),
-            title: feed.title.clone(),
-            description: feed.description.clone(),
-            active: own.is_some_and(|own| own.state == SubscriptionState::Active),
-            cadences: cadences(feed, own.map(|own| own.cadence)),
-            feed_url: presenter.urls.feed(&feed.name),
-        }
-    });
-    let leave = Link { purpose: Purpose::Leave, subscriber: subscriber.id, feed: None, expires_at: None };
-    let zone = subscriber.time_zone.unwrap_or(app.publication.config.publication.time_zone);
-    let own = Preferences {
-        subscriber: SubscriberView { address: subscriber.address.to_string(), name: subscriber.name.clone() },
-        subscriptions: choices.collect(),
-        action: format!("/preferences/{token}"),
-        unsubscribe_all_url: format!("/unsubscribe/{}", app.publication.keyring.sign(&leave)),
-        saved,
-        time_zone: zone.name().to_owned(),
-        time_zones: chrono_tz::TZ_VARIANTS
-            .iter()
-            .map(|zone| zone.name())
-            .filter(|name| name.contains('/') && !name.starts_with("Etc/"))
-            .collect(),
-    };
-    let page = presenter.page("preferences", "Your mail, your way", "", String::new(), None);
-    Ok(app.publication.templates.page("preferences", &Page { common: &common, page, form: None, own })?)
+    Ok(private(preferences_page(&app.publication, &app.presenter(), &token, &subscriber, false).await?))
 }
 
 pub(super) async fn save_preferences(
@@ -248,5 +207,5 @@ pub(super) async fn save_preferences(
     let zone = field(&fields, "time_zone").parse().ok().or(subscriber.time_zone);
     store.set_profile(link.subscriber, name.as_deref(), zone).await?;
     let Some(subscriber) = store.subscriber(link.subscriber).await? else { return Ok(missing(&app)?) };
-    Ok(private(preferences_page(&app, &token, &subscriber, true).await?))
+    Ok(private(preferences_page(&app.publication, &app.presenter(), &token, &subscriber, true).await?))
 }

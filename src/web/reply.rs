@@ -3,9 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::App;
 use crate::task::TaskError;
-use crate::template::view::{ActionView, LinkView, Notice, NoticeView, Page};
 
 /// A page that any cache may keep for a minute.
 pub(super) fn page(html: String) -> Response {
@@ -21,40 +19,12 @@ pub(super) fn private(html: String) -> Response {
     (headers, Html(html)).into_response()
 }
 
-/// One thing to say, maybe with a button and a link.
-pub(super) fn notice(
-    app: &App,
-    heading: &str,
-    text: &str,
-    action: Option<ActionView>,
-    secondary: Option<(String, String)>,
-) -> Result<String, TaskError> {
-    let presenter = app.presenter();
-    let common = presenter.common();
-    let own = Notice {
-        notice: NoticeView {
-            heading: heading.to_owned(),
-            text: text.to_owned(),
-            action,
-            secondary: secondary.map(|(url, label)| LinkView { url, label }),
-        },
-    };
-    let page = presenter.page("notice", heading, "", String::new(), None);
-    Ok(app.publication.templates.page("notice", &Page { common: &common, page, form: None, own })?)
-}
-
 /// A request that failed for a reason of ours.
 #[derive(Debug)]
 pub(super) struct Failure(TaskError);
 
-impl From<TaskError> for Failure {
-    fn from(error: TaskError) -> Self {
-        Self(error)
-    }
-}
-
-impl From<crate::store::StoreError> for Failure {
-    fn from(error: crate::store::StoreError) -> Self {
+impl<E: Into<TaskError>> From<E> for Failure {
+    fn from(error: E) -> Self {
         Self(error.into())
     }
 }

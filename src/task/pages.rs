@@ -1,0 +1,192 @@
+//! Pages: everything that readers see in a browser, as HTML.
+
+use std::collections::HashMap;
+
+use super::present::{Presenter, cadences};
+use super::{Publication, TaskError};
+use crate::domain::article::Released;
+use crate::domain::feed::Feed;
+use crate::domain::link::{Link, Purpose};
+use crate::domain::subscription::{Subscriber, SubscriptionState};
+use crate::template::view::{
+    ActionView, ArticlePage, Card, ChoiceView, Common, FeedPage, FormView, Home, LinkView, Notice, NoticeView, Page,
+    Preferences, SubscriberView,
+};
+
+/// Articles on the home page.
+const ON_HOME_PAGE: usize = 20;
+/// Articles under "Don't miss" on the home page.
+const FEATURED: usize = 4;
+/// The home page: latest posts, don't miss, stay in touch.
+///
+/// # Errors
+/// When the store fails or the template cannot be rendered.
+pub async fn home_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+) -> Result<String, TaskError> {
+    let latest = presenter.cards(&publication.store.newest(false, ON_HOME_PAGE).await?);
+    let featured = presenter.cards(&publication.store.newest(true, FEATURED).await?);
+    let site = &publication.config.publication;
+    let description = site.description.as_deref().unwrap_or_default();
+    let page = presenter.page("home", &site.title, description, presenter.urls.home(), None);
+    Ok(publication.templates.page("home", &Page { common, page, form: None, own: Home { latest, featured } })?)
+}
+
+/// A feed's page: what it is, how to take it, what is in it.
+///
+/// # Errors
+/// When the store fails or the template cannot be rendered.
+pub async fn feed_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    feed: &Feed,
+) -> Result<String, TaskError> {
+    let entries = presenter.cards(&publication.store.newest_of(&feed.name, feed.limit).await?);
+    let page =
+        presenter.page("feed", &feed.title, &feed.description, presenter.urls.feed(&feed.name), Some(&feed.language));
+    let own = FeedPage { feed: presenter.feed(feed), entries };
+    Ok(publication.templates.page("feed", &Page { common, page, form: None, own })?)
+}
+
+/// One article's page; `None` where there is no such public article.
+///
+/// # Errors
+/// When the store fails or the template cannot be rendered.
+pub async fn article_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    slug: &str,
+) -> Result<Option<String>, TaskError> {
+    let Some(released) = publication.store.by_slug(slug).await? else { return Ok(None) };
+    let (before, after) = publication.store.neighbours(&released.article).await?;
+    let card = |released: Option<Released>| released.map(|released| presenter.card(&released.article));
+    let (before, after) = (card(before), card(after));
+    let released = [released];
+    let related = presenter.related(&released).await?;
+    let [released] = &released;
+    Ok(Some(render_article(publication, presenter, common, released, &related, before, after)?))
+}
+
+/// An article's page, with what it links to at hand.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub(super) fn render_article(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    released: &Released,
+    related: &HashMap<String, Released>,
+    before: Option<Card>,
+    after: Option<Card>,
+) -> Result<String, TaskError> {
+    let article = &released.article;
+    let url = presenter.urls.article(article.slug.as_str());
+    let page = presenter.page("article", &article.title, &article.summary, url, article.language.as_deref());
+    let own = ArticlePage { article: presenter.article(article, related, before, after) };
+    Ok(publication.templates.page("article", &Page { common, page, form: None, own })?)
+}
+
+/// What the sign-up form holds when it is shown.
+#[derive(Debug, Clone, Default)]
+pub struct FilledForm {
+    /// As typed.
+    pub address: String,
+    /// As typed.
+    pub name: String,
+    /// Names of the feeds ticked.
+    pub chosen: Vec<String>,
+    /// What is wrong with it.
+    pub error: Option<String>,
+}
+
+/// The sign-up form on a page of its own.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub fn form_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    filled: FilledForm,
+) -> Result<String, TaskError> {
+    let common = presenter.common();
+    let description = "Get the articles by mail, as often as you like.";
+    let page = presenter.page("subscribe", "Stay in touch", description, presenter.urls.at("/subscribe"), None);
+    let FilledForm { address, name, chosen, error } = filled;
+    let form = Some(FormView { address, name, chosen, error });
+    let own = serde_json::Map::new();
+    Ok(publication.templates.page("subscribe", &Page { common: &common, page, form, own })?)
+}
+
+/// One thing to say to a reader: with a button that posts to a URL, and a link, where there are such.
+#[derive(Debug, Clone, Default)]
+pub struct Say<'a> {
+    /// Heading.
+    pub heading: &'a str,
+    /// Plain text.
+    pub text: &'a str,
+    /// Where the button posts to, and what it says.
+    pub button: Option<(String, &'a str)>,
+    /// Where the link leads, and what it says.
+    pub link: Option<(String, &'a str)>,
+}
+
+/// A page that says one thing.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub fn notice_page(publication: &Publication, presenter: &Presenter<'_>, say: Say<'_>) -> Result<String, TaskError> {
+    let common = presenter.common();
+    let notice = NoticeView {
+        heading: say.heading.to_owned(),
+        text: say.text.to_owned(),
+        action: say.button.map(|(url, label)| ActionView { url, label: label.to_owned(), fields: vec![] }),
+        secondary: say.link.map(|(url, label)| LinkView { url, label: label.to_owned() }),
+    };
+    let page = presenter.page("notice", say.heading, "", String::new(), None);
+    Ok(publication.templates.page("notice", &Page { common: &common, page, form: None, own: Notice { notice } })?)
+}
+
+/// A reader's choices. `token` is the link that they came by.
+///
+/// # Errors
+/// When the store fails or the template cannot be rendered.
+pub async fn preferences_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    token: &str,
+    subscriber: &Subscriber,
+    saved: bool,
+) -> Result<String, TaskError> {
+    let common = presenter.common();
+    let subscriptions = publication.store.subscriptions_of(subscriber.id).await?;
+    let choices = publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| {
+        let own = subscriptions.iter().find(|subscription| subscription.feed == feed.name);
+        ChoiceView {
+            feed: feed.name.to_string(),
+            title: feed.title.clone(),
+            description: feed.description.clone(),
+            active: own.is_some_and(|own| own.state == SubscriptionState::Active),
+            cadences: cadences(feed, own.map(|own| own.cadence)),
+            feed_url: presenter.urls.feed(&feed.name),
+        }
+    });
+    let leave = Link { purpose: Purpose::Leave, subscriber: subscriber.id, feed: None, expires_at: None };
+    let zone = subscriber.time_zone.unwrap_or(publication.config.publication.time_zone);
+    let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    let own = Preferences {
+        subscriber: SubscriberView { address: subscriber.address.to_string(), name: subscriber.name.clone() },
+        subscriptions: choices.collect(),
+        action: format!("/preferences/{token}"),
+        unsubscribe_all_url: format!("/unsubscribe/{}", publication.keyring.sign(&leave)),
+        saved,
+        time_zone: zone.name().to_owned(),
+        time_zones: zones.filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect(),
+    };
+    let page = presenter.page("preferences", "Your mail, your way", "", String::new(), None);
+    Ok(publication.templates.page("preferences", &Page { common: &common, page, form: None, own })?)
+}
