@@ -100,11 +100,13 @@ impl Database {
         let migrator = Migrator::with_migrations(vec![first]);
         match self {
             // Migrators take their turns behind a lock of their own.
-            Self::Postgres(pool) => migrator.run(pool).await.map_err(StoreError::Migrate),
+            Self::Postgres(pool) => {
+                migrator.run_direct(None, &mut *pool.acquire().await?, false).await.map_err(StoreError::Migrate)
+            }
             // Here they do not: the write lock, taken before looking, makes the second wait and find it all done.
             Self::Sqlite(pool) => {
                 let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-                migrator.run(&mut *tx).await.map_err(StoreError::Migrate)?;
+                migrator.run_direct(None, &mut *tx, false).await.map_err(StoreError::Migrate)?;
                 Ok(tx.commit().await?)
             }
         }
