@@ -251,10 +251,13 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn hidden_since(&self, revision: i64) -> Result<Vec<String>, StoreError> {
-        // A file that moved left its slug to the article that it became.
+        // A file that moved left its slug to the article that it became. What changed is picked out first, for otherwise
+        // SQLite walks through all slugs to have them in order.
         let sql = format!(
-            "SELECT DISTINCT h.slug FROM articles h WHERE h.revision > $1 AND (h.withdrawn_at IS NOT NULL OR h.draft) \
-             AND NOT EXISTS (SELECT 1 FROM articles a WHERE a.slug = h.slug AND {PUBLIC}) ORDER BY h.slug"
+            "WITH h AS MATERIALIZED \
+             (SELECT slug FROM articles WHERE revision > $1 AND (withdrawn_at IS NOT NULL OR draft)) \
+             SELECT DISTINCT h.slug FROM h \
+             WHERE NOT EXISTS (SELECT 1 FROM articles a WHERE a.slug = h.slug AND {PUBLIC}) ORDER BY h.slug"
         );
         Ok(on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).bind(revision).fetch_all(pool).await)?)
     }

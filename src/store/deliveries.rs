@@ -232,8 +232,8 @@ impl Store {
     /// When the database fails.
     pub async fn skip_unwanted(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
         let sql = "UPDATE deliveries SET state = 'skipped', settled_at = $1, outcome = 'suppressed' \
-                   WHERE state IN ('queued', 'deferred') AND subscriber IN (SELECT s.id FROM subscribers s \
-                   JOIN suppressions p ON p.address_hash = s.address_hash)";
+                   WHERE state IN ('queued', 'deferred') AND subscriber IN (SELECT s.id FROM suppressions p \
+                   CROSS JOIN subscribers s WHERE s.address_hash = p.address_hash)";
         Ok(
             on!(self.database, pool => sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,
         )

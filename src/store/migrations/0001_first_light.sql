@@ -54,7 +54,7 @@ CREATE INDEX articles_release ON articles (release_number);
 CREATE INDEX articles_revision ON articles (revision);
 CREATE INDEX articles_date ON articles (date, id);
 CREATE INDEX articles_featured ON articles (date, id) WHERE featured;
-CREATE INDEX articles_waiting ON articles (date) WHERE release_number IS NULL AND withdrawn_at IS NULL AND NOT draft;
+CREATE INDEX articles_waiting ON articles (source, date) WHERE release_number IS NULL AND withdrawn_at IS NULL AND NOT draft;
 
 -- What an article names under "Also read".
 CREATE TABLE mentions (
@@ -112,7 +112,7 @@ CREATE TABLE subscriptions (
     confirmation_sent_at BIGINT,
     PRIMARY KEY (subscriber, feed)
 );
-CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence);
+CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, cursor, subscriber);
 -- Those who asked, or asked again, since their confirmation was sent.
 CREATE INDEX subscriptions_asking ON subscriptions (subscriber, feed)
     WHERE state = 'pending' AND (confirmation_sent_at IS NULL OR confirmation_sent_at < created_at);
