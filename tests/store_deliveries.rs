@@ -192,6 +192,13 @@ async fn readers_are_grouped_by_cadence_zone_and_cursor(url: String) {
         store.readers(&news()).await.unwrap(),
         [group(Cadence::Daily, None, 0, 2), group(Cadence::Daily, None, 2, 1), group(Cadence::Weekly, tokyo, 0, 1)]
     );
+    let east = store.subscribers(None, None, 99).await.unwrap();
+    let east = east.iter().find(|one| one.subscriber.time_zone.is_some()).unwrap().subscriber.id;
+    store.set_profile(east, None, Some(chrono_tz::Asia::Seoul)).await.unwrap();
+    store.choose(east, &feed("sport"), Cadence::Daily, at(1)).await.unwrap();
+    let seoul = || Some("Asia/Seoul".to_owned());
+    assert_eq!(store.readers(&news()).await.unwrap()[2], group(Cadence::Weekly, seoul(), 0, 1), "wherever they move");
+    assert_eq!(store.readers(&feed("sport")).await.unwrap(), [group(Cadence::Daily, seoul(), 2, 1)]);
     assert!(store.readers(&feed("none")).await.unwrap().is_empty());
 }
 

@@ -71,7 +71,7 @@ impl Store {
              SELECT CAST($1 AS TEXT), n.subscriber, {cursor}, 'queued', CAST($2 AS BIGINT), 0 \
              FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
              WHERE n.feed = $3 AND n.state = 'active' AND ($4 = 'every' OR n.cadence = $4) AND n.cursor < $5 \
-             AND ($7 IS NULL OR COALESCE(s.time_zone, $6) IN {zones}) AND {UNSUPPRESSED}",
+             AND ($7 IS NULL OR COALESCE(n.time_zone, $6) IN {zones}) AND {UNSUPPRESSED}",
             zones = self.database.list(7)
         );
         begin!(self.database, tx => {
@@ -117,12 +117,17 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn readers(&self, newsletter: &FeedName) -> Result<Vec<ReaderGroup>, StoreError> {
-        let sql = format!(
-            "SELECT n.cadence, s.time_zone, n.cursor, COUNT(*) FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
-             WHERE n.feed = $1 AND n.state = 'active' AND {UNSUPPRESSED} \
-             GROUP BY n.cadence, s.time_zone, n.cursor ORDER BY n.cadence, s.time_zone, n.cursor"
-        );
-        let rows: Vec<(String, Option<String>, i64, i64)> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await)?;
+        // All of them from their index, which has them in this order, less the few whose address is suppressed: this is
+        // asked at every tick, and a look at each subscriber takes ten times as long.
+        let sql = "SELECT cadence, time_zone, cursor, CAST(SUM(readers) AS BIGINT) FROM \
+                   (SELECT n.cadence, n.time_zone, n.cursor, CAST(COUNT(*) AS BIGINT) AS readers FROM subscriptions n \
+                    WHERE n.feed = $1 AND n.state = 'active' GROUP BY n.cadence, n.time_zone, n.cursor \
+                    UNION ALL SELECT n.cadence, n.time_zone, n.cursor, CAST(-1 AS BIGINT) \
+                    FROM suppressions p CROSS JOIN subscribers s CROSS JOIN subscriptions n \
+                    WHERE s.address_hash = p.address_hash AND n.subscriber = s.id AND n.feed = $1 AND n.state = 'active') AS g \
+                   GROUP BY cadence, time_zone, cursor HAVING SUM(readers) > 0 ORDER BY cadence, time_zone, cursor";
+        let rows: Vec<(String, Option<String>, i64, i64)> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(newsletter.as_str()).fetch_all(pool).await)?;
         rows.into_iter()
             .map(|(cadence, time_zone, cursor, readers)| {
                 let cadence =

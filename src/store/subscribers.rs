@@ -143,8 +143,8 @@ impl Store {
                         .push_bind((row.state == SubscriptionState::Active).then(|| millis(now)));
                 });
                 insert
-                    .push(") INSERT INTO subscriptions (subscriber, feed, cadence, state, cursor, created_at, confirmed_at) \
-                           SELECT s.id, new.feed, new.cadence, new.state, CAST(")
+                    .push(") INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at) \
+                           SELECT s.id, new.feed, new.cadence, new.state, s.time_zone, CAST(")
                     .push_bind(cursor)
                     .push(" AS BIGINT), CAST(")
                     .push_bind(millis(now))
@@ -348,8 +348,8 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         // Taking up again starts at the newest release; changing the cadence keeps the cursor.
-        let sql = "INSERT INTO subscriptions (subscriber, feed, cadence, state, cursor, created_at, confirmed_at) \
-                   SELECT s.id, $2, $3, 'active', c.value, $4, $4 FROM subscribers s CROSS JOIN counters c \
+        let sql = "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at) \
+                   SELECT s.id, $2, $3, 'active', s.time_zone, c.value, $4, $4 FROM subscribers s CROSS JOIN counters c \
                    WHERE s.id = $1 AND c.name = 'release' \
                    ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, ended_at = NULL, \
                    cursor = CASE WHEN subscriptions.state = 'ended' THEN excluded.cursor ELSE subscriptions.cursor END, \
@@ -372,10 +372,14 @@ impl Store {
         name: Option<&str>,
         time_zone: Option<chrono_tz::Tz>,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE subscribers SET name = $2, time_zone = $3 WHERE id = $1";
-        on!(self.database, pool => {
-            sqlx::query(sql).bind(who.to_string()).bind(name).bind(time_zone.map(chrono_tz::Tz::name)).execute(pool).await.map(drop)
-        })?;
+        let time_zone = time_zone.map(chrono_tz::Tz::name);
+        begin!(self.database, tx => {
+            sqlx::query("UPDATE subscribers SET name = $2, time_zone = $3 WHERE id = $1")
+                .bind(who.to_string()).bind(name).bind(time_zone).execute(&mut *tx).await?;
+            sqlx::query("UPDATE subscriptions SET time_zone = $2 WHERE subscriber = $1")
+                .bind(who.to_string()).bind(time_zone).execute(&mut *tx).await?;
+            tx.commit().await?;
+        });
         Ok(())
     }
 

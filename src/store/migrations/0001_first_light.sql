@@ -105,6 +105,8 @@ CREATE TABLE subscriptions (
     feed TEXT NOT NULL,
     cadence TEXT NOT NULL,
     state TEXT NOT NULL,
+    -- The subscriber's, so that readers are counted from one index alone.
+    time_zone TEXT,
     cursor BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     confirmed_at BIGINT,
@@ -112,7 +114,7 @@ CREATE TABLE subscriptions (
     confirmation_sent_at BIGINT,
     PRIMARY KEY (subscriber, feed)
 );
-CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, cursor, subscriber);
+CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, time_zone, cursor, subscriber);
 -- Those who asked, or asked again, since their confirmation was sent.
 CREATE INDEX subscriptions_asking ON subscriptions (subscriber, feed)
     WHERE state = 'pending' AND (confirmation_sent_at IS NULL OR confirmation_sent_at < created_at);
