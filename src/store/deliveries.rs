@@ -1,15 +1,21 @@
 //! Deliveries: a row per reader, claimed with a lease before the network is touched, settled under a fence.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
-use super::{Store, StoreError, begin, id, instant, millis, on};
+use super::subscribers::{UNSUPPRESSED, address_of};
+use super::{Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::digest::DigestId;
 use crate::domain::subscription::SubscriberId;
 
 const ROWS_PER_STATEMENT: usize = 200;
+
+/// What waits for its outcome; the words are those of the index `deliveries_open`.
+pub(super) const OPEN: &str = "d.state IN ('queued', 'deferred', 'claimed')";
 
 /// A delivery in the hands of this worker.
 #[derive(Debug, Clone)]
@@ -29,6 +35,19 @@ pub struct Claimed {
     /// When the first of them was.
     pub first_attempt_at: Option<DateTime<Utc>>,
 }
+
+/// A claimed row as it stands, with the newsletter of its digest.
+struct ClaimedRow {
+    digest: String,
+    subscriber: String,
+    cursor_from: i64,
+    attempts: i64,
+    first_attempt_at: Option<i64>,
+    newsletter: String,
+}
+
+/// Address and name, by subscriber and newsletter.
+type Wanted<'a> = HashMap<(&'a str, &'a str), (String, Option<String>)>;
 
 /// What became of a claimed delivery.
 #[derive(Debug, Clone)]
@@ -50,11 +69,12 @@ pub struct Settled {
 impl Store {
     /// Claims up to `limit` deliveries that are due, for the worker that holds `claim`, until `lease_until`.
     ///
-    /// A delivery whose worker died becomes due again when its lease ends. What a reader left, and an address that
-    /// was suppressed meanwhile, is not claimed. Only digests that are sending are looked at.
+    /// A delivery whose worker died becomes due again when its lease ends; a worker is never given again what it still
+    /// holds. What a reader left, and an address that was suppressed meanwhile, is skipped here, the last moment before
+    /// it would go out. Only digests that are sending are looked at. Nothing is returned only where nothing is due.
     ///
     /// # Errors
-    /// When the database fails; then none is claimed.
+    /// When the database fails; then what was claimed waits for the end of its lease.
     pub async fn claim(
         &self,
         claim: &str,
@@ -62,54 +82,96 @@ impl Store {
         limit: usize,
         now: DateTime<Utc>,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let sql = format!(
-            "UPDATE deliveries SET state = 'claimed', claim = $1, due_at = $2 WHERE (digest, subscriber) IN \
-             (SELECT d.digest, d.subscriber FROM deliveries d JOIN digests g ON g.id = d.digest \
-              WHERE d.state IN ('queued', 'deferred', 'claimed') AND d.due_at <= $3 AND g.state = 'sending' \
-              ORDER BY d.due_at LIMIT $4 {}) \
-             RETURNING digest, subscriber, cursor_from, attempts, first_attempt_at",
-            match self.database.skip_locked() {
-                "" => "",
-                _ => "FOR UPDATE OF d SKIP LOCKED",
+        loop {
+            let rows = self.claim_rows(claim, lease_until, limit, now).await?;
+            let wanted = self.wanted(&rows).await?;
+            let (mut claimed, mut unwanted) = (vec![], vec![]);
+            for row in &rows {
+                let (digest, subscriber) = (DigestId(id(&row.digest)?), SubscriberId(id(&row.subscriber)?));
+                let Some((address, name)) = wanted.get(&(row.subscriber.as_str(), row.newsletter.as_str())) else {
+                    let outcome = "left or suppressed".to_owned();
+                    let state = DeliveryState::Skipped;
+                    unwanted.push(Settled { digest, subscriber, state, at: now, attempted: false, outcome });
+                    continue;
+                };
+                claimed.push(Claimed {
+                    digest,
+                    subscriber,
+                    address: address_of(address, &row.subscriber)?,
+                    name: name.clone(),
+                    cursor_from: row.cursor_from,
+                    attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
+                    first_attempt_at: row.first_attempt_at.map(instant).transpose()?,
+                });
             }
+            self.settle(claim, &unwanted, now).await?;
+            if !claimed.is_empty() || rows.is_empty() {
+                return Ok(claimed);
+            }
+        }
+    }
+
+    /// The claim itself: one short transaction, from the oldest digest to the newest.
+    async fn claim_rows(
+        &self,
+        claim: &str,
+        lease_until: DateTime<Utc>,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<ClaimedRow>, StoreError> {
+        // No ORDER BY: it would sort everything that is due for the sake of a few. The index yields each digest's
+        // deliveries in the order in which they are due.
+        let sql = format!(
+            "WITH due AS MATERIALIZED (SELECT d.digest, d.subscriber FROM digests g CROSS JOIN deliveries d \
+              WHERE g.state = 'sending' AND d.digest = g.id AND {OPEN} AND d.due_at <= $3 \
+              AND (d.claim IS NULL OR d.claim <> $1) LIMIT $4 {}) \
+             UPDATE deliveries SET state = 'claimed', claim = $1, due_at = $2 FROM due \
+             WHERE deliveries.digest = due.digest AND deliveries.subscriber = due.subscriber \
+             RETURNING deliveries.digest, deliveries.subscriber, cursor_from, attempts, \
+             first_attempt_at, (SELECT g.newsletter FROM digests g WHERE g.id = deliveries.digest)",
+            self.database.skip_locked()
         );
-        type Row = (String, String, i64, i64, Option<i64>);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Vec<Row> = begin!(self.database, tx => {
+        let rows: Vec<(String, String, i64, i64, Option<i64>, String)> = begin!(self.database, tx => {
             let rows = sqlx::query_as(AssertSqlSafe(sql))
                 .bind(claim).bind(millis(lease_until)).bind(millis(now)).bind(limit)
                 .fetch_all(&mut *tx).await?;
             tx.commit().await?;
             rows
         });
+        let row = |(digest, subscriber, cursor_from, attempts, first_attempt_at, newsletter)| ClaimedRow {
+            digest,
+            subscriber,
+            cursor_from,
+            attempts,
+            first_attempt_at,
+            newsletter,
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// Address and name of those who still want what they are about to get, by subscriber and newsletter.
+    async fn wanted<'a>(&self, rows: &'a [ClaimedRow]) -> Result<Wanted<'a>, StoreError> {
         if rows.is_empty() {
-            return Ok(vec![]);
+            return Ok(Wanted::new());
         }
-        let ids: Vec<&str> = rows.iter().map(|row| row.1.as_str()).collect();
-        let people = format!("SELECT id, address, name FROM subscribers WHERE id IN {}", self.database.list(1));
-        let people: Vec<(String, String, Option<String>)> = on!(self.database, pool => {
-            sqlx::query_as(AssertSqlSafe(people)).bind(serde_json::to_string(&ids).unwrap_or_default()).fetch_all(pool).await
-        })?;
-        let people: std::collections::HashMap<_, _> =
-            people.into_iter().map(|(id, address, name)| (id, (address, name))).collect();
-        rows.into_iter()
-            .filter_map(|(digest, who, cursor_from, attempts, first)| {
-                let (address, name) = people.get(&who)?.clone();
-                Some((digest, who, cursor_from, attempts, first, address, name))
+        let sql = format!(
+            "SELECT n.subscriber, n.feed, s.address, s.name FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
+             WHERE n.subscriber IN {} AND n.state IN ('active', 'paused') AND {UNSUPPRESSED}",
+            self.database.list(1)
+        );
+        let ids = json(&rows.iter().map(|row| &row.subscriber).collect::<Vec<_>>());
+        let found: Vec<(String, String, String, Option<String>)> =
+            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
+        let mut found: HashMap<(String, String), (String, Option<String>)> =
+            found.into_iter().map(|(who, feed, address, name)| ((who, feed), (address, name))).collect();
+        Ok(rows
+            .iter()
+            .filter_map(|row| {
+                let person = found.remove(&(row.subscriber.clone(), row.newsletter.clone()))?;
+                Some(((row.subscriber.as_str(), row.newsletter.as_str()), person))
             })
-            .map(|(digest, who, cursor_from, attempts, first, address, name)| {
-                Ok(Claimed {
-                    digest: DigestId(id(&digest)?),
-                    subscriber: SubscriberId(id(&who)?),
-                    address: EmailAddress::parse(&address)
-                        .map_err(|_| StoreError::Corrupt(format!("the address of subscriber {who}")))?,
-                    name,
-                    cursor_from,
-                    attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-                    first_attempt_at: first.map(instant).transpose()?,
-                })
-            })
-            .collect()
+            .collect())
     }
 
     /// Records outcomes, in one commit. A delivery that this worker no longer holds is left alone; returns how many
@@ -163,20 +225,25 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let sql = "SELECT MIN(d.due_at) FROM deliveries d JOIN digests g ON g.id = d.digest \
-                   WHERE d.state IN ('queued', 'deferred', 'claimed') AND g.state = 'sending'";
-        let next: Option<i64> = on!(self.database, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?;
+        let sql = format!(
+            "SELECT MIN((SELECT MIN(d.due_at) FROM deliveries d WHERE d.digest = g.id AND {OPEN})) \
+             FROM digests g WHERE g.state = 'sending'"
+        );
+        let next: Option<i64> =
+            on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await)?;
         next.map(instant).transpose()
     }
 
-    /// Marks as skipped what is due to someone who left or whose address is suppressed. Returns how many.
+    /// Marks as skipped what waits for someone whose address is suppressed. Returns how many.
+    ///
+    /// [`Self::claim`] does that too, one by one; this tells the editor at once.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn skip_unwanted(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
         let sql = "UPDATE deliveries SET state = 'skipped', settled_at = $1, outcome = 'suppressed' \
-                   WHERE state IN ('queued', 'deferred') AND subscriber IN (SELECT s.id FROM subscribers s \
-                   JOIN suppressions p ON p.address_hash = s.address_hash)";
+                   WHERE state IN ('queued', 'deferred') AND subscriber IN (SELECT s.id FROM suppressions p \
+                   CROSS JOIN subscribers s WHERE s.address_hash = p.address_hash)";
         Ok(
             on!(self.database, pool => sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,
         )

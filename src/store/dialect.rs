@@ -4,19 +4,23 @@
 //! The differences that remain: how a transaction that writes begins ([`begin!`]), how rows are claimed
 //! ([`Database::skip_locked`]), how a list of ids is passed ([`Database::list`]).
 
+use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlSafeStr, SqlitePool};
+use sqlx::{Connection, PgConnection, PgPool, SqlSafeStr, SqlitePool};
 
 use super::StoreError;
 
 /// How long a SQLite connection waits for another's lock. Writers queue up with `BEGIN IMMEDIATE`, so only the
 /// wait itself can time out; a minute covers the longest single transaction (the enqueueing of a million rows).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+const BUSY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long a PostgreSQL server has for its first answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open database of either engine.
 #[derive(Debug, Clone)]
@@ -59,22 +63,27 @@ pub(super) use begin;
 impl Database {
     pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
         let opened = |source| StoreError::Open { url: without_password(url), source };
-        let database = if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(url).map_err(opened)?.application_name("tidings");
-            let pool = PgPoolOptions::new().max_connections(8).connect_with(options).await.map_err(opened)?;
-            Self::Postgres(pool)
-        } else {
-            let options = SqliteConnectOptions::from_str(url)
-                .map_err(opened)?
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(BUSY_TIMEOUT)
-                .foreign_keys(true)
-                .pragma("temp_store", "MEMORY")
-                .pragma("cache_size", "-8000");
-            let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(opened)?;
-            Self::Sqlite(pool)
+        let database = match url.split_once(':') {
+            Some(("postgres" | "postgresql", _)) => {
+                let options = PgConnectOptions::from_str(url).map_err(opened)?.application_name("tidings");
+                // A pool retries for half a minute and then knows only that time ran out, not why: so ask once without.
+                first_connection(&options).await.map_err(opened)?;
+                Self::Postgres(PgPoolOptions::new().max_connections(8).connect_lazy_with(options))
+            }
+            Some(("sqlite", _)) => {
+                let options = SqliteConnectOptions::from_str(url)
+                    .map_err(opened)?
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(BUSY_TIMEOUT)
+                    .foreign_keys(true)
+                    .pragma("temp_store", "MEMORY")
+                    .pragma("cache_size", "-8000");
+                let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(BUSY_TIMEOUT);
+                Self::Sqlite(pool.connect_with(options).await.map_err(opened)?)
+            }
+            _ => return Err(StoreError::Kind { url: without_password(url) }),
         };
         database.migrate().await?;
         Ok(database)
@@ -89,15 +98,26 @@ impl Database {
             false,
         );
         let migrator = Migrator::with_migrations(vec![first]);
-        on!(*self, pool => migrator.run(pool).await).map_err(StoreError::Migrate)
+        match self {
+            // Migrators take their turns behind a lock of their own.
+            Self::Postgres(pool) => {
+                migrator.run_direct(None, &mut *pool.acquire().await?, false).await.map_err(StoreError::Migrate)
+            }
+            // Here they do not: the write lock, taken before looking, makes the second wait and find it all done.
+            Self::Sqlite(pool) => {
+                let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                migrator.run_direct(None, &mut *tx, false).await.map_err(StoreError::Migrate)?;
+                Ok(tx.commit().await?)
+            }
+        }
     }
 
-    /// Ends a subquery that claims rows, so that claimants pass one another instead of waiting.
+    /// Ends a subquery that claims rows of the table `d`, so that claimants pass one another instead of waiting.
     /// SQLite has one writer at a time and needs nothing.
     pub(super) fn skip_locked(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "",
-            Self::Postgres(_) => "FOR UPDATE SKIP LOCKED",
+            Self::Postgres(_) => "FOR UPDATE OF d SKIP LOCKED",
         }
     }
 
@@ -110,11 +130,48 @@ impl Database {
     }
 }
 
-/// A database URL as it may be shown: a password is a secret.
+async fn first_connection(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected?.close().await,
+        Err(_) => Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"))),
+    }
+}
+
+/// A database URL as it may be shown: a password is a secret, wherever it stands and whatever is in it.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.split_once('@') {
-        Some((login, place)) => format!("{scheme}://{}:…@{place}", login.split(':').next().unwrap_or_default()),
-        None => url.to_owned(),
+    let (place, query) = url.split_once('?').map_or((url, None), |(place, query)| (place, Some(query)));
+    let place = match place.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((login, host)) => {
+                format!("{scheme}://{}:…@{host}", login.split(':').next().unwrap_or_default())
+            }
+            None => place.to_owned(),
+        },
+        None => place.to_owned(),
+    };
+    let is_secret = |part: &&str| part.split_once('=').is_some_and(|(name, _)| name.eq_ignore_ascii_case("password"));
+    match query.map(|query| query.split('&').filter(|part| !is_secret(part)).collect::<Vec<_>>().join("&")) {
+        Some(query) if !query.is_empty() => format!("{place}?{query}"),
+        _ => place,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("sqlite://tidings.db", "sqlite://tidings.db"),
+            ("postgres://mara@db.example/tidings", "postgres://mara:…@db.example/tidings"),
+            ("postgres://mara:secret@db.example:5433/tidings", "postgres://mara:…@db.example:5433/tidings"),
+            ("postgres://mara:se@cr/et@db.example/tidings", "postgres://mara:…@db.example/tidings"),
+            ("postgres://db.example/t?user=mara&password=secret", "postgres://db.example/t?user=mara"),
+            ("postgres://mara@/t?password=secret", "postgres://mara:…@/t"),
+            ("postgres:mara", "postgres:mara"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
 }

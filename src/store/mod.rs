@@ -5,14 +5,16 @@ mod deliveries;
 mod dialect;
 mod digests;
 mod facts;
+mod releases;
 mod subscribers;
+mod sync;
 
 use chrono::{DateTime, Utc};
 
-pub use articles::{Complaint, FileRow, KnownFile, SyncBatch};
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
+pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 
 use dialect::{Database, begin, on};
 
@@ -27,6 +29,12 @@ pub enum StoreError {
         /// Why.
         source: sqlx::Error,
     },
+    /// The URL is of no engine that is known here.
+    #[error("the database {url} is of no known kind: its URL begins with neither sqlite: nor postgres:")]
+    Kind {
+        /// The URL without the password.
+        url: String,
+    },
     /// The tables cannot be brought up to date.
     #[error("cannot bring the tables up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -37,6 +45,14 @@ pub enum StoreError {
     #[error("the database holds what was never written by this program: {0}")]
     Corrupt(String),
 }
+
+/// A number for the changes that a transaction is about to write, greater than all before. Its row is locked until the
+/// commit: a revision can be read only when what it stands for can be read as well.
+const NEXT_REVISION: &str = "UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value";
+
+/// The newest release number, with its row locked until the commit: numbers become visible in their order, and cursors
+/// are moved by one digest at a time.
+const HOLD_RELEASES: &str = "UPDATE counters SET value = value + 0 WHERE name = 'release' RETURNING value";
 
 /// An open store.
 #[derive(Debug, Clone)]
@@ -57,6 +73,11 @@ impl Store {
     pub async fn close(self) {
         on!(self.database, pool => pool.close().await);
     }
+}
+
+/// A list for [`Database::list`].
+fn json<T: serde::Serialize + ?Sized>(list: &T) -> String {
+    serde_json::to_string(list).unwrap_or_default()
 }
 
 fn millis(at: DateTime<Utc>) -> i64 {

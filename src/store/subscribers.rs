@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
-use super::{Store, StoreError, begin, id, millis, on};
+use super::{Store, StoreError, begin, id, json, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
@@ -48,17 +48,27 @@ pub struct PendingConfirmation {
     pub feeds: Vec<FeedName>,
 }
 
+/// Where no ban stands against the address of the subscriber `s`.
+pub(super) const UNSUPPRESSED: &str = "NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash)";
+
 type SubscriberColumns = (String, String, Option<String>, Option<String>, Option<String>);
+
+/// The same, with one column more.
+type SubscriberWith<T> = (String, String, Option<String>, Option<String>, Option<String>, T);
 
 fn subscriber((key, address, name, language, zone): SubscriberColumns) -> Result<Subscriber, StoreError> {
     Ok(Subscriber {
         id: SubscriberId(id(&key)?),
-        address: EmailAddress::parse(&address)
-            .map_err(|_| StoreError::Corrupt(format!("the address of subscriber {key}")))?,
+        address: address_of(&address, &key)?,
         name,
         language,
         time_zone: zone.and_then(|zone| zone.parse().ok()),
     })
+}
+
+/// The address of the subscriber `who`.
+pub(super) fn address_of(address: &str, who: &str) -> Result<EmailAddress, StoreError> {
+    EmailAddress::parse(address).map_err(|_| StoreError::Corrupt(format!("the address of subscriber {who}")))
 }
 
 fn subscription(feed: &str, cadence: &str, state: &str, cursor: i64) -> Result<Subscription, StoreError> {
@@ -75,7 +85,8 @@ impl Store {
     /// Adds subscriptions, all or none: new people are created, what someone already chose stays as it is.
     /// Returns how many people and how many subscriptions are new. The cursors start at the newest release.
     ///
-    /// A subscription that had ended is taken up again where `revive` is set: its reader asked for it.
+    /// Where `revive` is set, their readers ask for them: a subscription that had ended is taken up again, and one that
+    /// is pending is asked for anew, so that a confirmation that was lost can be sent once more.
     ///
     /// # Errors
     /// When the database fails; then nothing is added.
@@ -88,11 +99,18 @@ impl Store {
         let (mut people, mut subscriptions) = (0, 0);
         let on_conflict = if revive {
             " ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
-             cursor = excluded.cursor, created_at = excluded.created_at, confirmed_at = excluded.confirmed_at, ended_at = NULL, \
-             confirmation_sent_at = NULL WHERE subscriptions.state = 'ended'"
+             cursor = excluded.cursor, created_at = excluded.created_at, confirmed_at = excluded.confirmed_at, ended_at = NULL \
+             WHERE subscriptions.state IN ('ended', 'pending')"
         } else {
             " ON CONFLICT (subscriber, feed) DO NOTHING"
         };
+        // PostgreSQL does not let one statement touch a row twice: what is said twice counts once.
+        let mut said = HashSet::new();
+        let new: Vec<(String, &NewSubscription)> = new
+            .iter()
+            .map(|row| (row.subscriber.address.key(), row))
+            .filter(|(key, row)| said.insert((key.clone(), &row.feed)))
+            .collect();
         begin!(self.database, tx => {
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
             for rows in new.chunks(ROWS_PER_STATEMENT) {
@@ -100,12 +118,12 @@ impl Store {
                 let mut insert = QueryBuilder::new(
                     "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at) ",
                 );
-                insert.push_values(rows, |mut values, row| {
+                insert.push_values(rows, |mut values, (key, row)| {
                     let person = &row.subscriber;
                     values
                         .push_bind(person.id.to_string())
                         .push_bind(person.address.as_str().to_owned())
-                        .push_bind(person.address.key())
+                        .push_bind(key.clone())
                         .push_bind(row.address_hash.clone())
                         .push_bind(person.name.clone())
                         .push_bind(person.language.clone())
@@ -116,17 +134,17 @@ impl Store {
                 people += insert.build().persistent(full).execute(&mut *tx).await?.rows_affected();
 
                 let mut insert = QueryBuilder::new("WITH new (address_key, feed, cadence, state, confirmed_at) AS (");
-                insert.push_values(rows, |mut values, row| {
+                insert.push_values(rows, |mut values, (key, row)| {
                     values
-                        .push_bind(row.subscriber.address.key())
+                        .push_bind(key.clone())
                         .push_bind(row.feed.as_str().to_owned())
                         .push_bind(row.cadence.as_str().to_owned())
                         .push_bind(row.state.as_str().to_owned())
                         .push_bind((row.state == SubscriptionState::Active).then(|| millis(now)));
                 });
                 insert
-                    .push(") INSERT INTO subscriptions (subscriber, feed, cadence, state, cursor, created_at, confirmed_at) \
-                           SELECT s.id, new.feed, new.cadence, new.state, CAST(")
+                    .push(") INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at) \
+                           SELECT s.id, new.feed, new.cadence, new.state, s.time_zone, CAST(")
                     .push_bind(cursor)
                     .push(" AS BIGINT), CAST(")
                     .push_bind(millis(now))
@@ -145,7 +163,7 @@ impl Store {
     /// When the database fails.
     pub async fn suppressed(&self, hashes: &[String]) -> Result<HashSet<String>, StoreError> {
         let sql = format!("SELECT address_hash FROM suppressions WHERE address_hash IN {}", self.database.list(1));
-        let hashes = serde_json::to_string(hashes).unwrap_or_default();
+        let hashes = json(hashes);
         let found: Vec<String> = on!(self.database, pool => {
             sqlx::query_scalar(AssertSqlSafe(sql)).bind(hashes).fetch_all(pool).await
         })?;
@@ -225,8 +243,7 @@ impl Store {
         );
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        type Columns = (String, String, Option<String>, Option<String>, Option<String>, Option<String>);
-        let people: Vec<Columns> = on!(self.database, pool => {
+        let people: Vec<SubscriberWith<Option<String>>> = on!(self.database, pool => {
             sqlx::query_as(AssertSqlSafe(sql)).bind(after).bind(limit).bind(feed.map_or("", FeedName::as_str)).fetch_all(pool).await
         })?;
         let ids: Vec<&str> = people.iter().map(|person| person.0.as_str()).collect();
@@ -234,7 +251,7 @@ impl Store {
             "SELECT subscriber, feed, cadence, state, cursor FROM subscriptions WHERE subscriber IN {} ORDER BY subscriber, feed",
             self.database.list(1)
         );
-        let ids = serde_json::to_string(&ids).unwrap_or_default();
+        let ids = json(&ids);
         let rows: Vec<(String, String, String, String, i64)> =
             on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
         let mut rows = rows.into_iter().peekable();
@@ -318,7 +335,8 @@ impl Store {
         Ok(ended)
     }
 
-    /// Sets how often someone gets a feed; begins the subscription where there was none or it had ended.
+    /// Sets how often someone gets a feed; begins the subscription where there was none or it had ended. Nothing happens
+    /// where there is no such person.
     ///
     /// # Errors
     /// When the database fails.
@@ -330,8 +348,9 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         // Taking up again starts at the newest release; changing the cadence keeps the cursor.
-        let sql = "INSERT INTO subscriptions (subscriber, feed, cadence, state, cursor, created_at, confirmed_at) \
-                   SELECT $1, $2, $3, 'active', value, $4, $4 FROM counters WHERE name = 'release' \
+        let sql = "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at) \
+                   SELECT s.id, $2, $3, 'active', s.time_zone, c.value, $4, $4 FROM subscribers s CROSS JOIN counters c \
+                   WHERE s.id = $1 AND c.name = 'release' \
                    ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, ended_at = NULL, \
                    cursor = CASE WHEN subscriptions.state = 'ended' THEN excluded.cursor ELSE subscriptions.cursor END, \
                    confirmed_at = COALESCE(subscriptions.confirmed_at, excluded.confirmed_at), state = 'active'";
@@ -353,15 +372,19 @@ impl Store {
         name: Option<&str>,
         time_zone: Option<chrono_tz::Tz>,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE subscribers SET name = $2, time_zone = $3 WHERE id = $1";
-        on!(self.database, pool => {
-            sqlx::query(sql).bind(who.to_string()).bind(name).bind(time_zone.map(|zone| zone.name())).execute(pool).await.map(drop)
-        })?;
+        let time_zone = time_zone.map(chrono_tz::Tz::name);
+        begin!(self.database, tx => {
+            sqlx::query("UPDATE subscribers SET name = $2, time_zone = $3 WHERE id = $1")
+                .bind(who.to_string()).bind(name).bind(time_zone).execute(&mut *tx).await?;
+            sqlx::query("UPDATE subscriptions SET time_zone = $2 WHERE subscriber = $1")
+                .bind(who.to_string()).bind(time_zone).execute(&mut *tx).await?;
+            tx.commit().await?;
+        });
         Ok(())
     }
 
-    /// Those who asked for something and were not sent a confirmation yet, and had none since `not_since`:
-    /// one mail per address however often its form is posted.
+    /// Up to `limit` people who asked for something since their last confirmation was sent, if any was, and had none
+    /// since `not_since`: one mail per address however often its form is posted.
     ///
     /// # Errors
     /// When the database fails.
@@ -370,15 +393,19 @@ impl Store {
         not_since: DateTime<Utc>,
         limit: i64,
     ) -> Result<Vec<PendingConfirmation>, StoreError> {
-        let sql = "SELECT s.id, s.address, s.name, s.language, s.time_zone, n.feed FROM subscriptions n \
-                   JOIN subscribers s ON s.id = n.subscriber \
-                   WHERE n.state = 'pending' AND n.confirmation_sent_at IS NULL \
-                   AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash) \
-                   AND NOT EXISTS (SELECT 1 FROM subscriptions o WHERE o.subscriber = n.subscriber AND o.confirmation_sent_at > $1) \
-                   ORDER BY s.id, n.feed LIMIT $2";
-        type Columns = (String, String, Option<String>, Option<String>, Option<String>, String);
-        let rows: Vec<Columns> =
-            on!(self.database, pool => sqlx::query_as(sql).bind(millis(not_since)).bind(limit).fetch_all(pool).await)?;
+        let asking =
+            "n.state = 'pending' AND (n.confirmation_sent_at IS NULL OR n.confirmation_sent_at < n.created_at)";
+        let sql = format!(
+            "SELECT s.id, s.address, s.name, s.language, s.time_zone, n.feed \
+             FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber WHERE {asking} AND n.subscriber IN \
+             (SELECT DISTINCT n.subscriber FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
+              WHERE {asking} AND {UNSUPPRESSED} AND NOT EXISTS \
+              (SELECT 1 FROM subscriptions o WHERE o.subscriber = n.subscriber AND o.confirmation_sent_at > $1) \
+              ORDER BY n.subscriber LIMIT $2) ORDER BY n.subscriber, n.feed"
+        );
+        let rows: Vec<SubscriberWith<String>> = on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(sql)).bind(millis(not_since)).bind(limit).fetch_all(pool).await
+        })?;
         let mut pending: Vec<PendingConfirmation> = vec![];
         for (key, address, name, language, zone, feed) in rows {
             let feed = FeedName::parse(&feed).ok_or_else(|| StoreError::Corrupt(format!("feed {feed}")))?;

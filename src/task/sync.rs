@@ -131,7 +131,6 @@ async fn rebuild_entries(publication: &Publication, selections: &str) -> Result<
     }
     let language = &publication.config.publication.language;
     publication.store.rebuild_entries(&|article| feeds_of(&publication.feeds, language, article)).await?;
-    publication.store.next_revision().await?;
     Ok(publication.store.set_fact(FACT, selections).await?)
 }
 
@@ -211,12 +210,11 @@ impl Pass<'_> {
         if jobs.is_empty() && gone.is_empty() && mended.is_empty() {
             return Ok(());
         }
-        let revision = store.next_revision().await?;
         self.report.withdrawn = gone.len();
         if !(gone.is_empty() && mended.is_empty()) {
-            store.withdraw(SOURCE, revision, &gone, &mended, now).await?;
+            store.withdraw(SOURCE, &gone, &mended, now).await?;
         }
-        self.read(jobs, &known, slugs, revision, progress).await?;
+        self.read(jobs, &known, slugs, progress).await?;
         Ok(store.set_fact("context", self.context).await?)
     }
 
@@ -226,7 +224,6 @@ impl Pass<'_> {
         jobs: Vec<Job>,
         known: &HashMap<String, KnownFile>,
         slugs: HashMap<String, String>,
-        revision: i64,
         progress: Progress<'_>,
     ) -> Result<(), TaskError> {
         let total = jobs.len() as u64;
@@ -250,7 +247,7 @@ impl Pass<'_> {
         while let Some(done) = receiver.recv().await {
             count += done.len() as u64;
             let batch = self.batch(done, known, &mut slugs);
-            self.publication.store.write_sync(SOURCE, revision, &batch).await?;
+            self.publication.store.write_sync(SOURCE, &batch).await?;
             progress(count, total);
         }
         producer.await?;
@@ -261,7 +258,7 @@ impl Pass<'_> {
             for (row, problems) in disputed {
                 self.claim(row, problems, known, &mut slugs.owners, &mut batch);
             }
-            self.publication.store.write_sync(SOURCE, revision, &batch).await?;
+            self.publication.store.write_sync(SOURCE, &batch).await?;
         }
         Ok(())
     }

@@ -4,3 +4,4 @@
 pub mod engines;
 pub mod postgres;
 pub mod smtp_sink;
+pub mod store;

@@ -32,7 +32,6 @@ CREATE TABLE articles (
     date BIGINT NOT NULL,
     updated BIGINT,
     summary TEXT NOT NULL,
-    html TEXT NOT NULL,
     featured BOOLEAN NOT NULL,
     draft BOOLEAN NOT NULL,
     words BIGINT NOT NULL,
@@ -46,11 +45,24 @@ CREATE TABLE articles (
     archive BOOLEAN NOT NULL,
     entry_id TEXT,
     withdrawn_at BIGINT,
+    -- Last, for SQLite reads a row from its beginning: lists need no bodies.
+    html TEXT NOT NULL,
     UNIQUE (source, key)
 );
 CREATE INDEX articles_slug ON articles (slug);
 CREATE INDEX articles_release ON articles (release_number);
-CREATE INDEX articles_date ON articles (date);
+CREATE INDEX articles_revision ON articles (revision);
+CREATE INDEX articles_date ON articles (date, id);
+CREATE INDEX articles_featured ON articles (date, id) WHERE featured;
+CREATE INDEX articles_waiting ON articles (source, date) WHERE release_number IS NULL AND withdrawn_at IS NULL AND NOT draft;
+
+-- What an article names under "Also read".
+CREATE TABLE mentions (
+    slug TEXT NOT NULL,
+    article TEXT NOT NULL,
+    PRIMARY KEY (slug, article)
+);
+CREATE INDEX mentions_article ON mentions (article);
 
 -- What each sync had to complain about, so that every command can repeat it.
 CREATE TABLE complaints (
@@ -72,7 +84,7 @@ CREATE TABLE entries (
     date BIGINT NOT NULL,
     PRIMARY KEY (feed, article)
 );
-CREATE INDEX entries_date ON entries (feed, date);
+CREATE INDEX entries_date ON entries (feed, date, article);
 CREATE INDEX entries_article ON entries (article);
 
 CREATE TABLE subscribers (
@@ -86,11 +98,15 @@ CREATE TABLE subscribers (
     created_at BIGINT NOT NULL
 );
 
+CREATE INDEX subscribers_hash ON subscribers (address_hash);
+
 CREATE TABLE subscriptions (
     subscriber TEXT NOT NULL,
     feed TEXT NOT NULL,
     cadence TEXT NOT NULL,
     state TEXT NOT NULL,
+    -- The subscriber's, so that readers are counted from one index alone.
+    time_zone TEXT,
     cursor BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     confirmed_at BIGINT,
@@ -98,8 +114,10 @@ CREATE TABLE subscriptions (
     confirmation_sent_at BIGINT,
     PRIMARY KEY (subscriber, feed)
 );
-CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence);
-CREATE INDEX subscriptions_pending ON subscriptions (state, confirmation_sent_at);
+CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, time_zone, cursor, subscriber);
+-- Those who asked, or asked again, since their confirmation was sent.
+CREATE INDEX subscriptions_asking ON subscriptions (subscriber, feed)
+    WHERE state = 'pending' AND (confirmation_sent_at IS NULL OR confirmation_sent_at < created_at);
 
 CREATE TABLE suppressions (
     address_hash TEXT PRIMARY KEY,
@@ -129,6 +147,8 @@ CREATE TABLE digests (
     UNIQUE (newsletter, cadence, slot)
 );
 
+CREATE INDEX digests_state ON digests (state);
+
 CREATE TABLE digest_articles (
     digest TEXT NOT NULL,
     article TEXT NOT NULL,
@@ -149,5 +169,6 @@ CREATE TABLE deliveries (
     outcome TEXT,
     PRIMARY KEY (digest, subscriber)
 );
-CREATE INDEX deliveries_due ON deliveries (state, due_at);
+-- Only what waits for an outcome, digest by digest: what is paused or done costs a claim nothing.
+CREATE INDEX deliveries_open ON deliveries (digest, due_at) WHERE state IN ('queued', 'deferred', 'claimed');
 CREATE INDEX deliveries_subscriber ON deliveries (subscriber);

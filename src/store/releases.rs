@@ -1,0 +1,70 @@
+//! Releases: the moment at which articles become public, numbered in their order.
+
+use chrono::{DateTime, Utc};
+use sqlx::AssertSqlSafe;
+
+use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, instant, millis, on};
+
+/// What waits for its date; the words are those of the index `articles_waiting`.
+const WAITING: &str = "release_number IS NULL AND withdrawn_at IS NULL AND NOT draft";
+
+impl Store {
+    /// Gives a release number to every article whose date has come, in the order of their dates.
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    /// When the database fails; then none is released.
+    pub async fn release_due(
+        &self,
+        source: &str,
+        entry_id_prefix: &str,
+        archive: bool,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        let due = format!("{WAITING} AND source = $1 AND date <= $2");
+        let count_due = format!("SELECT COUNT(*) FROM articles WHERE {due}");
+        let release = format!(
+            "UPDATE articles SET release_number = $3 + due.n, released_at = $2, archive = $4, entry_id = $5 || articles.id, \
+             revision = $6 FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY date, id) AS n FROM articles WHERE {due}) AS due \
+             WHERE articles.id = due.id"
+        );
+        let due: i64 = on!(self.database, pool => {
+            sqlx::query_scalar(AssertSqlSafe(count_due.clone())).bind(source).bind(millis(now)).fetch_one(pool).await
+        })?;
+        if due == 0 {
+            return Ok(0);
+        }
+        let released = begin!(self.database, tx => {
+            let base: i64 = sqlx::query_scalar(HOLD_RELEASES).fetch_one(&mut *tx).await?;
+            let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
+            let done = sqlx::query(AssertSqlSafe(release))
+                .bind(source).bind(millis(now)).bind(base).bind(archive).bind(entry_id_prefix).bind(revision)
+                .execute(&mut *tx).await?.rows_affected();
+            sqlx::query("UPDATE counters SET value = value + $1 WHERE name = 'release'")
+                .bind(done.cast_signed()).execute(&mut *tx).await?;
+            tx.commit().await?;
+            done
+        });
+        Ok(released)
+    }
+
+    /// The newest release number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest_release(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT value FROM counters WHERE name = 'release'";
+        Ok(on!(self.database, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?)
+    }
+
+    /// When the next article that waits for its date becomes public.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next_due_release(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let sql = format!("SELECT MIN(date) FROM articles WHERE {WAITING}");
+        let next: Option<i64> =
+            on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await)?;
+        next.map(instant).transpose()
+    }
+}

@@ -1,0 +1,354 @@
+//! What a sync writes: articles with their entries, complaints about files, and how far each source has come.
+//!
+//! Whatever changes articles takes its revision within the transaction that changes them: who reads the revision
+//! first and the articles after it sees everything up to that revision.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, QueryBuilder};
+
+use super::articles::details_json;
+use super::{NEXT_REVISION, Store, StoreError, begin, id, json, millis, on};
+use crate::domain::article::{Article, ArticleId};
+use crate::domain::feed::FeedName;
+use crate::problem::Problem;
+
+/// Rows per statement: 22 columns stay well under SQLite's 32,766 parameters, and the ~40 µs that a statement
+/// costs are spread over enough rows to vanish.
+pub(super) const ROWS_PER_STATEMENT: usize = 200;
+
+/// What the store remembers of a file, to see whether it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFile {
+    /// The article that it became.
+    pub id: ArticleId,
+    /// The article's slug.
+    pub slug: String,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since the Unix epoch.
+    pub modified_ns: i64,
+    /// Hash of its bytes and of what else its rendering depends on.
+    pub content_hash: String,
+    /// No longer in its source.
+    pub withdrawn: bool,
+}
+
+/// A file that became an article.
+#[derive(Debug)]
+pub struct FileRow {
+    /// The article.
+    pub article: Article,
+    /// See [`KnownFile`].
+    pub size: u64,
+    /// See [`KnownFile`].
+    pub modified_ns: i64,
+    /// See [`KnownFile`].
+    pub content_hash: String,
+    /// The feeds that take it.
+    pub feeds: Vec<FeedName>,
+}
+
+/// Everything to complain about in one file, as it was when it had this size and time.
+#[derive(Debug, Clone)]
+pub struct Complaint {
+    /// Path below the source.
+    pub key: String,
+    /// See [`KnownFile`].
+    pub size: u64,
+    /// See [`KnownFile`].
+    pub modified_ns: i64,
+    /// The complaints; their `file` is the key's name for people.
+    pub problems: Vec<Problem>,
+}
+
+type ComplaintColumns = (String, Option<i64>, String, Option<String>, i64, i64);
+
+/// What one batch of a sync writes.
+#[derive(Debug, Default)]
+pub struct SyncBatch {
+    /// New and changed articles.
+    pub rows: Vec<FileRow>,
+    /// Files whose bytes changed without changing the article: their new size and time.
+    pub touched: Vec<(ArticleId, u64, i64)>,
+    /// Complaints that replace those of the same keys.
+    pub complaints: Vec<Complaint>,
+}
+
+/// Inserts the entries `$entries`, of type `[(&FeedName, ArticleId, DateTime<Utc>)]`.
+macro_rules! insert_entries {
+    ($tx:expr, $entries:expr) => {
+        for entries in $entries.chunks($crate::store::sync::ROWS_PER_STATEMENT) {
+            let mut insert = sqlx::QueryBuilder::new("INSERT INTO entries (feed, article, date) ");
+            insert.push_values(entries, |mut values, (feed, article, date)| {
+                values
+                    .push_bind(feed.as_str().to_owned())
+                    .push_bind(article.to_string())
+                    .push_bind($crate::store::millis(*date));
+            });
+            insert.push(" ON CONFLICT (feed, article) DO UPDATE SET date = excluded.date");
+            insert.build().persistent(false).execute(&mut *$tx).await?;
+        }
+    };
+}
+pub(super) use insert_entries;
+
+/// Inserts or changes the articles of `$rows`; yields the id of each by its key.
+///
+/// A file has one identity: where another sync was faster with a new one, its id stands.
+macro_rules! upsert_articles {
+    ($tx:expr, $source:expr, $revision:expr, $rows:expr) => {{
+        let mut ids: HashMap<String, ArticleId> = HashMap::new();
+        for rows in $rows.chunks(ROWS_PER_STATEMENT) {
+            let mut upsert = QueryBuilder::new(
+                "INSERT INTO articles (id, source, key, slug, title, label, place, section, language, date, updated, summary, \
+                 featured, draft, words, details, size, modified_ns, content_hash, revision, archive, html) ",
+            );
+            upsert.push_values(rows, |mut values, row| {
+                let article = &row.article;
+                values
+                    .push_bind(article.id.to_string())
+                    .push_bind($source.to_owned())
+                    .push_bind(article.key.clone())
+                    .push_bind(article.slug.as_str().to_owned())
+                    .push_bind(article.title.clone())
+                    .push_bind(article.label.clone())
+                    .push_bind(article.place.clone())
+                    .push_bind(article.section.clone())
+                    .push_bind(article.language.clone())
+                    .push_bind(millis(article.date))
+                    .push_bind(article.updated.map(millis))
+                    .push_bind(article.summary.clone())
+                    .push_bind(article.featured)
+                    .push_bind(article.draft)
+                    .push_bind(i64::from(article.words))
+                    .push_bind(details_json(article))
+                    .push_bind(row.size.cast_signed())
+                    .push_bind(row.modified_ns)
+                    .push_bind(row.content_hash.clone())
+                    .push_bind($revision)
+                    .push_bind(false)
+                    .push_bind(article.html.clone());
+            });
+            upsert.push(
+                " ON CONFLICT (source, key) DO UPDATE SET slug = excluded.slug, title = excluded.title, label = excluded.label, \
+                 place = excluded.place, section = excluded.section, language = excluded.language, date = excluded.date, \
+                 updated = excluded.updated, summary = excluded.summary, html = excluded.html, featured = excluded.featured, \
+                 draft = excluded.draft, words = excluded.words, details = excluded.details, size = excluded.size, \
+                 modified_ns = excluded.modified_ns, content_hash = excluded.content_hash, revision = excluded.revision, \
+                 withdrawn_at = NULL RETURNING key, id",
+            );
+            let written: Vec<(String, String)> =
+                upsert.build_query_as().persistent(rows.len() == ROWS_PER_STATEMENT).fetch_all(&mut *$tx).await?;
+            for (key, article) in written {
+                ids.insert(key, ArticleId(id(&article)?));
+            }
+        }
+        ids
+    }};
+}
+
+/// Inserts what articles name under "Also read".
+macro_rules! insert_mentions {
+    ($tx:expr, $mentions:expr) => {
+        for mentions in $mentions.chunks(ROWS_PER_STATEMENT) {
+            let mut insert = QueryBuilder::new("INSERT INTO mentions (slug, article) ");
+            insert.push_values(mentions, |mut values, (slug, article)| {
+                values.push_bind((*slug).to_owned()).push_bind(article.to_string());
+            });
+            insert.push(" ON CONFLICT (slug, article) DO NOTHING");
+            insert.build().persistent(false).execute(&mut *$tx).await?;
+        }
+    };
+}
+
+/// Notes the size and time of files whose bytes changed without changing the article.
+macro_rules! update_touched {
+    ($tx:expr, $touched:expr) => {
+        for touched in $touched.chunks(ROWS_PER_STATEMENT) {
+            let mut update = QueryBuilder::new("WITH v (id, size, modified_ns) AS (");
+            update.push_values(touched, |mut values, (article, size, modified_ns)| {
+                values.push_bind(article.to_string()).push_bind(size.cast_signed()).push_bind(*modified_ns);
+            });
+            update.push(
+                ") UPDATE articles SET size = v.size, modified_ns = v.modified_ns FROM v WHERE articles.id = v.id",
+            );
+            update.build().persistent(touched.len() == ROWS_PER_STATEMENT).execute(&mut *$tx).await?;
+        }
+    };
+}
+
+/// Inserts complaints, of type `[(&Complaint, i64, &Problem)]` with each problem's position in its file.
+macro_rules! insert_complaints {
+    ($tx:expr, $source:expr, $complaints:expr) => {
+        for complaints in $complaints.chunks(ROWS_PER_STATEMENT) {
+            let mut insert = QueryBuilder::new(
+                "INSERT INTO complaints (source, key, position, line, what, hint, size, modified_ns) ",
+            );
+            insert.push_values(complaints, |mut values, (complaint, position, problem)| {
+                values
+                    .push_bind($source.to_owned())
+                    .push_bind(complaint.key.clone())
+                    .push_bind(*position)
+                    .push_bind(problem.line.and_then(|line| i64::try_from(line).ok()))
+                    .push_bind(problem.what.clone())
+                    .push_bind(problem.hint.clone())
+                    .push_bind(complaint.size.cast_signed())
+                    .push_bind(complaint.modified_ns);
+            });
+            insert.build().persistent(false).execute(&mut *$tx).await?;
+        }
+    };
+}
+
+impl Store {
+    /// What is known of each file of a source, by key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known_files(&self, source: &str) -> Result<HashMap<String, KnownFile>, StoreError> {
+        let sql = "SELECT key, id, slug, size, modified_ns, content_hash, withdrawn_at IS NOT NULL FROM articles WHERE source = $1";
+        let rows: Vec<(String, String, String, i64, i64, String, bool)> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(source).fetch_all(pool).await)?;
+        rows.into_iter()
+            .map(|(key, article, slug, size, modified_ns, content_hash, withdrawn)| {
+                let id = ArticleId(id(&article)?);
+                Ok((key, KnownFile { id, slug, size: size.cast_unsigned(), modified_ns, content_hash, withdrawn }))
+            })
+            .collect()
+    }
+
+    /// The complaints about a source's files, by key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn complaints(&self, source: &str) -> Result<Vec<Complaint>, StoreError> {
+        let sql =
+            "SELECT key, line, what, hint, size, modified_ns FROM complaints WHERE source = $1 ORDER BY key, position";
+        let rows: Vec<ComplaintColumns> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(source).fetch_all(pool).await)?;
+        let mut complaints: Vec<Complaint> = vec![];
+        for (key, line, what, hint, size, modified_ns) in rows {
+            let line = line.and_then(|line| usize::try_from(line).ok());
+            let problem = Problem { file: key.clone(), line, what, hint };
+            if let Some(last) = complaints.last_mut().filter(|last| last.key == key) {
+                last.problems.push(problem);
+            } else {
+                complaints.push(Complaint { key, size: size.cast_unsigned(), modified_ns, problems: vec![problem] });
+            }
+        }
+        Ok(complaints)
+    }
+
+    /// The fingerprint that a source had when it was last synced; `None` before its first sync.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn source_fingerprint(&self, source: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT fingerprint FROM sources WHERE name = $1";
+        Ok(on!(self.database, pool => sqlx::query_scalar(sql).bind(source).fetch_optional(pool).await)?)
+    }
+
+    /// The number of the newest change.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revision(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT value FROM counters WHERE name = 'revision'";
+        Ok(on!(self.database, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?)
+    }
+
+    /// Writes one batch of a sync, whole or not at all; articles get a revision of their own.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing of the batch is written.
+    pub async fn write_sync(&self, source: &str, batch: &SyncBatch) -> Result<(), StoreError> {
+        let complained = batch.complaints.iter().map(|complaint| complaint.key.as_str());
+        let keys: Vec<&str> = complained.chain(batch.rows.iter().map(|row| row.article.key.as_str())).collect();
+        let keys = json(&keys);
+        let complaints: Vec<(&Complaint, i64, &Problem)> = batch
+            .complaints
+            .iter()
+            .flat_map(|complaint| {
+                (0i64..).zip(&complaint.problems).map(move |(position, problem)| (complaint, position, problem))
+            })
+            .collect();
+        let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
+        begin!(self.database, tx => {
+            // Complaints and times are on no page.
+            let revision: i64 = match batch.rows.len() {
+                0 => 0,
+                _ => sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?,
+            };
+            let ids = upsert_articles!(tx, source, revision, batch.rows);
+            let id_of = |row: &FileRow| ids.get(&row.article.key).copied().unwrap_or(row.article.id);
+            let written = json(&ids.values().collect::<Vec<_>>());
+            sqlx::query(AssertSqlSafe(forget_entries)).bind(&written).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(forget_mentions)).bind(&written).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(forget_complaints)).bind(&keys).bind(source).execute(&mut *tx).await?;
+            let entries: Vec<_> =
+                batch.rows.iter().flat_map(|row| row.feeds.iter().map(move |feed| (feed, id_of(row), row.article.date))).collect();
+            insert_entries!(tx, entries);
+            let mentions: Vec<_> =
+                batch.rows.iter().flat_map(|row| row.article.related.iter().map(move |slug| (slug.as_str(), id_of(row)))).collect();
+            insert_mentions!(tx, mentions);
+            update_touched!(tx, batch.touched);
+            insert_complaints!(tx, source, complaints);
+            tx.commit().await?;
+        });
+        Ok(())
+    }
+
+    /// Takes articles whose file is gone out of every feed, and forgets the complaints about files that are gone.
+    /// The rows stay: what comes back keeps its identity and is not released again.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing is withdrawn.
+    pub async fn withdraw(
+        &self,
+        source: &str,
+        articles: &[ArticleId],
+        complaint_keys: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let (ids, keys) = (json(articles), json(complaint_keys));
+        let withdraw = format!(
+            "UPDATE articles SET withdrawn_at = $2, revision = $3 WHERE withdrawn_at IS NULL AND id IN {}",
+            self.database.list(1)
+        );
+        let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
+        begin!(self.database, tx => {
+            let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(withdraw)).bind(&ids).bind(millis(now)).bind(revision).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(forget_entries)).bind(&ids).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(forget_mentions)).bind(&ids).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(forget_complaints)).bind(&keys).bind(source).execute(&mut *tx).await?;
+            tx.commit().await?;
+        });
+        Ok(())
+    }
+
+    /// What forgets the entries and the mentions of the articles `$1`, and the complaints about the keys `$1` of source `$2`.
+    fn forgetting(&self) -> [String; 3] {
+        let list = self.database.list(1);
+        [
+            format!("DELETE FROM entries WHERE article IN {list}"),
+            format!("DELETE FROM mentions WHERE article IN {list}"),
+            format!("DELETE FROM complaints WHERE source = $2 AND key IN {list}"),
+        ]
+    }
+
+    /// Ends a sync: remembers the source's fingerprint.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn finish_sync(&self, source: &str, fingerprint: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO sources (name, fingerprint, first_synced_at, synced_at) VALUES ($1, $2, $3, $3) \
+                   ON CONFLICT (name) DO UPDATE SET fingerprint = excluded.fingerprint, synced_at = excluded.synced_at";
+        on!(self.database, pool => {
+            sqlx::query(sql).bind(source).bind(fingerprint).bind(millis(now)).execute(pool).await.map(drop)
+        })?;
+        Ok(())
+    }
+}
