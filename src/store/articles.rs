@@ -22,11 +22,13 @@ struct Details {
 }
 
 const COLUMNS: &str = "a.id, a.key, a.slug, a.title, a.label, a.place, a.section, a.language, a.date, a.updated, \
-     a.summary, a.html, a.featured, a.draft, a.words, a.details, a.release_number, a.released_at, a.archive, a.entry_id";
+     a.summary, b.html, a.featured, a.draft, a.words, a.details, a.release_number, a.released_at, a.archive, a.entry_id";
 
 const COLUMNS_WITHOUT_HTML: &str = "a.id, a.key, a.slug, a.title, a.label, a.place, a.section, a.language, a.date, \
      a.updated, a.summary, '' AS html, a.featured, a.draft, a.words, a.details, a.release_number, a.released_at, \
      a.archive, a.entry_id";
+
+const BODY: &str = "JOIN bodies b ON b.article = a.id";
 
 /// Public: released, and neither withdrawn nor a draft again.
 const PUBLIC: &str = "a.release_number IS NOT NULL AND a.withdrawn_at IS NULL AND NOT a.draft";
@@ -131,7 +133,7 @@ impl Store {
     /// When the database fails.
     pub async fn newest_of(&self, feed: &FeedName, limit: usize) -> Result<Vec<Released>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM entries e JOIN articles a ON a.id = e.article WHERE e.feed = $1 AND {PUBLIC} \
+            "SELECT {COLUMNS} FROM entries e JOIN articles a ON a.id = e.article {BODY} WHERE e.feed = $1 AND {PUBLIC} \
              ORDER BY e.date DESC, e.article DESC LIMIT $2"
         );
         self.select(sql, &[feed.as_str()], &[limit.try_into().unwrap_or(i64::MAX)]).await
@@ -154,7 +156,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn by_slug(&self, slug: &str) -> Result<Option<Released>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM articles a WHERE a.slug = $1 AND {PUBLIC}");
+        let sql = format!("SELECT {COLUMNS} FROM articles a {BODY} WHERE a.slug = $1 AND {PUBLIC}");
         Ok(self.select(sql, &[slug], &[]).await?.into_iter().next())
     }
 
@@ -182,7 +184,7 @@ impl Store {
         if slugs.is_empty() {
             return Ok(vec![]);
         }
-        let sql = format!("SELECT {COLUMNS} FROM articles a WHERE a.slug IN {} AND {PUBLIC}", self.database.list(1));
+        let sql = format!("SELECT {COLUMNS} FROM articles a {BODY} WHERE a.slug IN {} AND {PUBLIC}", self.database.list(1));
         self.select(sql, &[&json(slugs)], &[]).await
     }
 
@@ -230,7 +232,7 @@ impl Store {
         } else {
             "a.id > $1 AND a.revision > $2"
         };
-        let sql = format!("SELECT {COLUMNS} FROM articles a WHERE {changed} AND {PUBLIC} ORDER BY a.id LIMIT $3");
+        let sql = format!("SELECT {COLUMNS} FROM articles a {BODY} WHERE {changed} AND {PUBLIC} ORDER BY a.id LIMIT $3");
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         self.select(sql, &[&after], &[revision, limit.try_into().unwrap_or(i64::MAX)]).await
     }

@@ -14,7 +14,7 @@ use crate::domain::article::{Article, ArticleId};
 use crate::domain::feed::FeedName;
 use crate::problem::Problem;
 
-/// Rows per statement: 22 columns stay well under SQLite's 32,766 parameters, and the ~40 µs that a statement
+/// Rows per statement: 21 columns stay well under SQLite's 32,766 parameters, and the ~40 µs that a statement
 /// costs are spread over enough rows to vanish.
 pub(super) const ROWS_PER_STATEMENT: usize = 200;
 
@@ -103,7 +103,7 @@ macro_rules! upsert_articles {
         for rows in $rows.chunks(ROWS_PER_STATEMENT) {
             let mut upsert = QueryBuilder::new(
                 "INSERT INTO articles (id, source, key, slug, title, label, place, section, language, date, updated, summary, \
-                 featured, draft, words, details, size, modified_ns, content_hash, revision, archive, html) ",
+                 featured, draft, words, details, size, modified_ns, content_hash, revision, archive) ",
             );
             upsert.push_values(rows, |mut values, row| {
                 let article = &row.article;
@@ -128,13 +128,12 @@ macro_rules! upsert_articles {
                     .push_bind(row.modified_ns)
                     .push_bind(row.content_hash.clone())
                     .push_bind($revision)
-                    .push_bind(false)
-                    .push_bind(article.html.clone());
+                    .push_bind(false);
             });
             upsert.push(
                 " ON CONFLICT (source, key) DO UPDATE SET slug = excluded.slug, title = excluded.title, label = excluded.label, \
                  place = excluded.place, section = excluded.section, language = excluded.language, date = excluded.date, \
-                 updated = excluded.updated, summary = excluded.summary, html = excluded.html, featured = excluded.featured, \
+                 updated = excluded.updated, summary = excluded.summary, featured = excluded.featured, \
                  draft = excluded.draft, words = excluded.words, details = excluded.details, size = excluded.size, \
                  modified_ns = excluded.modified_ns, content_hash = excluded.content_hash, revision = excluded.revision, \
                  withdrawn_at = NULL RETURNING key, id",
@@ -147,6 +146,20 @@ macro_rules! upsert_articles {
         }
         ids
     }};
+}
+
+/// Inserts or changes the bodies `$bodies`, of type `[(ArticleId, &str)]`.
+macro_rules! upsert_bodies {
+    ($tx:expr, $bodies:expr) => {
+        for bodies in $bodies.chunks(ROWS_PER_STATEMENT) {
+            let mut upsert = QueryBuilder::new("INSERT INTO bodies (article, html) ");
+            upsert.push_values(bodies, |mut values, (article, html)| {
+                values.push_bind(article.to_string()).push_bind((*html).to_owned());
+            });
+            upsert.push(" ON CONFLICT (article) DO UPDATE SET html = excluded.html");
+            upsert.build().persistent(bodies.len() == ROWS_PER_STATEMENT).execute(&mut *$tx).await?;
+        }
+    };
 }
 
 /// Inserts what articles name under "Also read".
@@ -283,6 +296,8 @@ impl Store {
             };
             let ids = upsert_articles!(tx, source, revision, batch.rows);
             let id_of = |row: &FileRow| ids.get(&row.article.key).copied().unwrap_or(row.article.id);
+            let bodies: Vec<_> = batch.rows.iter().map(|row| (id_of(row), row.article.html.as_str())).collect();
+            upsert_bodies!(tx, bodies);
             let written = json(&ids.values().collect::<Vec<_>>());
             sqlx::query(AssertSqlSafe(forget_entries)).bind(&written).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_mentions)).bind(&written).execute(&mut *tx).await?;

@@ -405,6 +405,6 @@ pub fn describe(outcome: &Outcome) -> String {
 fn jitter() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness retries are merely less spread out.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    let _ = getrandom::fill(&mut bytes);
     f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
 }

@@ -143,9 +143,14 @@ impl Publication {
 
 /// The keys that sign links: kept in the store, so that every machine that sends has the same.
 async fn keyring(store: &Store) -> Result<Keyring, TaskError> {
-    let mut fresh = [0; Keyring::KEY_BYTES];
-    aws_lc_rs::rand::fill(&mut fresh).map_err(|_| TaskError::Random)?;
-    let kept = store.fact_or("link_keys", &hex(&fresh)).await?;
+    const FACT: &str = "link_keys";
+    let kept = if let Some(kept) = store.fact(FACT).await? {
+        kept
+    } else {
+        let mut fresh = [0; Keyring::KEY_BYTES];
+        getrandom::fill(&mut fresh).map_err(|_| TaskError::Random)?;
+        store.fact_or(FACT, &hex(&fresh)).await?
+    };
     let keys: Option<Vec<Vec<u8>>> = kept.split_whitespace().map(unhex).collect();
     let corrupt = || TaskError::Store(StoreError::Corrupt("the keys of signed links".into()));
     Keyring::new(&keys.ok_or_else(corrupt)?).ok_or_else(corrupt)

@@ -20,7 +20,7 @@ impl Marks {
     fn new() -> Self {
         let mut random = [0; 16];
         // Without randomness from the system there would be no keys either, and the program would not have started.
-        let filled = aws_lc_rs::rand::fill(&mut random).is_ok();
+        let filled = getrandom::fill(&mut random).is_ok();
         debug_assert!(filled);
         Self { begin: format!("q{:032x}q", u128::from_ne_bytes(random)) }
     }

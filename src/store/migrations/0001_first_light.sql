@@ -45,10 +45,15 @@ CREATE TABLE articles (
     archive BOOLEAN NOT NULL,
     entry_id TEXT,
     withdrawn_at BIGINT,
-    -- Last, for SQLite reads a row from its beginning: lists need no bodies.
-    html TEXT NOT NULL,
     UNIQUE (source, key)
 );
+
+-- Apart, so that lists read and releases write rows of a few hundred bytes.
+CREATE TABLE bodies (
+    article TEXT PRIMARY KEY,
+    html TEXT NOT NULL
+);
+
 CREATE INDEX articles_slug ON articles (slug);
 CREATE INDEX articles_release ON articles (release_number);
 CREATE INDEX articles_revision ON articles (revision);
