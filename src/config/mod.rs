@@ -16,25 +16,9 @@ use url::Url;
 use crate::domain::address::Mailbox;
 use crate::problem::Problem;
 
+pub use crate::domain::relay::{Secret, Tls};
 pub use feeds::load as load_feeds;
 pub use urls::Urls;
-
-/// A secret: shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret itself, for those who must use it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// Everything that `config.toml` decides.
 #[derive(Debug, Clone)]
@@ -91,19 +75,6 @@ pub struct Mail {
     pub reply_to: Option<Mailbox>,
     /// Folder for messages while there is no relay.
     pub outbox: PathBuf,
-}
-
-/// How a relay's connection is secured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// TLS from the first byte (RFC 8314 §3.3).
-    Implicit,
-    /// STARTTLS or nothing (RFC 3207).
-    Required,
-    /// STARTTLS where it is offered.
-    Opportunistic,
-    /// None.
-    None,
 }
 
 /// One SMTP server.

@@ -343,9 +343,9 @@ impl Reader<'_> {
     }
 
     fn secret(&mut self, inline: Text, file: Option<&Path>, key: &str) -> Option<Secret> {
-        let Some(file) = file else { return inline.map(|text| Secret(text.into_inner())) };
+        let Some(file) = file else { return inline.map(|text| Secret::new(text.into_inner())) };
         match std::fs::read_to_string(self.root.join(file)) {
-            Ok(secret) => Some(Secret(secret.trim_end_matches(['\r', '\n']).to_owned())),
+            Ok(secret) => Some(Secret::new(secret.trim_end_matches(['\r', '\n']))),
             Err(error) => {
                 self.complain(
                     None,
@@ -408,9 +408,9 @@ impl Reader<'_> {
 
     fn database(&mut self, written: &WrittenDatabase) -> Secret {
         let url = self.secret(written.url.clone(), written.url_file.as_deref(), "database.url_file");
-        let url = url.map_or_else(|| "sqlite://tidings.db".to_owned(), |secret| secret.0);
+        let url = url.map_or_else(|| "sqlite://tidings.db".to_owned(), |secret| secret.reveal().to_owned());
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            return Secret(url);
+            return Secret::new(url);
         }
         let Some(path) = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) else {
             let scheme = url.split("://").next().unwrap_or_default().to_owned();
@@ -419,9 +419,9 @@ impl Reader<'_> {
                 format!("database.url is of no known kind: {scheme}"),
                 "write sqlite://tidings.db or postgres://user@host/name",
             );
-            return Secret(url);
+            return Secret::new(url);
         };
-        Secret(format!("sqlite://{}", self.root.join(path).display()))
+        Secret::new(format!("sqlite://{}", self.root.join(path).display()))
     }
 }
 

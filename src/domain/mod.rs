@@ -8,5 +8,6 @@ pub mod entry;
 pub mod feed;
 pub mod link;
 pub mod newsletter;
+pub mod relay;
 pub mod subscription;
 pub mod text;

@@ -24,39 +24,7 @@ use self::wire::{Reply, Wire, WireFault};
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Enhanced, Outcome, Stage, said};
 
-/// Something that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text` from logs.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// How a connection is secured. Wherever TLS is used, the relay's certificate is verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
-    /// From the first byte, usually on port 465 (RFC 8314 §3.3).
-    Implicit,
-    /// STARTTLS, or no mail.
-    Required,
-    /// STARTTLS where it is offered; in clear where it is not.
-    Opportunistic,
-    /// In clear.
-    None,
-}
+pub use crate::domain::relay::{Secret, Tls};
 
 /// How long to wait for a relay. The defaults are the minima of RFC 5321 §4.5.3.2 where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

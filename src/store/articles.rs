@@ -184,7 +184,8 @@ impl Store {
         if slugs.is_empty() {
             return Ok(vec![]);
         }
-        let sql = format!("SELECT {COLUMNS} FROM articles a {BODY} WHERE a.slug IN {} AND {PUBLIC}", self.database.list(1));
+        let sql =
+            format!("SELECT {COLUMNS} FROM articles a {BODY} WHERE a.slug IN {} AND {PUBLIC}", self.database.list(1));
         self.select(sql, &[&json(slugs)], &[]).await
     }
 
@@ -232,7 +233,8 @@ impl Store {
         } else {
             "a.id > $1 AND a.revision > $2"
         };
-        let sql = format!("SELECT {COLUMNS} FROM articles a {BODY} WHERE {changed} AND {PUBLIC} ORDER BY a.id LIMIT $3");
+        let sql =
+            format!("SELECT {COLUMNS} FROM articles a {BODY} WHERE {changed} AND {PUBLIC} ORDER BY a.id LIMIT $3");
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         self.select(sql, &[&after], &[revision, limit.try_into().unwrap_or(i64::MAX)]).await
     }

@@ -13,12 +13,12 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::render::Renderer;
 use super::{Publication, TaskError};
-use crate::config::{Relay, Tls};
+use crate::config::Relay;
 use crate::domain::delivery::{DeliveryState, Fault, Next, Outcome, RetryPolicy, Stage, fault};
 use crate::domain::digest::DigestState;
 use crate::mail::Mailer;
 use crate::mail::outbox::Outbox;
-use crate::mail::smtp::{self, RelaySettings};
+use crate::mail::smtp::RelaySettings;
 use crate::store::{Claimed, Settled};
 
 /// How long a claim holds: longer than the slowest single message may take (10 minutes for the final dot, RFC 5321
@@ -196,15 +196,8 @@ pub fn single_mailer(publication: &Publication) -> Mailer {
 }
 
 fn settings(relay: &Relay) -> RelaySettings {
-    let tls = match relay.tls {
-        Tls::Implicit => smtp::Tls::Implicit,
-        Tls::Required => smtp::Tls::Required,
-        Tls::Opportunistic => smtp::Tls::Opportunistic,
-        Tls::None => smtp::Tls::None,
-    };
-    let mut settings = RelaySettings::new(&relay.host, relay.port, tls);
-    settings.credentials =
-        relay.credentials.as_ref().map(|(user, password)| (user.clone(), smtp::Secret::new(password.reveal())));
+    let mut settings = RelaySettings::new(&relay.host, relay.port, relay.tls);
+    settings.credentials.clone_from(&relay.credentials);
     settings.hello.clone_from(&relay.hello);
     settings.root_certificates.clone_from(&relay.authority);
     settings

@@ -162,7 +162,7 @@ impl Opening {
 
     /// AUTH with the first mechanism in common, PLAIN (RFC 4616) before LOGIN.
     async fn authenticate(&mut self, offers: &Offers, user: &str, password: &Secret) -> Result<(), Outcome> {
-        let password = password.expose();
+        let password = password.reveal();
         if offers.auth_plain {
             let token = STANDARD.encode(format!("\0{user}\0{password}"));
             self.command(Stage::Auth, &format!("AUTH PLAIN {token}"), 2).await?;
