@@ -1,6 +1,5 @@
 //! What a digest costs: to compile once, and per reader.
 
-#![expect(missing_docs, reason = "criterion's macros make functions without")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing to report")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
