@@ -88,18 +88,16 @@ macro_rules! insert_entries {
                     .push_bind($crate::store::millis(*date));
             });
             insert.push(" ON CONFLICT (feed, article) DO UPDATE SET date = excluded.date");
-            insert.build().persistent(false).execute(&mut *$tx).await?;
+            let is_full = entries.len() == $crate::store::sync::ROWS_PER_STATEMENT;
+            insert.build().persistent(is_full).execute(&mut *$tx).await?;
         }
     };
 }
 pub(super) use insert_entries;
 
-/// Inserts or changes the articles of `$rows`; yields the id of each by its key.
-///
-/// A file has one identity: where another sync was faster with a new one, its id stands.
+/// Inserts or changes the articles of `$rows`. What is there already, by source and key, keeps its id.
 macro_rules! upsert_articles {
-    ($tx:expr, $source:expr, $revision:expr, $rows:expr) => {{
-        let mut ids: HashMap<String, ArticleId> = HashMap::new();
+    ($tx:expr, $source:expr, $revision:expr, $rows:expr) => {
         for rows in $rows.chunks(ROWS_PER_STATEMENT) {
             let mut upsert = QueryBuilder::new(
                 "INSERT INTO articles (id, source, key, slug, title, label, place, section, language, date, updated, summary, \
@@ -136,16 +134,11 @@ macro_rules! upsert_articles {
                  updated = excluded.updated, summary = excluded.summary, featured = excluded.featured, \
                  draft = excluded.draft, words = excluded.words, details = excluded.details, size = excluded.size, \
                  modified_ns = excluded.modified_ns, content_hash = excluded.content_hash, revision = excluded.revision, \
-                 withdrawn_at = NULL RETURNING key, id",
+                 withdrawn_at = NULL",
             );
-            let written: Vec<(String, String)> =
-                upsert.build_query_as().persistent(rows.len() == ROWS_PER_STATEMENT).fetch_all(&mut *$tx).await?;
-            for (key, article) in written {
-                ids.insert(key, ArticleId(id(&article)?));
-            }
+            upsert.build().persistent(rows.len() == ROWS_PER_STATEMENT).execute(&mut *$tx).await?;
         }
-        ids
-    }};
+    };
 }
 
 /// Inserts or changes the bodies `$bodies`, of type `[(ArticleId, &str)]`.
@@ -171,7 +164,7 @@ macro_rules! insert_mentions {
                 values.push_bind((*slug).to_owned()).push_bind(article.to_string());
             });
             insert.push(" ON CONFLICT (slug, article) DO NOTHING");
-            insert.build().persistent(false).execute(&mut *$tx).await?;
+            insert.build().persistent(mentions.len() == ROWS_PER_STATEMENT).execute(&mut *$tx).await?;
         }
     };
 }
@@ -288,19 +281,28 @@ impl Store {
             })
             .collect();
         let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
+        let known = format!("SELECT key, id FROM articles WHERE source = $2 AND key IN {}", self.database.list(1));
         begin!(self.database, tx => {
             // Complaints and times are on no page.
             let revision: i64 = match batch.rows.len() {
                 0 => 0,
                 _ => sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?,
             };
-            let ids = upsert_articles!(tx, source, revision, batch.rows);
+            // Whoever writes articles holds the revision from here on. A file has one identity: where another sync
+            // was faster with a new file, its id stands.
+            let known: Vec<(String, String)> =
+                sqlx::query_as(AssertSqlSafe(known)).bind(&keys).bind(source).fetch_all(&mut *tx).await?;
+            let ids: HashMap<String, ArticleId> =
+                known.into_iter().map(|(key, article)| Ok((key, ArticleId(id(&article)?)))).collect::<Result<_, StoreError>>()?;
             let id_of = |row: &FileRow| ids.get(&row.article.key).copied().unwrap_or(row.article.id);
+            if !ids.is_empty() {
+                let written = json(&ids.values().collect::<Vec<_>>());
+                sqlx::query(AssertSqlSafe(forget_entries)).bind(&written).execute(&mut *tx).await?;
+                sqlx::query(AssertSqlSafe(forget_mentions)).bind(&written).execute(&mut *tx).await?;
+            }
+            upsert_articles!(tx, source, revision, batch.rows);
             let bodies: Vec<_> = batch.rows.iter().map(|row| (id_of(row), row.article.html.as_str())).collect();
             upsert_bodies!(tx, bodies);
-            let written = json(&ids.values().collect::<Vec<_>>());
-            sqlx::query(AssertSqlSafe(forget_entries)).bind(&written).execute(&mut *tx).await?;
-            sqlx::query(AssertSqlSafe(forget_mentions)).bind(&written).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_complaints)).bind(&keys).bind(source).execute(&mut *tx).await?;
             let entries: Vec<_> =
                 batch.rows.iter().flat_map(|row| row.feeds.iter().map(move |feed| (feed, id_of(row), row.article.date))).collect();
