@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Clock;
 use crate::config::Config;
 use crate::domain::article::ArticleId;
+use crate::domain::feed::Feed;
 use crate::problem::Problem;
 use crate::source::{self, Context};
 use crate::template::Templates;
@@ -27,22 +28,44 @@ pub fn check(config: &Config, clock: &Clock) -> Checked {
     match Templates::load(Some(&config.templates)) {
         Ok(templates) => {
             problems.extend(templates.check());
-            for feed in &feeds {
-                let Some(newsletter) = &feed.newsletter else { continue };
-                let file = format!("feeds/{}.toml", feed.name);
-                let example: DigestView = crate::template::example_digest();
-                problems.extend(templates.subject(&newsletter.subject, &file, &example).err());
-                if !templates.has_mail(&newsletter.template) {
-                    let what =
-                        format!("there is no template templates/mail/{}.mjml.hbs and .txt.hbs", newsletter.template);
-                    problems.push(Problem::new(file, what).hint("write them, or leave `template` out"));
-                }
-            }
+            problems.extend(newsletters(config, &feeds, &templates));
         }
         Err(faults) => problems.extend(faults),
     }
     let articles = check_articles(config, clock, &mut problems);
     Checked { articles, feeds: feeds.len(), problems }
+}
+
+/// What is wrong with the subjects of newsletters, and with the names of their templates.
+pub fn newsletters(config: &Config, feeds: &[Feed], templates: &Templates) -> Vec<Problem> {
+    let mut problems = vec![];
+    for feed in feeds {
+        let Some(newsletter) = &feed.newsletter else { continue };
+        let path = config.feeds.join(format!("{}.toml", feed.name));
+        let file = config.name_of(&path);
+        let line = |key: &str| line_of(&std::fs::read_to_string(&path).unwrap_or_default(), key);
+        let example: DigestView = crate::template::example_digest();
+        if let Err(mut problem) = templates.subject(&newsletter.subject, &file, &example) {
+            problem.line = line("subject");
+            problems.push(problem);
+        }
+        if !templates.has_mail(&newsletter.template) {
+            let what = format!("there is no template templates/mail/{}.mjml.hbs and .txt.hbs", newsletter.template);
+            let mut problem = Problem::new(file, what).hint("write them, or leave `template` out");
+            problem.line = line("template");
+            problems.push(problem);
+        }
+    }
+    problems
+}
+
+/// The line (from 1) on which a TOML file sets `key`, bare or as the last part of a dotted key.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let sets = |line: &str| {
+        let written = line.split('=').next().unwrap_or_default().trim();
+        written.rsplit('.').next().is_some_and(|last| last.trim() == key) && line.contains('=')
+    };
+    text.lines().position(sets).map(|at| at + 1)
 }
 
 fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -> usize {

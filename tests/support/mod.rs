@@ -2,5 +2,8 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of it")]
 
 pub mod engines;
+pub mod http;
+pub mod place;
 pub mod postgres;
+pub mod site;
 pub mod smtp_sink;
