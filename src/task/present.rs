@@ -66,7 +66,19 @@ impl<'a> Presenter<'a> {
         Common {
             publication: self.publication(),
             feeds: self.publication.feeds.iter().map(|feed| self.feed(feed)).collect(),
-            style_url: format!("/style.css?v={}", &super::fingerprint([&style])[..8]),
+            style_url: self.urls.local(&format!("/style.css?v={}", &super::fingerprint([&style])[..8])),
+            home_url: self.urls.local("/"),
+            subscribe_url: self.subscribe_url(),
+            opml_url: self.urls.local("/feeds.opml"),
+        }
+    }
+
+    /// Where the form is, and where it posts to. Published files cannot take an answer: `serve` does, wherever it is.
+    fn subscribe_url(&self) -> String {
+        let config = &self.publication.config;
+        match &config.serve_url {
+            Some(_) if self.urls != config.live_urls() => config.live_urls().at("/subscribe"),
+            _ => self.urls.local("/subscribe"),
         }
     }
 

@@ -277,7 +277,7 @@ fn rendering_fingerprint(publication: &Publication) -> String {
     let site = &publication.config.publication;
     let mut parts: Vec<Vec<u8>> = vec![
         env!("CARGO_PKG_VERSION").into(),
-        format!("{site:?}").into(),
+        format!("{site:?} {:?}", publication.config.serve_url).into(),
         format!("{:?}", publication.feeds).into(),
         crate::template::built_in_fingerprint().into(),
     ];

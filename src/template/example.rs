@@ -74,6 +74,9 @@ fn common(full: bool) -> Common {
         publication: publication(full),
         feeds: if full { vec![feed(true), feed(false)] } else { vec![] },
         style_url: "/style.css".into(),
+        home_url: "/".into(),
+        subscribe_url: "/subscribe".into(),
+        opml_url: "/feeds.opml".into(),
     }
 }
 

@@ -167,6 +167,12 @@ pub struct Common {
     pub feeds: Vec<FeedView>,
     /// The stylesheet.
     pub style_url: String,
+    /// The home page.
+    pub home_url: String,
+    /// The sign-up form, and where it posts to.
+    pub subscribe_url: String,
+    /// All feeds in one file.
+    pub opml_url: String,
 }
 
 /// A page with its own data beside what every page sees.
