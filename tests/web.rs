@@ -67,6 +67,22 @@ async fn everything_answers_with_its_type() {
 }
 
 #[tokio::test]
+async fn a_browser_gets_a_feed_as_xml_that_it_can_show() {
+    let site = sample().await;
+    let browser = [("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")];
+    for (file, own) in [("rss.xml", "application/rss+xml"), ("atom.xml", "application/atom+xml")] {
+        let path = format!("/feeds/news/{file}");
+        let shown = site.get_with(&path, &browser).await;
+        assert_eq!(shown.header("content-type"), Some("application/xml; charset=utf-8"));
+        assert!(shown.text().contains("<?xml-stylesheet type=\"text/css\""));
+        let read = site.get_with(&path, &[("Accept", "application/rss+xml, */*")]).await;
+        assert!(read.header("content-type").unwrap().starts_with(own));
+        assert_eq!((shown.header("vary"), read.header("vary")), (Some("accept"), Some("accept")));
+        assert_eq!((shown.header("etag"), shown.body), (read.header("etag"), read.body.clone()));
+    }
+}
+
+#[tokio::test]
 async fn every_response_has_its_policies_and_no_cookie() {
     let site = sample().await;
     let mut answers = vec![];

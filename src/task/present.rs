@@ -70,7 +70,15 @@ impl<'a> Presenter<'a> {
             home_url: self.urls.local("/"),
             subscribe_url: self.subscribe_url(),
             opml_url: self.urls.local("/feeds.opml"),
+            icon_url: self.icon_url(),
         }
+    }
+
+    /// The publication's own icon, or an empty one: without either, browsers ask for one that is not there.
+    fn icon_url(&self) -> String {
+        let own = ["favicon.svg", "favicon.ico", "favicon.png"];
+        let own = own.into_iter().find(|name| self.publication.config.static_files.join(name).is_file());
+        own.map_or_else(|| "data:,".to_owned(), |name| self.urls.local(&format!("/{name}")))
     }
 
     /// Where the form is, and where it posts to. Published files cannot take an answer: `serve` does, wherever it is.

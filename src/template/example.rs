@@ -77,6 +77,7 @@ fn common(full: bool) -> Common {
         home_url: "/".into(),
         subscribe_url: "/subscribe".into(),
         opml_url: "/feeds.opml".into(),
+        icon_url: "/favicon.ico".into(),
     }
 }
 
@@ -195,6 +196,6 @@ pub fn digest() -> DigestView {
 }
 
 fn confirm() -> ConfirmView {
-    let confirm = ConfirmFacts { url: "https://example.org/confirm/x".into(), feeds: vec!["News".into()], hours: 168 };
+    let confirm = ConfirmFacts { url: "https://example.org/confirm/x".into(), feeds: vec!["News".into()], days: 7 };
     ConfirmView { publication: publication(true), confirm }
 }

@@ -10,20 +10,34 @@ use crate::task::publish::Document;
 /// How long a reader may keep a feed without asking: shorter than most poll, longer than a burst of requests.
 const MAX_AGE: &str = "public, max-age=300";
 
+/// A feed for a browser: under its own media type, Chromium shows the source and not what the stylesheet makes of it.
+const XML: &str = "application/xml; charset=utf-8";
+
 /// A date as HTTP writes it (RFC 9110 §5.6.7).
 const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 /// The document, or word that the reader's copy is still good.
 pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response {
     let (mut headers, is_known) = conditional(&document.etag, document.modified, MAX_AGE, request);
+    let is_feed = document.content_type.contains("+xml");
+    if is_feed {
+        headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    }
     if is_known {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(document.content_type));
+    let content_type = if is_feed && is_browser(request) { XML } else { document.content_type };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Any site may read what anyone may read: readers in a browser need it.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     let bytes = Bytes::from_owner(std::sync::Arc::clone(&document.bytes));
     (headers, Body::from(bytes)).into_response()
+}
+
+/// Whether this is asked for to be looked at: browsers name HTML, feed readers do not.
+fn is_browser(request: &HeaderMap) -> bool {
+    let accepted = request.get_all(header::ACCEPT);
+    accepted.iter().any(|value| value.to_str().is_ok_and(|value| value.contains("text/html")))
 }
 
 /// What stands in the answer whether or not it brings the body, and whether it has to: what the reader has is good.
