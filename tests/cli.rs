@@ -1,4 +1,5 @@
 //! The program as a person uses it: the built binary, in folders of its own.
+#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
 
 mod support;
 
@@ -128,7 +129,9 @@ fn the_sample_publication_checks_clean() {
 }
 
 /// A bad article: its file, what it holds, the line and the words of the complaint, and whether it is published.
-const BAD_ARTICLES: &[(&str, &[u8], Option<usize>, &str, bool)] = &[
+type Bad = (&'static str, &'static [u8], Option<usize>, &'static str, bool);
+
+const BAD_ARTICLES: &[Bad] = &[
     ("toml.md", b"+++\ntitle = \"Not closed\ndate = 2026-03-02\n+++\nText\n", Some(2), "not TOML", false),
     ("yaml.md", b"---\ntitle: A\ntags: [one, two\ndate: 2026-03-02\n---\nText\n", None, "not YAML", false),
     ("fence.md", b"+++\ntitle = \"A\"\ndate = 2026-03-02\n\nText\n", Some(1), "front matter is not closed", false),
@@ -457,7 +460,7 @@ fn only_new_bytes_are_written_and_no_temporary_file_stays() {
     place.run(&["publish"]).ended(0);
     let after = place.files("public");
     for (name, (bytes, modified)) in &after {
-        assert!(!name.ends_with(".tmp"), "{name}");
+        assert!(!name.contains("tmp"), "{name}");
         if let Some((bytes_before, modified_before)) = before.get(name) {
             assert_eq!(bytes == bytes_before, modified == modified_before, "{name}");
         }
@@ -552,6 +555,45 @@ fn a_digest_is_not_sent_without_a_word_from_somebody() {
     assert!(!place.has("outbox"));
     place.run(&["digest", "send", "news", "--latest", "3", "--yes"]).ended(0);
     assert_eq!(place.files("outbox").len(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn serve_shows_what_is_saved_and_stops_when_it_is_told() {
+    use std::io::{BufRead as _, BufReader};
+    let place = Place::sample();
+    let mut child = place
+        .command(&["serve", "--listen", "127.0.0.1:0"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let greeting: Vec<String> = lines.by_ref().take_while(|line| line != "Ctrl-C stops.").collect();
+    let greeting = greeting.join("\n");
+    assert!(greeting.starts_with("The Harbour Lantern is on the air, with 18 articles."), "{greeting}");
+    assert!(
+        greeting.contains("digest send news --yes"),
+        "the newsletter with most to send is the one to try: {greeting}"
+    );
+    let home = greeting.lines().find_map(|line| line.trim().strip_prefix("Home")).unwrap().trim();
+    let at = home.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    assert_eq!(support::http::ask(at, "GET", "/", &[], b"").await.status, 200);
+
+    place.write("articles/new-one.md", "+++\ntitle = \"Just in\"\ndate = 2026-11-01\nsection = \"news\"\n+++\nText\n");
+    let said = lines.next();
+    assert_eq!(said.as_deref(), Some("articles: 1 new, 0 changed, 0 withdrawn, 1 released"));
+    let feed = support::http::ask(at, "GET", "/feeds/news/rss.xml", &[], b"").await;
+    assert!(feed.text().contains("Just in"));
+    assert!(place.read("public/feeds/news/rss.xml").contains("Just in"));
+
+    let told = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(lines.count(), 0);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut err = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut err).unwrap();
+    assert_eq!(err, "stopping: what is under way is finished, the rest waits\n");
 }
 
 #[test]

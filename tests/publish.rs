@@ -1,4 +1,5 @@
 //! What `tidings publish` writes, read back by parsers that are not ours.
+#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
 
 #[path = "../benches/support/corpus.rs"]
 mod corpus;

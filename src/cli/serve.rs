@@ -13,11 +13,13 @@ use crate::task::run::{self, Event};
 use crate::task::{Publication, TaskError};
 use crate::web::{self, App};
 
-pub(super) async fn serve(publication: Publication) -> anyhow::Result<Ended> {
+pub(super) async fn serve(mut publication: Publication) -> anyhow::Result<Ended> {
     let listen = publication.config.listen;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} (another program may; choose another with --listen)"))?;
+    // Port 0 is any free one; links bear the one that it became.
+    Arc::make_mut(&mut publication.config).listen = listener.local_addr().unwrap_or(listen);
     output::problems(&faults_of_feeds(&publication));
     let app = Arc::new(App::new(publication));
     let publication = &app.publication;

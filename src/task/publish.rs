@@ -320,7 +320,7 @@ impl Order {
     }
 
     fn write(public: &Path, titles: &[Titled]) -> Result<(), TaskError> {
-        let lines: String = titles.iter().map(|(_, slug, title)| format!("{slug} {title}\n")).collect();
+        let lines: String = titles.iter().flat_map(|(_, slug, title)| [slug, " ", title, "\n"]).collect();
         write_if_new(public, ORDER, lines.as_bytes()).map(drop)
     }
 

@@ -1,5 +1,6 @@
 //! An HTTP/1.1 client that sends exactly what it is told, dots, escapes and all: libraries tidy paths up first.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -34,10 +35,10 @@ pub async fn ask(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &st
         let mut stream = TcpStream::connect(at).await.expect("the server listens");
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if !body.is_empty() || method == "POST" {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await.expect("the server takes the head");

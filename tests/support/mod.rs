@@ -1,5 +1,6 @@
 //! What several test files share. Each of them declares `mod support;`.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 pub mod engines;
 pub mod http;

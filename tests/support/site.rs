@@ -1,5 +1,6 @@
 //! A publication served in this process, on a port of its own.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,9 +78,12 @@ impl Site {
             .map(|listing| listing.flatten().map(|entry| entry.path()).collect())
             .unwrap_or_default();
         paths.sort();
-        let messages = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
-        paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
-        messages
+        let take = |path: &PathBuf| {
+            let message = std::fs::read(path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            message
+        };
+        paths.iter().map(take).collect()
     }
 
     /// Everything in the database, as text: to see whether anything changed.
@@ -101,7 +105,7 @@ impl Site {
             let quoted: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
             let sql = format!("SELECT {} AS line FROM {table} ORDER BY 1", quoted.join(" || ',' || "));
             for row in sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&pool).await.unwrap() {
-                all.push_str(&format!("{table}: {}\n", row.get::<String, _>("line")));
+                let _ = writeln!(all, "{table}: {}", row.get::<String, _>("line"));
             }
         }
         pool.close().await;
