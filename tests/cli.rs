@@ -128,6 +128,22 @@ fn the_sample_publication_checks_clean() {
     assert!(!place.has("tidings.db"), "a check leaves nothing behind");
 }
 
+#[test]
+fn a_check_names_links_that_lead_nowhere() {
+    let place = Place::new();
+    place.write(
+        "articles/ferry.md",
+        "+++\nslug = \"the-night-ferry\"\ntitle = \"Ferry\"\ndate = 2026-03-01\n+++\nText\n",
+    );
+    let links = "[a](ferry.md) [b](/articles/the-nite-ferry/#x) [c](/articles/the-night-ferry/) [d](https://test.example/visit) ![e](boat.png) [f](#top)";
+    place.article("links", "Links", "2026-03-02", links);
+    let ran = place.run(&["check"]).ended(1);
+    let expected = "articles/links.md: a link leads to an article that is not there: /articles/ferry/\n  hint: its address is /articles/the-night-ferry/: write that\n\
+        articles/links.md: a link or picture leads to a file that is not published: \"boat.png\"\n  hint: put the file into static/ and write its path from there, such as /images/boat.png\n\
+        articles/links.md: a link leads to an article that is not there: /articles/the-nite-ferry/\n  hint: did you mean the-night-ferry?\n3 problems\n";
+    assert_eq!(ran.err, expected);
+}
+
 /// A bad article: its file, what it holds, the line and the words of the complaint, and whether it is published.
 type Bad = (&'static str, &'static [u8], Option<usize>, &'static str, bool);
 
@@ -507,6 +523,28 @@ fn a_change_is_seen_on_the_pages_beside_it_and_on_those_that_name_it() {
     let before = place.files("public");
     place.run(&["publish", "--all"]).ended(0);
     assert_eq!(differences(&before, &place.files("public")), [""; 0]);
+}
+
+#[test]
+fn published_pages_of_a_site_below_a_path_lead_there_and_to_its_form() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.write("config.toml", CONFIG.replace("https://test.example", "https://test.example/paper/"));
+    place.run(&["publish"]).ended(0);
+    let page = place.read("public/index.html");
+    for part in [
+        "href=\"/paper/style.css?",
+        "href=\"/paper/\"",
+        "action=\"/paper/subscribe\"",
+        "href=\"https://test.example/paper/articles/one/\"",
+    ] {
+        assert!(page.replace("&#x3D;", "=").contains(part), "{part} is not in {page}");
+    }
+    assert!(!page.contains("href=\"/\"") && !page.contains("=\"/subscribe\""), "{page}");
+    // Files take no answer: the form goes to where serve is.
+    place.write("config.toml", format!("{CONFIG}\n[serve]\nurl = \"https://mail.test.example\"\n"));
+    place.run(&["publish"]).ended(0);
+    assert!(place.read("public/articles/one/index.html").contains("action=\"https://mail.test.example/subscribe\""));
 }
 
 #[test]

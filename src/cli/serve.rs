@@ -91,7 +91,8 @@ async fn greet(publication: &Publication, articles: usize) -> anyhow::Result<()>
             config.publication.url.host_str().unwrap_or_default()
         ));
     }
-    output::say("\nCtrl-C stops.");
+    output::say("\nArticles are followed as they change; config.toml, feeds/ and templates/ are read at the start.");
+    output::say("Ctrl-C stops.");
     Ok(())
 }
 

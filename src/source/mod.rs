@@ -175,7 +175,7 @@ fn decode<'a>(bytes: &'a [u8], complaints: &mut Complaints<'_>) -> Option<&'a st
 /// The complaint about a file of more than [`MAX_BYTES`].
 pub fn too_large(name: &str) -> Problem {
     Problem::new(name, format!("the file is larger than {} MiB", MAX_BYTES / 1024 / 1024))
-        .hint("put pictures and data beside the article, not into it")
+        .hint("put pictures and data into static/, and only their paths into the article")
 }
 
 /// The line that stands after the text `before`, which begins on `first`.
