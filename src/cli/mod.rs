@@ -112,8 +112,12 @@ fn report(error: &anyhow::Error) {
         output::problems(problems);
         return;
     }
-    let chain: Vec<String> = error.chain().map(|link| crate::problem::printable(&link.to_string())).collect();
-    output::complain(&format!("error: {}", chain.join(": ")));
+    output::complain(&format!("error: {}", chain(error.chain())));
+}
+
+/// What was attempted, and why it failed, down to the first cause.
+fn chain<'a>(errors: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
+    errors.map(|link| crate::problem::printable(&link.to_string())).collect::<Vec<_>>().join(": ")
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
@@ -125,7 +129,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
     let mut config = match Config::load(&directory, environment) {
         Ok(config) => config,
         Err(problems) => {
-            output::problems(&problems);
+            if json && matches!(verb, Verb::Check) {
+                output::json(&problems)?;
+            } else {
+                output::problems(&problems);
+            }
             return Ok(Ended::WithFaults);
         }
     };

@@ -5,23 +5,27 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::output::{self, count, grouped};
+use super::verbs::faults_of_feeds;
 use super::{Ended, called_as, interrupted};
-use crate::task::Publication;
+use crate::domain::feed::Feed;
 use crate::task::dispatch::Stop;
 use crate::task::run::{self, Event};
+use crate::task::{Publication, TaskError};
 use crate::web::{self, App};
 
-pub(super) async fn serve(publication: Publication) -> anyhow::Result<Ended> {
+pub(super) async fn serve(mut publication: Publication) -> anyhow::Result<Ended> {
     let listen = publication.config.listen;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} (another program may; choose another with --listen)"))?;
-    output::problems(&publication.feed_problems);
+    // Port 0 is any free one; links bear the one that it became.
+    Arc::make_mut(&mut publication.config).listen = listener.local_addr().unwrap_or(listen);
+    output::problems(&faults_of_feeds(&publication));
     let app = Arc::new(App::new(publication));
     let publication = &app.publication;
-    let (synced, published) = run::sync_and_publish(publication, &app.site).await?;
+    let (synced, _) = run::sync_and_publish(publication, &app.site).await?;
     output::problems(&synced.problems);
-    greet(publication, synced.found, published.entries);
+    greet(publication, synced.found).await?;
 
     let (word, stop) = Stop::new();
     let _watcher = match run::watch(&publication.config.articles, Arc::clone(&app.changed)) {
@@ -47,7 +51,7 @@ pub(super) async fn serve(publication: Publication) -> anyhow::Result<Ended> {
     Ok(Ended::Well)
 }
 
-fn greet(publication: &Publication, articles: usize, entries: usize) {
+async fn greet(publication: &Publication, articles: usize) -> anyhow::Result<()> {
     let config = &publication.config;
     let urls = config.live_urls();
     let called = called_as();
@@ -67,9 +71,7 @@ fn greet(publication: &Publication, articles: usize, entries: usize) {
         rows.push(vec!["  Stay in touch".to_owned(), urls.at("/subscribe")]);
     }
     output::table(&rows);
-    if entries > 0 {
-        output::say(&format!("  Feeds and pages are written to {}/ as well.", config.name_of(&config.public)));
-    }
+    output::say(&format!("  Feeds and pages are written to {}/ as well.", config.name_of(&config.public)));
     let directory =
         if config.root.as_os_str() == "." { String::new() } else { format!(" -C {}", config.root.display()) };
     if config.relays.is_empty() {
@@ -77,7 +79,7 @@ fn greet(publication: &Publication, articles: usize, entries: usize) {
             "\nNo relay is configured: mail is written to {}/, and nothing leaves this machine.",
             config.name_of(&config.mail.outbox)
         ));
-        if let Some(feed) = publication.feeds.iter().find(|feed| feed.newsletter.is_some()) {
+        if let Some(feed) = fullest_newsletter(publication).await? {
             output::say("To send a first digest there, type in another terminal:\n");
             output::say(&format!("  {called}{directory} subscribers add you@example.org --feed {}", feed.name));
             output::say(&format!("  {called}{directory} digest send {} --yes", feed.name));
@@ -89,7 +91,21 @@ fn greet(publication: &Publication, articles: usize, entries: usize) {
             config.publication.url.host_str().unwrap_or_default()
         ));
     }
-    output::say("\nCtrl-C stops.");
+    output::say("\nArticles are followed as they change; config.toml, feeds/ and templates/ are read at the start.");
+    output::say("Ctrl-C stops.");
+    Ok(())
+}
+
+/// The newsletter with the most to send: the best for a first try.
+async fn fullest_newsletter(publication: &Publication) -> anyhow::Result<Option<&Feed>> {
+    let mut fullest = None;
+    for feed in publication.feeds.iter().filter(|feed| feed.newsletter.is_some()) {
+        let entries = publication.store.newest_of(&feed.name, feed.limit).await?.len();
+        if fullest.is_none_or(|(most, _)| entries > most) {
+            fullest = Some((entries, feed));
+        }
+    }
+    Ok(fullest.map(|(_, feed)| feed))
 }
 
 fn tell(publication: &Publication, event: &Event) {
@@ -127,6 +143,7 @@ fn tell(publication: &Publication, event: &Event) {
                 String::new()
             }
         )),
-        Event::Failed(error) => super::report(&anyhow::anyhow!(error.to_string())),
+        Event::Failed(TaskError::Problems(problems)) => output::problems(problems),
+        Event::Failed(error) => output::complain(&format!("error: {}", super::chain(anyhow::Chain::new(error)))),
     }
 }

@@ -41,7 +41,8 @@ pub(super) enum Verb {
         #[arg(long)]
         feed: Option<String>,
     },
-    /// Take people in from a CSV file with the columns address, name, language, `time_zone`, feeds ("news:daily;offers"); all but the first may be missing
+    #[expect(clippy::doc_markdown, reason = "this is what --help prints")]
+    /// Take people in from a CSV file with the columns address, name, language, time_zone, feeds ("news:daily;offers"); all but the first may be missing
     Import {
         /// The file; - is standard input
         file: PathBuf,

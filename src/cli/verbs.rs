@@ -7,6 +7,7 @@ use super::output::{self, count};
 use super::progress::Shown;
 use super::{Ended, called_as};
 use crate::config::Config;
+use crate::problem::Problem;
 use crate::task::sync::SyncReport;
 use crate::task::{Clock, Publication, TaskError, check, publish, schedule, sync};
 
@@ -34,6 +35,12 @@ async fn synced(publication: &Publication) -> Result<SyncReport, TaskError> {
     sync::sync(publication, &|done, total| shown.set(done, total)).await
 }
 
+/// What is wrong with the definitions of feeds and of their newsletters.
+pub(super) fn faults_of_feeds(publication: &Publication) -> Vec<Problem> {
+    let newsletters = check::newsletters(&publication.config, &publication.feeds, &publication.templates);
+    publication.feed_problems.iter().cloned().chain(newsletters).collect()
+}
+
 fn describe(report: &SyncReport) -> String {
     let mut parts = vec![count(report.found, "file", "files")];
     let mut add = |number: u64, what: &str| {
@@ -53,7 +60,7 @@ fn describe(report: &SyncReport) -> String {
 
 pub(super) async fn sync(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
     let mut report = synced(publication).await?;
-    report.problems.extend(publication.feed_problems.iter().cloned());
+    report.problems.extend(faults_of_feeds(publication));
     if json {
         output::json(&json!({ "sync": report, "problems": report.problems }))?;
     } else {
@@ -65,7 +72,7 @@ pub(super) async fn sync(publication: &Publication, json: bool) -> anyhow::Resul
 
 pub(super) async fn publish(publication: &Publication, all: bool, json: bool) -> anyhow::Result<Ended> {
     let mut report = synced(publication).await?;
-    report.problems.extend(publication.feed_problems.iter().cloned());
+    report.problems.extend(faults_of_feeds(publication));
     let published = {
         let shown = Shown::new("pages");
         publish::publish(publication, all, &|done, total| shown.set(done, total)).await?
@@ -93,6 +100,7 @@ pub(super) async fn publish(publication: &Publication, all: bool, json: bool) ->
 }
 
 pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
+    let faults = faults_of_feeds(publication);
     let store = &publication.store;
     let (public, drafts, waiting) = store.article_counts().await?;
     let subscriptions = store.subscription_counts().await?;
@@ -114,9 +122,9 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
             "next_slot": next.as_ref().map(|(slot, newsletter, cadence)| json!({ "slot": slot, "newsletter": newsletter, "cadence": cadence })),
             "relays": relays,
         }))?;
-        return Ok(Ended::with(&publication.feed_problems));
+        return Ok(Ended::with(&faults));
     }
-    output::problems(&publication.feed_problems);
+    output::problems(&faults);
     output::say(&config.publication.title);
     let names: Vec<&str> = publication.feeds.iter().map(|feed| feed.name.as_str()).collect();
     let mail = match relays.as_slice() {
@@ -151,5 +159,5 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
     if public + drafts + waiting == 0 {
         output::say(&format!("\nNothing is in the store yet: {} sync", called_as()));
     }
-    Ok(Ended::with(&publication.feed_problems))
+    Ok(Ended::with(&faults))
 }

@@ -36,6 +36,13 @@ impl Urls {
         format!("{}{path}", self.base)
     }
 
+    /// The same without the host: what a page's own forms and styles are reached by, whatever name its server goes by.
+    pub fn local(&self, path: &str) -> String {
+        let behind_scheme = self.base.find("://").map_or(0, |at| at + 3);
+        let host_end = self.base[behind_scheme..].find('/').map_or(self.base.len(), |at| behind_scheme + at);
+        format!("{}{path}", &self.base[host_end..])
+    }
+
     /// An article's page.
     pub fn article(&self, slug: &str) -> String {
         format!("{}/articles/{slug}/", self.base)
@@ -76,6 +83,12 @@ impl Urls {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_keeps_what_stands_before_it() {
+        assert_eq!(Urls::parse("https://a.example").local("/style.css"), "/style.css");
+        assert_eq!(Urls::parse("https://a.example/news/").local("/style.css"), "/news/style.css");
+    }
 
     #[test]
     fn a_stand_in_takes_over_whole_origins_only() {

@@ -401,7 +401,7 @@ pub(super) fn refused(destination: &str, purpose: Use, line: usize, complaints: 
     let (what, hint) = match purpose {
         Use::Link => ("link does not lead to http, https, mailto or tel", "its text stays, without the link"),
         Use::Picture => {
-            ("picture is not an http or https address", "put the file beside the article and write its path")
+            ("picture is not an http or https address", "put the file into static/ and write its path from there")
         }
     };
     complaints.add(line, format!("{what}: {destination:?}")).hint(hint);

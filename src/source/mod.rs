@@ -10,6 +10,7 @@
 //! | `front_matter` | TOML and YAML as values with lines |
 //! | `fields` | what the keys mean |
 //! | `date` | how dates are written |
+//! | `control` | what XML cannot hold |
 //! | `link` | where links lead, and which may |
 //! | `markdown` | CommonMark with tables, footnotes, task lists, strikethrough, typographic punctuation |
 //! | `footnote` | numbers, ids and the way back |
@@ -18,6 +19,7 @@
 //! | `html` | how text is written into HTML |
 //! | `prose` | words and first paragraphs |
 
+mod control;
 mod date;
 mod fields;
 mod folder;
@@ -32,6 +34,7 @@ mod shortcode;
 
 use chrono::{DateTime, Utc};
 
+use self::control::cleaned;
 use self::fields::Fields;
 use self::link::{Links, Use};
 use crate::domain::article::{Article, ArticleId, Image, Question, Slug};
@@ -172,7 +175,7 @@ fn decode<'a>(bytes: &'a [u8], complaints: &mut Complaints<'_>) -> Option<&'a st
 /// The complaint about a file of more than [`MAX_BYTES`].
 pub fn too_large(name: &str) -> Problem {
     Problem::new(name, format!("the file is larger than {} MiB", MAX_BYTES / 1024 / 1024))
-        .hint("put pictures and data beside the article, not into it")
+        .hint("put pictures and data into static/, and only their paths into the article")
 }
 
 /// The line that stands after the text `before`, which begins on `first`.
@@ -324,7 +327,7 @@ fn body(kind: Kind, source: &Source<'_>, fields: &Fields, page: &Page<'_>, compl
             Body { title, ..finish(rendered, source, page, complaints) }
         }
         Kind::Html => sanitise::body(source, title, page, complaints),
-        Kind::Plain => plain(source.text, title.is_some()),
+        Kind::Plain => plain(source, title.is_some(), complaints),
     }
 }
 
@@ -338,20 +341,12 @@ fn finish(rendered: markdown::Rendered, source: &Source<'_>, page: &Page<'_>, co
         (rendered.html, rendered.summary, rendered.words)
     };
     let summary = summary.map(|summary| text::one_line(&summary));
-    Body { html: cleaned(html), title: None, summary, words }
-}
-
-/// `&#x1F;` and its like are how characters that XML forbids come into a body.
-fn cleaned(html: String) -> String {
-    match text::clean(&html) {
-        std::borrow::Cow::Borrowed(_) => html,
-        std::borrow::Cow::Owned(cleaned) => cleaned,
-    }
+    Body { html: cleaned(html, source, complaints), title: None, summary, words }
 }
 
 /// Plain text: the first line is the title unless there is one, blank lines part the paragraphs.
-fn plain(body: &str, titled: bool) -> Body {
-    let body = text::clean(body.trim()).replace("\r\n", "\n");
+fn plain(source: &Source<'_>, titled: bool, complaints: &mut Complaints<'_>) -> Body {
+    let body = cleaned(source.text.trim().replace("\r\n", "\n"), source, complaints);
     let (title, rest) = match body.split_once('\n') {
         _ if titled => (None, body.as_str()),
         Some((first, rest)) => (Some(text::one_line(first)), rest),

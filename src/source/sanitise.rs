@@ -140,7 +140,7 @@ pub(super) fn body(source: &Source<'_>, title: Option<&str>, page: &Page<'_>, co
             complain_of(name, source.line_at(at), complaints);
         }
     }
-    let mut html = cleaned(clean(source.text, source, page, complaints));
+    let mut html = cleaned(clean(source.text, source, page, complaints), source, complaints);
     let heading = html.find("<h1>").and_then(|start| Some(start..html[start..].find("</h1>")? + start + "</h1>".len()));
     let found = heading.as_ref().map(|heading| prose::text_of(&html[heading.clone()])).filter(|text| !text.is_empty());
     if let (Some(heading), Some(found)) = (heading, &found)

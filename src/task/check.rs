@@ -1,10 +1,14 @@
 //! Everything wrong in a publication's files, without touching the store.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use rayon::prelude::*;
 
 use super::Clock;
 use crate::config::Config;
-use crate::domain::article::ArticleId;
+use crate::domain::article::{ArticleId, Slug};
+use crate::domain::feed::Feed;
 use crate::problem::Problem;
 use crate::source::{self, Context};
 use crate::template::Templates;
@@ -27,17 +31,7 @@ pub fn check(config: &Config, clock: &Clock) -> Checked {
     match Templates::load(Some(&config.templates)) {
         Ok(templates) => {
             problems.extend(templates.check());
-            for feed in &feeds {
-                let Some(newsletter) = &feed.newsletter else { continue };
-                let file = format!("feeds/{}.toml", feed.name);
-                let example: DigestView = crate::template::example_digest();
-                problems.extend(templates.subject(&newsletter.subject, &file, &example).err());
-                if !templates.has_mail(&newsletter.template) {
-                    let what =
-                        format!("there is no template templates/mail/{}.mjml.hbs and .txt.hbs", newsletter.template);
-                    problems.push(Problem::new(file, what).hint("write them, or leave `template` out"));
-                }
-            }
+            problems.extend(newsletters(config, &feeds, &templates));
         }
         Err(faults) => problems.extend(faults),
     }
@@ -45,55 +39,139 @@ pub fn check(config: &Config, clock: &Clock) -> Checked {
     Checked { articles, feeds: feeds.len(), problems }
 }
 
+/// What is wrong with the subjects of newsletters, and with the names of their templates.
+pub fn newsletters(config: &Config, feeds: &[Feed], templates: &Templates) -> Vec<Problem> {
+    let mut problems = vec![];
+    for feed in feeds {
+        let Some(newsletter) = &feed.newsletter else { continue };
+        let path = config.feeds.join(format!("{}.toml", feed.name));
+        let file = config.name_of(&path);
+        let line = |key: &str| line_of(&std::fs::read_to_string(&path).unwrap_or_default(), key);
+        let example: DigestView = crate::template::example_digest();
+        if let Err(mut problem) = templates.subject(&newsletter.subject, &file, &example) {
+            problem.line = line("subject");
+            problems.push(problem);
+        }
+        if !templates.has_mail(&newsletter.template) {
+            let what = format!("there is no template templates/mail/{}.mjml.hbs and .txt.hbs", newsletter.template);
+            let mut problem = Problem::new(file, what).hint("write them, or leave `template` out");
+            problem.line = line("template");
+            problems.push(problem);
+        }
+    }
+    problems
+}
+
+/// The line (from 1) on which a TOML file sets `key`, bare or as the last part of a dotted key.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let sets = |line: &str| {
+        let written = line.split('=').next().unwrap_or_default().trim();
+        written.rsplit('.').next().is_some_and(|last| last.trim() == key) && line.contains('=')
+    };
+    text.lines().position(sets).map(|at| at + 1)
+}
+
+/// What one file was found to hold.
+#[derive(Default)]
+struct Read {
+    problems: Vec<Problem>,
+    slug: Option<String>,
+    /// Slugs under "Also read".
+    related: Vec<String>,
+    /// What its links name below `/articles/`: a slug, and what comes behind it.
+    links: Vec<(String, String)>,
+}
+
 fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -> usize {
     let (found, faults) = source::walk(&config.articles);
     problems.extend(faults);
     let folder = config.name_of(&config.articles);
+    let name = |key: &str| format!("{folder}/{key}");
     let context = Context { base: &config.publication.url, time_zone: config.publication.time_zone, now: clock.now() };
-    // Every problem of a file, and the slug and related slugs of its article.
-    type Read = (Vec<Problem>, Option<(String, Vec<String>)>);
-    let read = |file: &source::Found| -> Read {
-        let name = format!("{folder}/{}", file.key);
-        if file.size > source::MAX_BYTES {
-            return (vec![source::too_large(&name)], None);
-        }
-        match std::fs::read(&file.path) {
-            Ok(bytes) => {
-                let parsed = source::parse(ArticleId(uuid::Uuid::nil()), &name, &file.key, &bytes, &context);
-                let article = parsed.article.map(|article| (article.slug.as_str().to_owned(), article.related));
-                (parsed.problems, article)
-            }
-            Err(error) => (vec![Problem::new(name, format!("cannot be read: {error}"))], None),
-        }
-    };
-    let results: Vec<Read> = found.par_iter().map(read).collect();
-    let mut owners: std::collections::HashMap<&str, &str> = std::collections::HashMap::new();
-    for (file, (faults, article)) in found.iter().zip(&results) {
-        problems.extend(faults.iter().cloned());
-        let Some((slug, _)) = article else { continue };
+    let articles = config.urls().at("/articles/");
+    let results: Vec<Read> = found.par_iter().map(|file| read(file, &name(&file.key), &context, &articles)).collect();
+    let mut owners: HashMap<&str, &str> = HashMap::new();
+    for (file, read) in found.iter().zip(&results) {
+        problems.extend(read.problems.iter().cloned());
+        let Some(slug) = &read.slug else { continue };
         match owners.entry(slug) {
-            std::collections::hash_map::Entry::Occupied(owner) => problems.push(
-                Problem::new(
-                    format!("{folder}/{}", file.key),
-                    format!("the slug {slug:?} is taken by {folder}/{}", owner.get()),
-                )
-                .hint("write another slug = \"…\" in its front matter, or rename the file"),
+            Entry::Occupied(owner) => problems.push(
+                Problem::new(name(&file.key), format!("the slug {slug:?} is taken by {}", name(owner.get())))
+                    .hint("write another slug = \"…\" in its front matter, or rename the file"),
             ),
-            std::collections::hash_map::Entry::Vacant(place) => {
+            Entry::Vacant(place) => {
                 place.insert(&file.key);
             }
         }
     }
-    for (file, (_, article)) in found.iter().zip(&results) {
-        for related in
-            article.iter().flat_map(|(_, related)| related).filter(|related| !owners.contains_key(related.as_str()))
-        {
+    for (file, read) in found.iter().zip(&results) {
+        for related in read.related.iter().filter(|related| !owners.contains_key(related.as_str())) {
             let what = format!("`related` names an article that is not there: {related:?}");
-            let meant = crate::problem::did_you_mean(related, owners.keys().copied());
-            let hint = meant
-                .map_or_else(|| "write the slug of an article".to_owned(), |meant| format!("did you mean {meant}?"));
-            problems.push(Problem::new(format!("{folder}/{}", file.key), what).hint(hint));
+            problems.push(Problem::new(name(&file.key), what).hint(meant(
+                related,
+                &owners,
+                "write the slug of an article",
+            )));
+        }
+        for (slug, behind) in &read.links {
+            problems
+                .extend(dead_link(slug, behind, &owners).map(|problem| Problem { file: name(&file.key), ..problem }));
         }
     }
     found.len()
+}
+
+fn read(file: &source::Found, name: &str, context: &Context<'_>, articles: &str) -> Read {
+    let only = |problem| Read { problems: vec![problem], ..Read::default() };
+    if file.size > source::MAX_BYTES {
+        return only(source::too_large(name));
+    }
+    let bytes = match std::fs::read(&file.path) {
+        Ok(bytes) => bytes,
+        Err(error) => return only(Problem::new(name, format!("cannot be read: {error}"))),
+    };
+    let parsed = source::parse(ArticleId(uuid::Uuid::nil()), name, &file.key, &bytes, context);
+    let Some(article) = parsed.article else { return Read { problems: parsed.problems, ..Read::default() } };
+    let texts = std::iter::once(&article.html).chain(article.faq.iter().map(|question| &question.answer_html));
+    let mut links: Vec<_> = texts.flat_map(|html| links_to(articles, html)).collect();
+    links.sort();
+    links.dedup();
+    Read { problems: parsed.problems, slug: Some(article.slug.as_str().to_owned()), related: article.related, links }
+}
+
+/// The links of some HTML that begin with `base`: the part behind it, and what comes behind that.
+fn links_to(base: &str, html: &str) -> Vec<(String, String)> {
+    let start = format!("=\"{base}");
+    let ends = html.split(&start).skip(1).filter_map(|rest| rest.split(['"', '#', '?']).next());
+    let parts = ends.filter_map(|path| path.split_once('/').or(Some((path, ""))));
+    parts.filter(|(slug, _)| !slug.is_empty()).map(|(slug, behind)| (slug.to_owned(), behind.to_owned())).collect()
+}
+
+/// A link that leads nowhere.
+fn dead_link(slug: &str, behind: &str, owners: &HashMap<&str, &str>) -> Option<Problem> {
+    if !behind.is_empty() {
+        return Some(
+            Problem::new("", format!("a link or picture leads to a file that is not published: {behind:?}"))
+                .hint("put the file into static/ and write its path from there, such as /images/boat.png"),
+        );
+    }
+    if owners.contains_key(slug) {
+        return None;
+    }
+    // A link to `other.md` goes by the file's name; that file may have given itself another slug.
+    let is_stem = |key: &str| {
+        let stem = key.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or(key, |(stem, _)| stem);
+        Slug::from_text(stem).is_some_and(|stem| stem.as_str() == slug)
+    };
+    let own = owners.iter().find(|(_, key)| is_stem(key)).map(|(own, _)| *own);
+    let hint = own.map_or_else(
+        || meant(slug, owners, "write the path of an article, such as /articles/hello/"),
+        |own| format!("its address is /articles/{own}/: write that"),
+    );
+    Some(Problem::new("", format!("a link leads to an article that is not there: /articles/{slug}/")).hint(hint))
+}
+
+fn meant(slug: &str, owners: &HashMap<&str, &str>, otherwise: &str) -> String {
+    let meant = crate::problem::did_you_mean(slug, owners.keys().copied());
+    meant.map_or_else(|| otherwise.to_owned(), |meant| format!("did you mean {meant}?"))
 }

@@ -99,7 +99,7 @@ fn confirmation(
     let facts = ConfirmFacts {
         url: presenter.urls.at(&format!("/confirm/{token}")),
         feeds: titles.collect(),
-        hours: CONFIRM_WITHIN.num_hours(),
+        days: CONFIRM_WITHIN.num_days(),
     };
     let view = ConfirmView { publication: presenter.publication(), confirm: facts };
     let bodies = publication.templates.mail("confirm", &view)?;

@@ -17,6 +17,7 @@ use crate::template::view::{
 const ON_HOME_PAGE: usize = 20;
 /// Articles under "Don't miss" on the home page.
 const FEATURED: usize = 4;
+
 /// The home page: latest posts, don't miss, stay in touch.
 ///
 /// # Errors
@@ -89,6 +90,11 @@ pub(super) fn render_article(
     let page = presenter.page("article", &article.title, &article.summary, url, article.language.as_deref());
     let own = ArticlePage { article: presenter.article(article, related, before, after) };
     Ok(publication.templates.page("article", &Page { common, page, form: None, own })?)
+}
+
+/// A short hash of a page, to see whether it changed.
+pub fn fingerprint(html: &str) -> String {
+    super::fingerprint([html])
 }
 
 /// What the sign-up form holds when it is shown.
@@ -181,8 +187,8 @@ pub async fn preferences_page(
     let own = Preferences {
         subscriber: SubscriberView { address: subscriber.address.to_string(), name: subscriber.name.clone() },
         subscriptions: choices.collect(),
-        action: format!("/preferences/{token}"),
-        unsubscribe_all_url: format!("/unsubscribe/{}", publication.keyring.sign(&leave)),
+        action: presenter.urls.local(&format!("/preferences/{token}")),
+        unsubscribe_all_url: presenter.urls.local(&format!("/unsubscribe/{}", publication.keyring.sign(&leave))),
         saved,
         time_zone: zone.name().to_owned(),
         time_zones: zones.filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect(),

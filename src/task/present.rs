@@ -66,7 +66,27 @@ impl<'a> Presenter<'a> {
         Common {
             publication: self.publication(),
             feeds: self.publication.feeds.iter().map(|feed| self.feed(feed)).collect(),
-            style_url: format!("/style.css?v={}", &super::fingerprint([&style])[..8]),
+            style_url: self.urls.local(&format!("/style.css?v={}", &super::fingerprint([&style])[..8])),
+            home_url: self.urls.local("/"),
+            subscribe_url: self.subscribe_url(),
+            opml_url: self.urls.local("/feeds.opml"),
+            icon_url: self.icon_url(),
+        }
+    }
+
+    /// The publication's own icon, or an empty one: without either, browsers ask for one that is not there.
+    fn icon_url(&self) -> String {
+        let own = ["favicon.svg", "favicon.ico", "favicon.png"];
+        let own = own.into_iter().find(|name| self.publication.config.static_files.join(name).is_file());
+        own.map_or_else(|| "data:,".to_owned(), |name| self.urls.local(&format!("/{name}")))
+    }
+
+    /// Where the form is, and where it posts to. Published files cannot take an answer: `serve` does, wherever it is.
+    fn subscribe_url(&self) -> String {
+        let config = &self.publication.config;
+        match &config.serve_url {
+            Some(_) if self.urls != config.live_urls() => config.live_urls().at("/subscribe"),
+            _ => self.urls.local("/subscribe"),
         }
     }
 

@@ -3,7 +3,7 @@
 //! A file is written beside its place and renamed into it, and only when its bytes are new; so nobody ever reads
 //! half a file, and what did not change keeps its time and its ETag.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use super::present::Presenter;
 use super::{Progress, Publication, TaskError, fingerprint};
 use crate::config::Urls;
 use crate::domain::article::ArticleId;
+use crate::domain::feed::FeedName;
 use crate::syndication::{Format, opml};
 use crate::template::view::{Card, Common};
 
@@ -23,6 +24,8 @@ use crate::template::view::{Card, Common};
 const BATCH: usize = 256;
 /// Where `public/` keeps what it was made from.
 const MARKER: &str = ".tidings";
+/// Where `public/` keeps which article pages it has, and in which order.
+const ORDER: &str = ".tidings-order";
 
 /// One document, ready to be served.
 #[derive(Debug, Clone)]
@@ -33,14 +36,14 @@ pub struct Document {
     pub content_type: &'static str,
     /// Strong ETag with its quotation marks: a hash of the bytes.
     pub etag: String,
-    /// Newest real change of what it holds.
+    /// When it got these bytes, as far as this process knows.
     pub modified: Option<DateTime<Utc>>,
 }
 
 impl Document {
-    fn new(bytes: Vec<u8>, content_type: &'static str, modified: Option<DateTime<Utc>>) -> Self {
+    fn new(bytes: Vec<u8>, content_type: &'static str) -> Self {
         let etag = format!("\"{}\"", fingerprint([&bytes]));
-        Self { bytes: bytes.into(), content_type, etag, modified }
+        Self { bytes: bytes.into(), content_type, etag, modified: None }
     }
 }
 
@@ -49,6 +52,20 @@ impl Document {
 pub struct Site {
     /// Path (with its leading slash) to document.
     pub documents: HashMap<String, Document>,
+    /// The store's revision that it shows.
+    pub revision: i64,
+}
+
+impl Site {
+    /// Dates every document: one that is as it was `before` keeps its date, any other is of `now`. The newest date
+    /// among its entries would not do: an edit, or an article with an old date, changes the bytes and not that date,
+    /// and whoever asks by `If-Modified-Since` alone would never see it.
+    pub fn date(&mut self, before: &Site, now: DateTime<Utc>) {
+        for (path, document) in &mut self.documents {
+            let same = before.documents.get(path).filter(|before| before.etag == document.etag);
+            document.modified = same.and_then(|before| before.modified).or(Some(now));
+        }
+    }
 }
 
 /// What a publish wrote.
@@ -76,25 +93,25 @@ pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize)
     let presenter = Presenter::new(publication, urls);
     let founded_on = publication.clock.now().date_naive().to_string();
     let founded_on = publication.store.fact_or("founded_on", &founded_on).await?;
-    let mut site = Site::default();
-    let mut entries = 0;
+    let mut site = Site { revision: publication.store.revision().await?, ..Site::default() };
+    let (mut entries, mut updated) = (0, None);
     for feed in publication.feeds.iter() {
         let articles = publication.store.newest_of(&feed.name, feed.limit).await?;
         let document = presenter.document(feed, &articles, &founded_on).await?;
         entries += document.entries.len();
+        updated = updated.max(document.updated);
         let built: Vec<_> = Format::ALL.into_par_iter().map(|format| (format, format.bytes(&document))).collect();
         for (format, bytes) in built {
             let path = format!("/feeds/{}/{}", feed.name, format.file_name());
-            site.documents.insert(path, Document::new(bytes, format.content_type(), document.updated));
+            site.documents.insert(path, Document::new(bytes, format.content_type()));
         }
     }
-    let updated = site.documents.values().filter_map(|document| document.modified).max();
     let title = &publication.config.publication.title;
     let opml = opml::bytes(title, updated, &presenter.outlines());
-    site.documents.insert("/feeds.opml".into(), Document::new(opml, "text/x-opml; charset=utf-8", updated));
+    site.documents.insert("/feeds.opml".into(), Document::new(opml, "text/x-opml; charset=utf-8"));
     for (path, asset) in [("/style.css", "page/style.css"), ("/feed.css", "page/feed.css")] {
         let bytes = publication.templates.asset(asset).unwrap_or_default().into_owned();
-        site.documents.insert(path.into(), Document::new(bytes, "text/css; charset=utf-8", None));
+        site.documents.insert(path.into(), Document::new(bytes, "text/css; charset=utf-8"));
     }
     Ok((site, entries))
 }
@@ -107,8 +124,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     let config = &publication.config;
     let revision = publication.store.revision().await?;
     let rendering = rendering_fingerprint(publication);
-    let marker = config.public.join(MARKER);
-    let before = Marker::read(&marker).filter(|before| !all && before.rendering == rendering);
+    let before = Marker::read(&config.public).filter(|before| !all && before.rendering == rendering);
     if before.as_ref().is_some_and(|before| before.revision == revision) {
         return Ok(PublishReport { unchanged: true, ..PublishReport::default() });
     }
@@ -126,38 +142,51 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     for (path, page) in listing_pages(publication, &presenter, &common).await? {
         files.write(&path, page.as_bytes())?;
     }
-    if since > 0 {
-        for slug in publication.store.hidden_since(since).await? {
-            files.remove(&format!("/articles/{slug}/index.html"))?;
-        }
+    files.remove_other_feeds(publication)?;
+    let titles = publication.store.titles_by_date().await?;
+    let order = Order::read(&config.public);
+    let gone = order.as_ref().map(|order| order.gone(&titles)).unwrap_or_default();
+    for slug in &gone {
+        files.remove(&format!("/articles/{slug}/index.html"))?;
     }
-    // A title that changed stands on the pages of its neighbours and of those that name it. A single new article is
-    // the common case and touches few; anything larger rewrites all pages, of which only new bytes reach the disk.
-    let related = related_pages(publication, since).await?;
-    report.pages = article_pages(publication, &presenter, &common, related, &mut files, progress).await?;
+    let few = match &order {
+        Some(order) if since > 0 => touched_pages(publication, since, order, &titles, &gone).await?,
+        _ => None,
+    };
+    report.pages = article_pages(publication, &presenter, &common, &titles, few, &mut files, progress).await?;
     files.copy_tree(&config.static_files)?;
     report.written = files.written;
     report.removed = files.removed;
-    Marker { revision, rendering }.write(&marker)?;
+    Order::write(&config.public, &titles)?;
+    Marker { revision, rendering }.write(&config.public)?;
     Ok(report)
 }
 
-/// Which article pages to render: `None` is all of them.
-async fn related_pages(publication: &Publication, since: i64) -> Result<Option<Vec<String>>, TaskError> {
+/// Slug and title of an article, as its neighbours' pages link to it.
+type Titled = (ArticleId, String, String);
+
+/// The article pages that a few changes touch; `None` is all of them.
+///
+/// A title stands on the pages of its neighbours by date, and a whole card on the pages that name the article. So
+/// beside what changed itself, those that have another neighbour than before are rendered, and those that name what
+/// changed or went. Anything larger renders all pages, of which only new bytes reach the disk.
+async fn touched_pages(
+    publication: &Publication,
+    since: i64,
+    before: &Order,
+    titles: &[Titled],
+    gone: &[&str],
+) -> Result<Option<Vec<String>>, TaskError> {
     const FEW: usize = 20;
-    if since == 0 {
-        return Ok(None);
-    }
     let changed = publication.store.changed_since(since, None, FEW + 1).await?;
-    if changed.len() > FEW || !publication.store.hidden_since(since).await?.is_empty() {
+    if changed.len() > FEW || gone.len() > FEW {
         return Ok(None);
     }
-    let mut slugs = vec![];
-    for released in &changed {
-        let (before, after) = publication.store.neighbours(&released.article).await?;
-        slugs.extend([before, after].into_iter().flatten().map(|released| released.article.slug.as_str().to_owned()));
-        slugs.push(released.article.slug.as_str().to_owned());
-        slugs.extend(publication.store.slugs_that_name(released.article.slug.as_str()).await?);
+    let changed: Vec<&str> = changed.iter().map(|released| released.article.slug.as_str()).collect();
+    let mut slugs = before.with_other_neighbours(titles);
+    slugs.extend(changed.iter().map(|slug| (*slug).to_owned()));
+    for slug in changed.iter().chain(gone) {
+        slugs.extend(publication.store.slugs_that_name(slug).await?);
     }
     slugs.sort();
     slugs.dedup();
@@ -183,11 +212,11 @@ async fn article_pages(
     publication: &Publication,
     presenter: &Presenter<'_>,
     common: &Common,
+    titles: &[Titled],
     only: Option<Vec<String>>,
     files: &mut Files,
     progress: Progress<'_>,
 ) -> Result<usize, TaskError> {
-    let titles = publication.store.titles_by_date().await?;
     let places: HashMap<ArticleId, usize> = titles.iter().enumerate().map(|(place, (id, ..))| (*id, place)).collect();
     let neighbour = |place: Option<usize>| {
         let (_, slug, title) = titles.get(place?)?;
@@ -248,7 +277,7 @@ fn rendering_fingerprint(publication: &Publication) -> String {
     let site = &publication.config.publication;
     let mut parts: Vec<Vec<u8>> = vec![
         env!("CARGO_PKG_VERSION").into(),
-        format!("{site:?}").into(),
+        format!("{site:?} {:?}", publication.config.serve_url).into(),
         format!("{:?}", publication.feeds).into(),
         crate::template::built_in_fingerprint().into(),
     ];
@@ -270,15 +299,52 @@ struct Marker {
 }
 
 impl Marker {
-    fn read(path: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(path).ok()?;
+    fn read(public: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(public.join(MARKER)).ok()?;
         let (revision, rendering) = text.trim_end().split_once(' ')?;
         Some(Self { revision: revision.parse().ok()?, rendering: rendering.to_owned() })
     }
 
-    fn write(&self, path: &Path) -> Result<(), TaskError> {
-        let bytes = format!("{} {}\n", self.revision, self.rendering);
-        std::fs::write(path, bytes).map_err(|source| TaskError::Write { path: path.display().to_string(), source })
+    fn write(&self, public: &Path) -> Result<(), TaskError> {
+        write_if_new(public, MARKER, format!("{} {}\n", self.revision, self.rendering).as_bytes()).map(drop)
+    }
+}
+
+/// Which article pages `public/` has, in the order of dates: slug and title.
+struct Order(Vec<(String, String)>);
+
+impl Order {
+    fn read(public: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(public.join(ORDER)).ok()?;
+        Some(Self(text.lines().filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.into(), b.into())).collect()))
+    }
+
+    fn write(public: &Path, titles: &[Titled]) -> Result<(), TaskError> {
+        let lines: String = titles.iter().flat_map(|(_, slug, title)| [slug, " ", title, "\n"]).collect();
+        write_if_new(public, ORDER, lines.as_bytes()).map(drop)
+    }
+
+    /// The slugs that are not there any more.
+    fn gone(&self, titles: &[Titled]) -> Vec<&str> {
+        let there: HashSet<&str> = titles.iter().map(|(_, slug, _)| slug.as_str()).collect();
+        self.0.iter().map(|(slug, _)| slug.as_str()).filter(|slug| !there.contains(slug)).collect()
+    }
+
+    /// The slugs whose page links to other neighbours than it did.
+    fn with_other_neighbours(&self, titles: &[Titled]) -> Vec<String> {
+        type Neighbour<'a> = Option<(&'a str, &'a str)>;
+        fn each<'a>(all: &[(&'a str, &'a str)]) -> HashMap<&'a str, (Neighbour<'a>, Neighbour<'a>)> {
+            let at = |place: Option<usize>| place.and_then(|place| all.get(place).copied());
+            all.iter().enumerate().map(|(i, (slug, _))| (*slug, (at(i.checked_sub(1)), at(Some(i + 1))))).collect()
+        }
+        let before: Vec<_> = self.0.iter().map(|(slug, title)| (slug.as_str(), title.as_str())).collect();
+        let now: Vec<_> = titles.iter().map(|(_, slug, title)| (slug.as_str(), title.as_str())).collect();
+        if before == now {
+            return vec![];
+        }
+        let before = each(&before);
+        let moved = each(&now).into_iter().filter(|(slug, beside)| before.get(slug) != Some(beside));
+        moved.map(|(slug, _)| slug.to_owned()).collect()
     }
 }
 
@@ -309,6 +375,22 @@ impl Files {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(source) => Err(TaskError::Write { path: path.display().to_string(), source }),
         }
+    }
+
+    /// Removes the documents and pages of feeds that are not defined any more; what else stands there stays.
+    fn remove_other_feeds(&mut self, publication: &Publication) -> Result<(), TaskError> {
+        let Ok(listing) = std::fs::read_dir(self.root.join("feeds")) else { return Ok(()) };
+        for entry in listing.flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str().and_then(FeedName::parse) else { continue };
+            if publication.feed(&name).is_some() {
+                continue;
+            }
+            for file in Format::ALL.iter().map(|format| format.file_name()).chain(["index.html"]) {
+                self.remove(&format!("/feeds/{name}/{file}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies every file below `folder`, with its path there.

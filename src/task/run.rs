@@ -81,8 +81,11 @@ pub async fn sync_and_publish(
     site: &ArcSwap<Site>,
 ) -> Result<(SyncReport, PublishReport), TaskError> {
     let synced = sync::sync(publication, &|_, _| {}).await?;
-    if synced.is_change() || site.load().documents.is_empty() {
-        let (built, _) = publish::site(publication, publication.config.live_urls()).await?;
+    // By the store's revision and not by this sync's report: another process may have synced before us.
+    let before = site.load_full();
+    if before.documents.is_empty() || before.revision != publication.store.revision().await? {
+        let (mut built, _) = publish::site(publication, publication.config.live_urls()).await?;
+        built.date(&before, publication.clock.now());
         site.store(Arc::new(built));
     }
     let published = publish::publish(publication, false, &|_, _| {}).await?;

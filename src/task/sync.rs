@@ -68,7 +68,15 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
     let mut report = SyncReport { found: found.len(), first: before.is_none(), ..SyncReport::default() };
 
     if before.as_ref() != Some(&fingerprint) {
-        Pass { publication, name: &name, context: &context, report: &mut report }.run(found, progress).await?;
+        let mut pass = Pass {
+            publication,
+            name: &name,
+            context: &context,
+            report: &mut report,
+            lost: HashMap::new(),
+            moved: HashMap::new(),
+        };
+        pass.run(found, progress).await?;
         rebuild_entries(publication, &selections).await?;
     }
     report.released = release_due(publication, report.first).await?;
@@ -158,6 +166,10 @@ struct Pass<'a> {
     name: &'a str,
     context: &'a str,
     report: &'a mut SyncReport,
+    /// The articles whose file is not there, by the hash of its bytes, and whether it was there at the last sync.
+    lost: HashMap<String, (ArticleId, bool)>,
+    /// Those of them whose bytes turned up in a file of another name: a rename is not a new article.
+    moved: HashMap<ArticleId, bool>,
 }
 
 impl Pass<'_> {
@@ -173,6 +185,11 @@ impl Pass<'_> {
             .filter(|(key, file)| !file.withdrawn && !keys.contains(key.as_str()))
             .map(|(_, file)| file.id)
             .collect();
+        // A file that went missing just now comes before one that was missing already.
+        for missed_now in [false, true] {
+            let lost = known.iter().filter(|(key, file)| file.withdrawn != missed_now && !keys.contains(key.as_str()));
+            self.lost.extend(lost.map(|(_, file)| (file.content_hash.clone(), (file.id, missed_now))));
+        }
         let mended: Vec<String> = complaints
             .iter()
             .filter(|complaint| !keys.contains(complaint.key.as_str()))
@@ -281,7 +298,7 @@ impl Pass<'_> {
                 batch.touched.push((job.id, job.size, job.modified_ns));
                 continue;
             };
-            let Some(article) = parsed.article else {
+            let Some(mut article) = parsed.article else {
                 batch.complaints.push(Complaint {
                     key: job.key,
                     size: job.size,
@@ -290,6 +307,12 @@ impl Pass<'_> {
                 });
                 continue;
             };
+            if !known.contains_key(&article.key)
+                && let Some((id, missed_now)) = self.lost.remove(&content_hash)
+            {
+                article.id = id;
+                self.moved.insert(id, missed_now);
+            }
             let feeds = feeds_of(&self.publication.feeds, language, &article);
             let row = FileRow { article, size: job.size, modified_ns: job.modified_ns, content_hash, feeds };
             if slugs.owners.get(row.article.slug.as_str()).is_some_and(|owner| *owner != row.article.key) {
@@ -318,14 +341,18 @@ impl Pass<'_> {
             let problem = Problem::new(format!("{}/{key}", self.name), taken);
             problems.push(problem.hint("write another slug = \"…\" in its front matter, or rename the file"));
         } else {
-            match known.get(&key) {
-                Some(before) => {
+            match (known.get(&key), self.moved.remove(&row.article.id)) {
+                (Some(before), _) => {
                     if owners.get(&before.slug) == Some(&key) {
                         owners.remove(&before.slug);
                     }
                     self.report.changed += 1;
                 }
-                None => self.report.new += 1,
+                (None, Some(missed_now)) => {
+                    self.report.changed += 1;
+                    self.report.withdrawn -= usize::from(missed_now);
+                }
+                (None, None) => self.report.new += 1,
             }
             owners.insert(slug.to_owned(), key.clone());
             batch.rows.push(row);

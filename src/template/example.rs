@@ -74,6 +74,10 @@ fn common(full: bool) -> Common {
         publication: publication(full),
         feeds: if full { vec![feed(true), feed(false)] } else { vec![] },
         style_url: "/style.css".into(),
+        home_url: "/".into(),
+        subscribe_url: "/subscribe".into(),
+        opml_url: "/feeds.opml".into(),
+        icon_url: "/favicon.ico".into(),
     }
 }
 
@@ -192,6 +196,6 @@ pub fn digest() -> DigestView {
 }
 
 fn confirm() -> ConfirmView {
-    let confirm = ConfirmFacts { url: "https://example.org/confirm/x".into(), feeds: vec!["News".into()], hours: 168 };
+    let confirm = ConfirmFacts { url: "https://example.org/confirm/x".into(), feeds: vec!["News".into()], days: 7 };
     ConfirmView { publication: publication(true), confirm }
 }

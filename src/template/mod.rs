@@ -183,9 +183,11 @@ impl Templates {
     /// A subject that is not well formed or asks for what is not there.
     pub fn subject(&self, template: &str, file: &str, data: &impl Serialize) -> Result<String, Problem> {
         let subject = self.mail_text.render_template(template, data).map_err(|error| {
-            let known = known_fields(data);
             let problem = Problem::new(file, format!("the subject cannot be rendered: {}", reason(&error)));
-            problem.hint(format!("known here: {}", known.join(", ")))
+            match error.reason() {
+                handlebars::RenderErrorReason::MissingVariable(Some(path)) => problem.hint(path_hint(path, data)),
+                _ => problem.hint(format!("known here: {}", known_fields(data).join(", "))),
+            }
         })?;
         Ok(crate::domain::text::one_line(&subject))
     }
@@ -264,6 +266,32 @@ fn known_fields(data: &impl Serialize) -> Vec<String> {
     }
 }
 
+/// What was probably meant by a path of which some step is not there, or what could stand in its place.
+fn path_hint(path: &str, data: &impl Serialize) -> String {
+    let mut inside = serde_json::to_value(data).unwrap_or_default();
+    let mut before = String::new();
+    for step in path.split(['.', '[', ']', '/']).filter(|step| !step.is_empty()) {
+        let next = match &mut inside {
+            serde_json::Value::Object(fields) => fields.get_mut(step),
+            serde_json::Value::Array(values) => step.parse::<usize>().ok().and_then(|at| values.get_mut(at)),
+            _ => None,
+        };
+        let Some(next) = next else {
+            let known = known_fields(&inside);
+            return match did_you_mean(step, known.iter().map(String::as_str)) {
+                Some(meant) => format!("did you mean `{before}{meant}`?"),
+                None if before.is_empty() => format!("known here: {}", known.join(", ")),
+                None if known.is_empty() => format!("`{}` has no fields", before.trim_end_matches('.')),
+                None => format!("known in `{}`: {}", before.trim_end_matches('.'), known.join(", ")),
+            };
+        };
+        before = format!("{before}{step}.");
+        inside = next.take();
+    }
+    // Every step is there: the path was meant from somewhere inside, such as a list's element.
+    format!("known here: {}", known_fields(data).join(", "))
+}
+
 fn render_problem(
     error: &handlebars::RenderError,
     room: &str,
@@ -274,15 +302,8 @@ fn render_problem(
     let name = error.template_name.as_deref().unwrap_or(name);
     let mut problem = Problem::new(format!("templates/{room}/{name}.{ending}"), reason(error));
     problem.line = error.line_no;
-    let known = known_fields(data);
     match error.reason() {
-        handlebars::RenderErrorReason::MissingVariable(Some(path)) => {
-            let first = path.split(['.', '[']).next().unwrap_or_default();
-            match did_you_mean(first, known.iter().map(String::as_str)) {
-                Some(meant) if meant != first => problem.hint(format!("did you mean `{meant}`?")),
-                _ => problem.hint(format!("known here: {}", known.join(", "))),
-            }
-        }
+        handlebars::RenderErrorReason::MissingVariable(Some(path)) => problem.hint(path_hint(path, data)),
         _ => problem,
     }
 }
@@ -325,7 +346,7 @@ mod tests {
         let data = serde_json::json!({ "name": "O'Neill & Sons\r\nBcc: x" });
         assert_eq!(templates.subject("To {{name}}", "feeds/a.toml", &data).unwrap(), "To O'Neill & Sons Bcc: x");
         let problem = templates.subject("{{nam}}", "feeds/a.toml", &data).unwrap_err();
-        assert!(problem.to_string().contains("known here: name"), "{problem}");
+        assert!(problem.to_string().contains("did you mean `name`?"), "{problem}");
     }
 
     #[test]

@@ -167,6 +167,14 @@ pub struct Common {
     pub feeds: Vec<FeedView>,
     /// The stylesheet.
     pub style_url: String,
+    /// The home page.
+    pub home_url: String,
+    /// The sign-up form, and where it posts to.
+    pub subscribe_url: String,
+    /// All feeds in one file.
+    pub opml_url: String,
+    /// The picture that browsers show beside the title.
+    pub icon_url: String,
 }
 
 /// A page with its own data beside what every page sees.
@@ -368,8 +376,8 @@ pub struct ConfirmFacts {
     pub url: String,
     /// Titles of the feeds asked for.
     pub feeds: Vec<String>,
-    /// For how many hours the link holds.
-    pub hours: i64,
+    /// For how many days the link holds.
+    pub days: i64,
 }
 
 /// What a confirmation template sees.

@@ -12,15 +12,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, OriginalUri, Path, State};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tokio::sync::Notify;
-use tower_http::services::ServeDir;
+use tower_http::services::ServeFile;
 
 use crate::config::Urls;
+use crate::domain::article::Slug;
 use crate::domain::feed::FeedName;
 use crate::task::dispatch::Stop;
 use crate::task::pages::{self, Say};
@@ -28,7 +30,7 @@ use crate::task::present::Presenter;
 use crate::task::publish::Site;
 use crate::task::{Publication, TaskError};
 
-use reply::{Failure, page};
+use reply::{Failure, page, private};
 
 /// Largest body of a form, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -69,8 +71,6 @@ impl App {
 
 /// Every route.
 pub fn router(app: Arc<App>) -> Router {
-    let static_files = ServeDir::new(&app.publication.config.static_files).append_index_html_on_directories(false);
-    let static_files = static_files.not_found_service(get(not_found).with_state(Arc::clone(&app)));
     Router::new()
         .route("/", get(home))
         .route("/articles/{slug}/", get(article))
@@ -85,7 +85,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/confirm/{token}", get(reader::ask_confirm).post(reader::confirm))
         .route("/unsubscribe/{token}", get(reader::ask_leave).post(reader::leave))
         .route("/preferences/{token}", get(reader::preferences).post(reader::save_preferences))
-        .fallback_service(static_files)
+        .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(map_response(with_policies))
         .with_state(app)
@@ -113,30 +113,38 @@ async fn with_policies(mut response: Response) -> Response {
     response
 }
 
-async fn home(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+async fn home(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
     let presenter = app.presenter();
-    Ok(page(pages::home_page(&app.publication, &presenter, &presenter.common()).await?))
+    Ok(page(pages::home_page(&app.publication, &presenter, &presenter.common()).await?, &headers))
 }
 
-async fn article(State(app): State<Arc<App>>, Path(slug): Path<String>) -> Result<Response, Failure> {
+async fn article(
+    State(app): State<Arc<App>>,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    if Slug::from_text(&slug).is_none_or(|known| known.as_str() != slug) {
+        return Ok(missing(&app)?);
+    }
     let presenter = app.presenter();
     match pages::article_page(&app.publication, &presenter, &presenter.common(), &slug).await? {
-        Some(html) => Ok(page(html)),
+        Some(html) => Ok(page(html, &headers)),
         None => Ok(missing(&app)?),
     }
 }
 
-async fn feed(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Failure> {
+async fn feed(State(app): State<Arc<App>>, Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Failure> {
     let Some(feed) = FeedName::parse(&name).and_then(|name| app.publication.feed(&name).cloned()) else {
         return Ok(missing(&app)?);
     };
     let presenter = app.presenter();
-    Ok(page(pages::feed_page(&app.publication, &presenter, &presenter.common(), &feed).await?))
+    Ok(page(pages::feed_page(&app.publication, &presenter, &presenter.common(), &feed).await?, &headers))
 }
 
 /// The same address with its slash: pages stand in folders, as in `public/`.
 async fn with_slash(uri: OriginalUri) -> Redirect {
-    Redirect::permanent(&format!("{}/", uri.path()))
+    // Relative, for whoever stands before us may serve this below a path of its own; "./", lest it look like a scheme.
+    Redirect::permanent(&format!("./{}/", uri.path().rsplit('/').next().unwrap_or_default()))
 }
 
 async fn document(State(app): State<Arc<App>>, uri: OriginalUri, headers: HeaderMap) -> Result<Response, Failure> {
@@ -146,10 +154,26 @@ async fn document(State(app): State<Arc<App>>, uri: OriginalUri, headers: Header
     }
 }
 
-async fn not_found(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+/// A file below `static/`, by the rules of `publish`: nothing hidden, and nothing that a link leads to.
+async fn static_file(
+    State(app): State<Arc<App>>,
+    Path(path): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', ':']);
+    if path.split('/').all(is_plain)
+        && let Ok(root) = tokio::fs::canonicalize(&app.publication.config.static_files).await
+        && let Ok(file) = tokio::fs::canonicalize(root.join(&path)).await
+        && file == root.join(&path)
+        && tokio::fs::metadata(&file).await.is_ok_and(|metadata| metadata.is_file())
+        && let Ok(response) = ServeFile::new(file).try_call(request).await
+    {
+        return Ok(response.map(Body::new));
+    }
     Ok(missing(&app)?)
 }
 
+/// What is not there may be there in a moment: nobody keeps this answer.
 fn missing(app: &App) -> Result<Response, TaskError> {
     let html = app.notice(Say {
         heading: "Nothing here",
@@ -157,5 +181,5 @@ fn missing(app: &App) -> Result<Response, TaskError> {
         link: Some((app.urls.home(), "To the home page")),
         ..Say::default()
     })?;
-    Ok((StatusCode::NOT_FOUND, page(html)).into_response())
+    Ok((StatusCode::NOT_FOUND, private(html)).into_response())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Form;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::reply::{Failure, page, private};
@@ -43,17 +43,14 @@ fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
         .collect()
 }
 
-pub(super) async fn form(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+pub(super) async fn form(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
     let chosen =
         match app.publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).collect::<Vec<_>>().as_slice() {
             [only] => vec![only.name.to_string()],
             _ => vec![],
         };
-    Ok(page(form_page(
-        &app.publication,
-        &app.presenter(),
-        FilledForm { address: String::new(), name: String::new(), chosen, error: None },
-    )?))
+    let form = FilledForm { chosen, ..FilledForm::default() };
+    Ok(page(form_page(&app.publication, &app.presenter(), form)?, &headers))
 }
 
 pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -> Result<Response, Failure> {
@@ -112,7 +109,7 @@ fn say(app: &App, say: Say<'_>) -> Result<Response, Failure> {
 /// What a link that is not good any more leads to.
 fn stale(app: &App) -> Result<Response, Failure> {
     let text = "This link is not valid any more. It may have been cut off on its way, or have been used up.";
-    let link = Some(("/subscribe".to_owned(), "Stay in touch"));
+    let link = Some((app.urls.local("/subscribe"), "Stay in touch"));
     let page = say(app, Say { heading: "This link has run out", text, link, ..Say::default() })?;
     Ok((StatusCode::NOT_FOUND, page).into_response())
 }
@@ -134,7 +131,7 @@ pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<S
         return stale(&app);
     }
     let text = format!("Press the button to get {} by mail at {}.", titles(&app, pending), subscriber.address);
-    let button = Some((format!("/confirm/{token}"), "Yes, subscribe me"));
+    let button = Some((app.urls.local(&format!("/confirm/{token}")), "Yes, subscribe me"));
     say(&app, Say { heading: "One press, and you are in", text: &text, button, ..Say::default() })
 }
 
@@ -147,7 +144,7 @@ pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<Strin
     let feeds = titles(&app, feeds.iter().filter_map(|feed| FeedName::parse(feed)));
     let text = format!("{feeds} will come to you by mail from now on. Every message has a link to change or end that.");
     let preferences = Link { purpose: Purpose::Preferences, subscriber: link.subscriber, feed: None, expires_at: None };
-    let preferences = format!("/preferences/{}", app.publication.keyring.sign(&preferences));
+    let preferences = app.urls.local(&format!("/preferences/{}", app.publication.keyring.sign(&preferences)));
     let link = Some((preferences, "Choose what comes, and how often"));
     say(&app, Say { heading: "You are subscribed", text: &text, link, ..Say::default() })
 }
@@ -156,7 +153,7 @@ pub(super) async fn ask_leave(State(app): State<Arc<App>>, Path(token): Path<Str
     let Some((link, _)) = holder(&app, Purpose::Leave, &token).await? else { return stale(&app) };
     let what = link.feed.map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed]));
     let text = format!("Press the button, and no more mail comes from {what}.");
-    let button = Some((format!("/unsubscribe/{token}"), "Unsubscribe"));
+    let button = Some((app.urls.local(&format!("/unsubscribe/{token}")), "Unsubscribe"));
     say(&app, Say { heading: "Leave?", text: &text, button, ..Say::default() })
 }
 

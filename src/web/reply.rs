@@ -1,13 +1,19 @@
 //! How handlers answer: pages, notices, and failures that tell a reader nothing of the machine.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use crate::task::TaskError;
+use super::cache;
+use crate::task::{TaskError, pages};
 
-/// A page that any cache may keep for a minute.
-pub(super) fn page(html: String) -> Response {
-    ([(header::CACHE_CONTROL, HeaderValue::from_static("max-age=60"))], Html(html)).into_response()
+/// A page that is the same for everyone: any cache may keep it for a minute, and ask then whether it changed.
+pub(super) fn page(html: String, request: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", pages::fingerprint(&html));
+    let (headers, is_known) = cache::conditional(&etag, None, "public, max-age=60", request);
+    if is_known {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, Html(html)).into_response()
 }
 
 /// A page that is one reader's: no cache keeps it, its address is told to nobody.

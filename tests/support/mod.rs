@@ -1,7 +1,11 @@
 //! What several test files share. Each of them declares `mod support;`.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 pub mod engines;
+pub mod http;
+pub mod place;
 pub mod postgres;
+pub mod site;
 pub mod smtp_sink;
 pub mod store;

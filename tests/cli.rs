@@ -1,0 +1,738 @@
+//! The program as a person uses it: the built binary, in folders of its own.
+#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+use support::place::{CONFIG, NEWS, Place, Ran, clock_at, differences};
+use tidings::task::{Clock, publish, sync};
+
+/// Every feed document below `public/`, read by another parser: path and number of entries.
+#[track_caller]
+fn feeds(place: &Place) -> Vec<(String, usize)> {
+    let mut found = vec![];
+    for (name, (bytes, _)) in place.files("public") {
+        if [".xml", "feed.json"].iter().any(|ending| name.ends_with(ending)) {
+            let feed = feed_rs::parser::parse(bytes.as_slice()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            found.push((name, feed.entries.len()));
+        }
+    }
+    assert!(!found.is_empty(), "no feed was written");
+    found
+}
+
+/// The ids of a feed's entries.
+fn ids(place: &Place, feed: &str) -> BTreeSet<String> {
+    let bytes = place.read(&format!("public/feeds/{feed}/atom.xml"));
+    feed_rs::parser::parse(bytes.as_bytes()).unwrap().entries.into_iter().map(|entry| entry.id).collect()
+}
+
+/// The files that problems name, from the lines `FILE:LINE: WHAT` or `FILE: WHAT`.
+fn named(ran: &Ran) -> BTreeSet<String> {
+    let lines = ran.err.lines().filter(|line| !line.starts_with(' ') && line.contains(": "));
+    lines.map(|line| line.split(':').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn a_new_publication_checks_clean_and_publishes() {
+    let place = Place::empty();
+    let ran = place.run(&["init", "mine"]).ended(0);
+    assert!(ran.out.contains("-C mine serve"), "{}", ran.out);
+    let ran = place.run(&["-C", "mine", "check"]).ended(0);
+    assert_eq!(ran.out, "1 article and 1 feed read, 0 problems found\n");
+    assert_eq!(ran.err, "");
+    let ran = place.run(&["-C", "mine", "publish"]).ended(0);
+    assert!(ran.out.contains("mine/public") || ran.out.contains("public/: 3 feed documents"), "{}", ran.out);
+    for file in ["index.html", "articles/hello/index.html", "feeds/news/rss.xml", "feeds.opml", "style.css"] {
+        assert!(place.has(&format!("mine/public/{file}")), "{file}");
+    }
+    assert!(place.read("mine/.gitignore").contains("/public"));
+}
+
+#[test]
+fn a_second_init_is_refused_and_changes_nothing() {
+    let place = Place::empty();
+    place.run(&["init", "mine"]).ended(0);
+    place.write("mine/config.toml", "changed");
+    place.remove("mine/articles/hello.md");
+    let before = place.files("mine");
+    let ran = place.run(&["init", "mine"]).ended(2);
+    assert_eq!(ran.err, "error: mine is a publication already; nothing was changed\n");
+    assert_eq!(differences(&before, &place.files("mine")), [""; 0]);
+}
+
+#[test]
+fn the_help_of_every_verb_reads_well() {
+    let place = Place::empty();
+    let help = place.run(&["--help"]).ended(0).out;
+    insta::assert_snapshot!(help);
+    let verbs: &[&[&str]] = &[
+        &["init"],
+        &["check"],
+        &["sync"],
+        &["publish"],
+        &["serve"],
+        &["status"],
+        &["subscribers"],
+        &["subscribers", "add"],
+        &["subscribers", "list"],
+        &["subscribers", "import"],
+        &["subscribers", "export"],
+        &["subscribers", "remove"],
+        &["digest"],
+        &["digest", "preview"],
+        &["digest", "send"],
+        &["digest", "list"],
+        &["digest", "show"],
+        &["digest", "pause"],
+        &["digest", "resume"],
+    ];
+    for verb in verbs {
+        let help = place.run(&[verb, &["--help"][..]].concat()).ended(0).out;
+        assert!(help.contains(&format!("Usage: tidings {}", verb.join(" "))), "{help}");
+        assert!(!help.contains('`'), "Markdown stands in the help of {verb:?}:\n{help}");
+        for line in help.lines().filter(|line| line.starts_with("  ") && line.len() > 2) {
+            assert!(line.chars().count() <= 100, "{verb:?}: {line}");
+        }
+        // Each argument and option says what it is for: on its line, or below it.
+        let lines: Vec<&str> = help.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("--")) {
+            let text = line.trim_start().split_once("  ").map_or("", |(_, text)| text.trim());
+            let below = lines.get(at + 1).map_or("", |below| below.trim());
+            assert!(!text.is_empty() || !below.is_empty(), "{verb:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn what_is_called_wrongly_is_exit_2_and_no_publication_is_exit_1() {
+    let place = Place::empty();
+    place.run(&[]).ended(2);
+    place.run(&["chek"]).ended(2);
+    place.run(&["publish", "--everything"]).ended(2);
+    let ran = place.run(&["check"]).ended(1);
+    assert!(ran.err.starts_with("config.toml: cannot be read"), "{}", ran.err);
+    assert!(ran.err.contains("hint: run tidings in the folder of a publication"), "{}", ran.err);
+    assert!(!place.has("tidings.db"));
+}
+
+#[test]
+fn the_sample_publication_checks_clean() {
+    let place = Place::sample();
+    let ran = place.run(&["check"]).ended(0);
+    assert_eq!(ran.out, "18 articles and 3 feeds read, 0 problems found\n");
+    assert_eq!(ran.err, "");
+    assert!(!place.has("tidings.db"), "a check leaves nothing behind");
+}
+
+#[test]
+fn a_check_names_links_that_lead_nowhere() {
+    let place = Place::new();
+    place.write(
+        "articles/ferry.md",
+        "+++\nslug = \"the-night-ferry\"\ntitle = \"Ferry\"\ndate = 2026-03-01\n+++\nText\n",
+    );
+    let links = "[a](ferry.md) [b](/articles/the-nite-ferry/#x) [c](/articles/the-night-ferry/) [d](https://test.example/visit) ![e](boat.png) [f](#top)";
+    place.article("links", "Links", "2026-03-02", links);
+    let ran = place.run(&["check"]).ended(1);
+    let expected = "articles/links.md: a link leads to an article that is not there: /articles/ferry/\n  hint: its address is /articles/the-night-ferry/: write that\n\
+        articles/links.md: a link or picture leads to a file that is not published: \"boat.png\"\n  hint: put the file into static/ and write its path from there, such as /images/boat.png\n\
+        articles/links.md: a link leads to an article that is not there: /articles/the-nite-ferry/\n  hint: did you mean the-night-ferry?\n3 problems\n";
+    assert_eq!(ran.err, expected);
+}
+
+/// A bad article: its file, what it holds, the line and the words of the complaint, and whether it is published.
+type Bad = (&'static str, &'static [u8], Option<usize>, &'static str, bool);
+
+const BAD_ARTICLES: &[Bad] = &[
+    ("toml.md", b"+++\ntitle = \"Not closed\ndate = 2026-03-02\n+++\nText\n", Some(2), "not TOML", false),
+    ("yaml.md", b"---\ntitle: A\ntags: [one, two\ndate: 2026-03-02\n---\nText\n", None, "not YAML", false),
+    ("fence.md", b"+++\ntitle = \"A\"\ndate = 2026-03-02\n\nText\n", Some(1), "front matter is not closed", false),
+    (
+        "date.md",
+        b"+++\ntitle = \"A\"\ndate = \"03/02/2026\"\n+++\nText\n",
+        Some(3),
+        "date is not a date: \"03/02/2026\"",
+        false,
+    ),
+    (
+        "utf8.md",
+        b"+++\ntitle = \"A\"\ndate = 2026-03-02\n+++\nText\nCaf\xe9\n",
+        Some(6),
+        "the file is not UTF-8",
+        false,
+    ),
+    (
+        "control.md",
+        b"+++\ntitle = \"A bell\"\ndate = 2026-03-02\n+++\nText\n\nA unit&#x1F; and a bell: &#7;\n",
+        Some(7),
+        "control character",
+        true,
+    ),
+    (
+        "control-title.md",
+        b"+++\ntitle = \"A\\u0007 bell\"\ndate = 2026-03-02\n+++\nText\n",
+        Some(2),
+        "control character",
+        true,
+    ),
+    ("empty.md", b"", Some(1), "the file is empty", false),
+    ("key.md", b"+++\ntitle = \"Key\"\ndate = 2026-03-02\nsumary = \"x\"\n+++\nText\n", Some(4), "sumary", true),
+    (
+        "script.md",
+        b"+++\ntitle = \"Script\"\ndate = 2026-03-02\n+++\nText\n\n<script>alert(1)</script>\n",
+        Some(7),
+        "<script> was left out",
+        true,
+    ),
+];
+
+#[test]
+fn every_bad_article_is_named_with_its_line_and_remedy_and_the_rest_is_published() {
+    let place = Place::new();
+    place.article("good", "A good one", "2026-03-01", "Nothing wrong here.");
+    for (name, bytes, ..) in BAD_ARTICLES {
+        place.write(&format!("articles/{name}"), bytes);
+    }
+    place.article("zz-twice", "Twice", "2026-03-01", "x");
+    place.write(
+        "articles/zz-twice-again.md",
+        "+++\nslug = \"zz-twice\"\ntitle = \"Again\"\ndate = 2026-03-01\n+++\nx\n",
+    );
+    let large = std::fs::File::create(place.path().join("articles/large.md")).unwrap();
+    large.set_len(5 * 1024 * 1024 + 1).unwrap();
+
+    let checked = place.run(&["check"]).ended(1);
+    let published = place.run(&["publish"]).ended(1);
+    for ran in [&checked, &published] {
+        let lines: Vec<&str> = ran.err.lines().collect();
+        for (name, _, line, words, _) in BAD_ARTICLES {
+            let at = match line {
+                Some(line) => format!("articles/{name}:{line}: "),
+                None => format!("articles/{name}:"),
+            };
+            let found = lines.iter().position(|line| line.starts_with(&at) && line.contains(words));
+            let found = found.unwrap_or_else(|| panic!("{at}{words} is not in\n{}", ran.err));
+            let is_hint = |line: &&str| line.starts_with("  hint: ");
+            // A fault that a parser words says by itself what it expected.
+            assert!(
+                lines.get(found + 1).is_some_and(is_hint) || words.starts_with("not "),
+                "no hint at {at}\n{}",
+                ran.err
+            );
+        }
+        assert!(ran.err.contains("articles/large.md: the file is larger than 5 MiB\n  hint: "), "{}", ran.err);
+        assert!(ran.err.contains("the slug \"zz-twice\" is taken by articles/zz-twice"), "{}", ran.err);
+        assert!(ran.err.contains("did you mean \"summary\"?"), "{}", ran.err);
+        assert!(!ran.err.contains("articles/good.md"), "{}", ran.err);
+    }
+    assert_eq!(named(&checked), named(&published));
+
+    let good = 2 + BAD_ARTICLES.iter().filter(|(.., comes_in)| *comes_in).count();
+    let expected: Vec<(String, usize)> =
+        ["atom.xml", "feed.json", "rss.xml"].iter().map(|file| (format!("feeds/news/{file}"), good)).collect();
+    assert_eq!(feeds(&place), expected);
+    for (name, _, _, _, comes_in) in BAD_ARTICLES {
+        let page = format!("public/articles/{}/index.html", name.trim_end_matches(".md"));
+        assert_eq!(place.has(&page), *comes_in, "{page}");
+    }
+    assert!(!place.files("public").values().any(|(bytes, _)| bytes.iter().any(|byte| *byte < 9)));
+
+    // Said again without being read again, and gone when mended.
+    let again = place.run(&["publish"]).ended(1);
+    assert_eq!(again.err, published.err);
+    for (name, _, _, _, comes_in) in BAD_ARTICLES {
+        if *comes_in {
+            place.article(name.trim_end_matches(".md"), "Mended", "2026-03-02", "Text");
+        } else {
+            place.remove(&format!("articles/{name}"));
+        }
+    }
+    place.remove("articles/large.md");
+    place.remove("articles/zz-twice-again.md");
+    let mended = place.run(&["publish"]).ended(0);
+    assert_eq!(mended.err, "");
+}
+
+#[test]
+fn an_unknown_config_key_is_named_with_what_was_meant() {
+    let place = Place::new();
+    place.write("config.toml", CONFIG.replace("time_zone", "time_zon"));
+    for verb in [&["check"][..], &["publish"], &["sync"], &["status"]] {
+        let ran = place.run(verb).ended(1);
+        assert_eq!(ran.err, "config.toml:4: unknown key `time_zon`\n  hint: did you mean `time_zone`?\n", "{verb:?}");
+    }
+    let ran = place.run(&["check", "--json"]).ended(1);
+    assert_eq!(ran.json()[0]["line"], 4, "{ran:?}");
+    assert!(!place.has("tidings.db") && !place.has("public"));
+}
+
+#[test]
+fn a_bad_feed_definition_is_named_and_the_other_feeds_are_published() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.write("feeds/key.toml", "title = \"Key\"\nlimits = 3\n");
+    place.write("feeds/cadence.toml", "title = \"Cadence\"\n\n[newsletter]\nsubject = \"x\"\n");
+    place.write("feeds/Bad Name.toml", "title = \"Name\"\n");
+    place.write("feeds/toml.toml", "title = \"Not closed\n");
+    let faults = [
+        "feeds/key.toml:2: unknown key `limits`\n  hint: did you mean `limit`?",
+        "feeds/cadence.toml: the newsletter offers no cadence\n  hint: write cadences.daily = { at = \"07:00\" } below [newsletter]",
+        "feeds/Bad Name.toml: \"Bad Name\" cannot be a feed's name\n  hint: ",
+        "feeds/toml.toml:1: ",
+    ];
+    for verb in ["check", "publish", "status"] {
+        let ran = place.run(&[verb]).ended(1);
+        for fault in faults {
+            assert!(ran.err.contains(fault), "{verb}: {fault:?} is not in\n{}", ran.err);
+        }
+    }
+    assert_eq!(feeds(&place).len(), 3);
+}
+
+#[test]
+fn a_malformed_subject_is_named_with_its_line_and_the_feed_is_published() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    for (subject, words) in [
+        ("{{publication.titel}}", "there is no field `publication.titel`"),
+        ("{{#if x}}", "the subject cannot be rendered"),
+    ] {
+        place.write("feeds/news.toml", NEWS.replace("{{publication.title}}", subject));
+        for verb in ["check", "publish"] {
+            let ran = place.run(&[verb]).ended(1);
+            assert!(ran.err.starts_with("feeds/news.toml:4: ") && ran.err.contains(words), "{verb}: {}", ran.err);
+            assert!(ran.err.contains("\n  hint: "), "{}", ran.err);
+        }
+        assert_eq!(feeds(&place).len(), 3);
+    }
+}
+
+#[test]
+fn a_template_that_asks_for_an_unknown_field_is_named_and_the_feeds_are_published() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.write("templates/page/article.html.hbs", "<p>\n{{article.titel}}</p>\n");
+    for verb in ["check", "publish"] {
+        let ran = place.run(&[verb]).ended(1);
+        assert!(ran.err.starts_with("templates/page/article.html.hbs:2: there is no field `article.titel`\n  hint: did you mean `article.title`?"), "{}", ran.err);
+    }
+    assert_eq!(feeds(&place).len(), 3);
+    place.write("templates/page/article.html.hbs", "<p>\n{{article.title}}</p>\n");
+    place.run(&["publish"]).ended(0);
+    assert!(place.read("public/articles/one/index.html").contains("<p>\nOne</p>"));
+}
+
+#[test]
+fn a_template_that_is_not_closed_is_named_and_what_was_published_stays() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.run(&["publish"]).ended(0);
+    let before = place.files("public");
+    place.article("two", "Two", "2026-03-02", "Text");
+    place.write("templates/page/home.html.hbs", "<p>\n{{#if latest}}\n</p>\n");
+    for verb in ["check", "publish"] {
+        let ran = place.run(&[verb]).ended(1);
+        assert!(ran.err.starts_with("templates/page/home.html.hbs:"), "{}", ran.err);
+        assert!(ran.err.contains("\n  hint: each {{#block}} needs its {{/block}}"), "{}", ran.err);
+    }
+    assert_eq!(differences(&before, &place.files("public")), [""; 0]);
+}
+
+#[test]
+fn json_output_is_json() {
+    let place = Place::sample();
+    place.write("articles/empty.md", "");
+    let problems = |value: &Value| value.as_array().map(Vec::len);
+    assert_eq!(problems(&place.run(&["check", "--json"]).ended(1).json()), Some(1));
+    let synced = place.run(&["sync", "--json"]).ended(1).json();
+    assert_eq!(synced["sync"]["new"], 18, "{synced}");
+    assert_eq!(synced["problems"][0]["file"], "articles/empty.md", "{synced}");
+    let published = place.run(&["--json", "publish"]).ended(1).json();
+    assert_eq!(published["publish"]["feeds"], 9, "{published}");
+    let added = place.run(&["subscribers", "add", "mara@quill.example", "--feed", "news", "--json"]).ended(0).json();
+    assert_eq!(added["subscriptions"], 1, "{added}");
+    let listed = place.run(&["subscribers", "list", "--json"]).ended(0).out;
+    let lines: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["address"], "mara@quill.example");
+    let status = place.run(&["status", "--json"]).ended(0).json();
+    assert_eq!(status["articles"]["public"], 17, "{status}");
+    assert!(
+        place
+            .run(&["digest", "list", "--json"])
+            .ended(0)
+            .out
+            .lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_ok() || line == "[]")
+    );
+}
+
+#[test]
+fn syncing_twice_changes_nothing() {
+    let place = Place::sample();
+    assert_eq!(place.run(&["sync"]).ended(0).out, "18 files, 18 new, 17 released as archive\n");
+    assert_eq!(place.run(&["sync"]).ended(0).out, "18 files, nothing changed\n");
+    place.run(&["publish"]).ended(0);
+    let before = place.files("public");
+    let again = place.run(&["publish"]).ended(0);
+    assert_eq!(again.out, "18 files, nothing changed\npublic/ is as it was\n");
+    assert_eq!(differences(&before, &place.files("public")), [""; 0]);
+}
+
+#[test]
+fn an_article_keeps_its_identity_when_it_is_edited_removed_and_returned() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.article("two", "Two", "2026-03-02", "Text");
+    place.run(&["publish"]).ended(0);
+    let first = ids(&place, "news");
+    assert_eq!(first.len(), 2);
+
+    place.article("one", "One, edited", "2026-03-01", "Text");
+    let edited = place.run(&["publish"]).ended(0);
+    assert!(edited.out.starts_with("2 files, 1 changed\n"), "{}", edited.out);
+    assert_eq!(ids(&place, "news"), first);
+
+    place.remove("articles/one.md");
+    let removed = place.run(&["publish"]).ended(0);
+    assert!(removed.out.starts_with("1 file, 1 withdrawn\n"), "{}", removed.out);
+    assert!(removed.out.contains("1 removed"), "{}", removed.out);
+    assert_eq!(ids(&place, "news").len(), 1);
+    assert!(!place.has("public/articles/one"), "the page goes, and its folder");
+
+    place.article("one", "One is back", "2026-03-01", "Text");
+    let returned = place.run(&["publish"]).ended(0);
+    assert!(returned.out.starts_with("2 files, 1 changed\n"), "{}", returned.out);
+    assert_eq!(ids(&place, "news"), first);
+    assert!(place.has("public/articles/one/index.html"));
+}
+
+#[test]
+fn a_renamed_file_is_the_same_article() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.article("two", "Two", "2026-03-02", "See [one](one.md).");
+    place.run(&["publish"]).ended(0);
+    let first = ids(&place, "news");
+    std::fs::create_dir(place.path().join("articles/2026")).unwrap();
+    std::fs::rename(place.path().join("articles/one.md"), place.path().join("articles/2026/uno.md")).unwrap();
+    let renamed = place.run(&["publish"]).ended(0);
+    assert!(renamed.out.starts_with("2 files, 1 changed\n"), "{}", renamed.out);
+    assert_eq!(ids(&place, "news"), first, "a feed reader must not show it as new");
+    assert!(place.has("public/articles/uno/index.html"));
+    assert!(!place.has("public/articles/one"), "the page at the old address goes");
+}
+
+#[test]
+fn an_article_that_moves_to_another_slug_leaves_no_page_behind() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.run(&["publish"]).ended(0);
+    place.write("articles/one.md", "+++\nslug = \"uno\"\ntitle = \"One\"\ndate = 2026-03-01\n+++\nText\n");
+    place.run(&["publish"]).ended(0);
+    assert!(place.has("public/articles/uno/index.html") && !place.has("public/articles/one"));
+}
+
+#[test]
+fn a_draft_and_a_withdrawn_article_leave_no_page_even_when_everything_is_rendered_anew() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.article("two", "Two", "2026-03-02", "Text");
+    place.article("three", "Three", "2026-03-03", "Text");
+    place.run(&["publish"]).ended(0);
+    place.remove("articles/one.md");
+    place.write("articles/two.md", "+++\ntitle = \"Two\"\ndate = 2026-03-02\ndraft = true\n+++\nText\n");
+    place.write("feeds/news.toml", NEWS.replace("Latest news", "Newest"));
+    place.run(&["publish"]).ended(0);
+    assert!(!place.has("public/articles/one") && !place.has("public/articles/two"));
+    assert!(place.read("public/articles/three/index.html").contains("Newest"), "a feed's title stands on every page");
+}
+
+#[test]
+fn a_feed_that_is_gone_leaves_no_documents_behind() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.write("feeds/other.toml", "title = \"Other\"\n");
+    place.run(&["publish"]).ended(0);
+    place.write("public/feeds/other/own.txt", "put there by hand");
+    place.remove("feeds/other.toml");
+    place.run(&["publish"]).ended(0);
+    assert_eq!(place.files("public/feeds/other").keys().collect::<Vec<_>>(), ["own.txt"]);
+    assert!(!place.read("public/feeds.opml").contains("other"));
+}
+
+#[test]
+fn only_new_bytes_are_written_and_no_temporary_file_stays() {
+    let place = Place::sample();
+    place.run(&["publish"]).ended(0);
+    let before = place.files("public");
+    place.write(
+        "articles/new-one.md",
+        "+++\ntitle = \"A new one\"\ndate = 2026-11-01\nsection = \"sport\"\n+++\nText\n",
+    );
+    place.run(&["publish"]).ended(0);
+    let after = place.files("public");
+    for (name, (bytes, modified)) in &after {
+        assert!(!name.contains("tmp"), "{name}");
+        if let Some((bytes_before, modified_before)) = before.get(name) {
+            assert_eq!(bytes == bytes_before, modified == modified_before, "{name}");
+        }
+    }
+    let different = differences(&before, &after);
+    for name in ["feeds/news/rss.xml", "style.css", "images/ferry.png", "articles/night-ferry/index.html"] {
+        assert!(!different.iter().any(|other| other == name), "{name} was written");
+    }
+    assert!(different.iter().any(|name| name == "index.html"), "{different:?}");
+}
+
+#[test]
+fn a_change_is_seen_on_the_pages_beside_it_and_on_those_that_name_it() {
+    let place = Place::new();
+    for day in 1..=9 {
+        place.article(&format!("day-{day}"), &format!("Day {day}"), &format!("2026-03-0{day}"), "Text");
+    }
+    place.write(
+        "articles/names.md",
+        "+++\ntitle = \"Names it\"\ndate = 2026-01-01\nrelated = [\"day-5\", \"later\"]\n+++\nText\n",
+    );
+    place.run(&["publish"]).ended(0);
+    let page = |name: &str| place.read(&format!("public/articles/{name}/index.html"));
+    assert!(page("day-4").contains("Day 5") && page("day-6").contains("Day 5") && page("names").contains("Day 5"));
+
+    place.article("day-5", "The fifth", "2026-03-05", "Text");
+    place.run(&["publish"]).ended(0);
+    for name in ["day-4", "day-6", "names"] {
+        assert!(page(name).contains("The fifth") && !page(name).contains("Day 5"), "{name}");
+    }
+    // It moves: its old neighbours become each other's, its new ones make room.
+    place.article("day-5", "The fifth", "2026-03-08T12:00:00Z", "Text");
+    place.run(&["publish"]).ended(0);
+    assert!(page("day-4").contains("Day 6") && page("day-6").contains("Day 4"));
+    assert!(!page("day-4").contains("The fifth") && !page("day-6").contains("The fifth"));
+    assert!(page("day-8").contains("The fifth") && page("day-9").contains("The fifth"));
+    // It goes, and one that was named before comes.
+    place.remove("articles/day-5.md");
+    place.article("later", "Later on", "2026-02-01", "Text");
+    place.run(&["publish"]).ended(0);
+    assert!(!page("names").contains("The fifth") && page("names").contains("Later on"));
+    assert!(page("day-8").contains("Day 9") && !page("day-9").contains("The fifth"));
+    // After all this, everything rendered anew has the same bytes.
+    let before = place.files("public");
+    place.run(&["publish", "--all"]).ended(0);
+    assert_eq!(differences(&before, &place.files("public")), [""; 0]);
+}
+
+#[test]
+fn published_pages_of_a_site_below_a_path_lead_there_and_to_its_form() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.write("config.toml", CONFIG.replace("https://test.example", "https://test.example/paper/"));
+    place.run(&["publish"]).ended(0);
+    let page = place.read("public/index.html");
+    for part in [
+        "href=\"/paper/style.css?",
+        "href=\"/paper/\"",
+        "action=\"/paper/subscribe\"",
+        "href=\"https://test.example/paper/articles/one/\"",
+    ] {
+        assert!(page.replace("&#x3D;", "=").contains(part), "{part} is not in {page}");
+    }
+    assert!(!page.contains("href=\"/\"") && !page.contains("=\"/subscribe\""), "{page}");
+    // Files take no answer: the form goes to where serve is.
+    place.write("config.toml", format!("{CONFIG}\n[serve]\nurl = \"https://mail.test.example\"\n"));
+    place.run(&["publish"]).ended(0);
+    assert!(place.read("public/articles/one/index.html").contains("action=\"https://mail.test.example/subscribe\""));
+}
+
+#[test]
+fn all_heals_what_was_edited_by_hand() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.run(&["publish"]).ended(0);
+    let before = place.read("public/index.html");
+    place.write("public/index.html", "edited");
+    place.write("public/own.html", "own");
+    place.run(&["publish", "--all"]).ended(0);
+    assert_eq!(place.read("public/index.html"), before);
+    assert_eq!(place.read("public/own.html"), "own", "what is not ours stays");
+}
+
+#[tokio::test]
+async fn an_article_of_tomorrow_is_released_tomorrow() {
+    let place = Place::new();
+    place.article("today", "Today", "2026-03-01T08:00:00Z", "Text");
+    place.article("tomorrow", "Tomorrow", "2026-03-02T08:00:00Z", "Text");
+    let run = async |clock: Clock| {
+        let publication = place.open(clock).await;
+        let report = sync::sync(&publication, &|_, _| {}).await.unwrap();
+        publish::publish(&publication, false, &|_, _| {}).await.unwrap();
+        let next = publication.store.next_due_release().await.unwrap();
+        publication.store.close().await;
+        (report.released, next.map(|at| at.to_rfc3339()))
+    };
+    let waits = Some("2026-03-02T08:00:00+00:00".to_owned());
+    assert_eq!(run(clock_at("2026-03-01T12:00:00Z")).await, (1, waits.clone()));
+    assert_eq!(feeds(&place)[0].1, 1);
+    assert!(!place.has("public/articles/tomorrow"));
+    assert_eq!(run(clock_at("2026-03-02T07:59:59Z")).await, (0, waits));
+    assert_eq!(run(clock_at("2026-03-02T08:00:00Z")).await, (1, None));
+    assert_eq!(feeds(&place)[0].1, 2);
+    assert!(place.read("public/articles/today/index.html").contains("Tomorrow"), "it is a neighbour now");
+}
+
+#[test]
+fn a_digest_is_not_sent_without_a_word_from_somebody() {
+    let place = Place::sample();
+    place.run(&["sync"]).ended(0);
+    place.run(&["subscribers", "add", "mara@quill.example", "--feed", "news"]).ended(0);
+    let ran = place.run(&["digest", "send", "news", "--latest", "3"]).ended(2);
+    assert!(ran.err.contains("--yes"), "{}", ran.err);
+    assert!(!place.has("outbox"));
+    place.run(&["digest", "send", "news", "--latest", "3", "--yes"]).ended(0);
+    assert_eq!(place.files("outbox").len(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn serve_shows_what_is_saved_and_stops_when_it_is_told() {
+    use std::io::{BufRead as _, BufReader};
+    let place = Place::sample();
+    let mut child = place
+        .command(&["serve", "--listen", "127.0.0.1:0"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let greeting: Vec<String> = lines.by_ref().take_while(|line| line != "Ctrl-C stops.").collect();
+    let greeting = greeting.join("\n");
+    assert!(greeting.starts_with("The Harbour Lantern is on the air, with 18 articles."), "{greeting}");
+    assert!(
+        greeting.contains("digest send news --yes"),
+        "the newsletter with most to send is the one to try: {greeting}"
+    );
+    let home = greeting.lines().find_map(|line| line.trim().strip_prefix("Home")).unwrap().trim();
+    let at = home.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    assert_eq!(support::http::ask(at, "GET", "/", &[], b"").await.status, 200);
+
+    place.write("articles/new-one.md", "+++\ntitle = \"Just in\"\ndate = 2026-11-01\nsection = \"news\"\n+++\nText\n");
+    let said = lines.next();
+    assert_eq!(said.as_deref(), Some("articles: 1 new, 0 changed, 0 withdrawn, 1 released"));
+    let feed = support::http::ask(at, "GET", "/feeds/news/rss.xml", &[], b"").await;
+    assert!(feed.text().contains("Just in"));
+    assert!(place.read("public/feeds/news/rss.xml").contains("Just in"));
+
+    let told = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(lines.count(), 0);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut err = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut err).unwrap();
+    assert_eq!(err, "stopping: what is under way is finished, the rest waits\n");
+}
+
+#[test]
+fn subscribers_are_added_listed_exported_and_removed() {
+    let place = Place::sample();
+    place.run(&["sync"]).ended(0);
+    let added = place
+        .run(&[
+            "subscribers",
+            "add",
+            "Mara@Quill.example",
+            "--name",
+            "Mara",
+            "--feed",
+            "news:weekly",
+            "--feed",
+            "offers",
+            "--time-zone",
+            "Asia/Tokyo",
+        ])
+        .ended(0);
+    assert_eq!(added.out, "Mara@quill.example: news weekly, offers weekly\n");
+    let again = place.run(&["subscribers", "add", "mara@quill.example", "--feed", "news"]).ended(0);
+    assert!(again.out.contains("has this already"), "{}", again.out);
+    place.run(&["subscribers", "add", "tobias@fenn.example", "--feed", "announcements"]).ended(0);
+
+    assert_eq!(place.run(&["subscribers", "list"]).ended(0).out.lines().count(), 2);
+    let one = place.run(&["subscribers", "list", "--feed", "announcements"]).ended(0);
+    assert!(one.out.starts_with("tobias@fenn.example  announcements instant (active)"), "{}", one.out);
+    let exported = place.run(&["subscribers", "export"]).ended(0);
+    assert_eq!(exported.out.lines().count(), 3, "{}", exported.out);
+    place.run(&["subscribers", "export", "people.csv"]).ended(0);
+    assert_eq!(place.read("people.csv"), exported.out);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = place.path().join("people.csv").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "only its owner reads people's addresses");
+    }
+
+    assert_eq!(
+        place.run(&["subscribers", "remove", "MARA@quill.example"]).ended(0).out,
+        "MARA@quill.example is removed\n"
+    );
+    let gone = place.run(&["subscribers", "remove", "mara@quill.example"]).ended(1);
+    assert!(gone.err.contains("there is no such subscriber"), "{}", gone.err);
+    assert_eq!(place.run(&["subscribers", "list"]).ended(0).out.lines().count(), 1);
+
+    for wrong in [
+        &["subscribers", "add", "not an address", "--feed", "news"][..],
+        &["subscribers", "add", "a@b.example", "--feed", "nwes"],
+        &["subscribers", "add", "a@b.example", "--feed", "offers:daily"],
+        &["subscribers", "add", "a@b.example", "--feed", "news", "--time-zone", "Lisbon"],
+    ] {
+        let ran = place.run(wrong).ended(2);
+        assert!(ran.err.contains("hint: "), "{wrong:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    const CANARY: &str = "canary-7f3a91";
+    let place = Place::sample();
+    let relay = format!("\n[[relay]]\nhost = \"127.0.0.1\"\nport = 1\nuser = \"u\"\npassword = \"{CANARY}\"\n");
+    let config = place.read("config.toml") + &relay;
+    place.write("config.toml", &config);
+    place.run(&["sync"]).ended(0);
+    place.run(&["subscribers", "add", "mara@quill.example", "--feed", "news"]).ended(0);
+    let mut all = vec![];
+    for verb in [
+        &["status", "--json"][..],
+        &["status"],
+        &["check"],
+        &["publish"],
+        &["digest", "send", "news", "--latest", "1", "--yes"],
+        &["digest", "list", "--json"],
+    ] {
+        let output = place.command(verb).env("TIDINGS_LOG", "trace").output().unwrap();
+        all.extend([output.stdout, output.stderr].concat());
+    }
+    // Faults around the secret, in the file and from the environment, and a database that is not there.
+    for (bad, environment) in [
+        (config.replace("password =", "pasword ="), None),
+        (config.replace(&format!("\"{CANARY}\""), &format!("\"{CANARY}")), None),
+        (config.replace(&format!("\"{CANARY}\""), &format!("[\"{CANARY}\"]")), None),
+        (config.clone(), Some(("TIDINGS_RELAY__0__PASWORD", CANARY.to_owned()))),
+        (config.clone(), Some(("TIDINGS_DATABASE__URL", format!("mysql://u:{CANARY}@127.0.0.1:1/x")))),
+        (config, Some(("TIDINGS_DATABASE__URL", format!("postgres://u:{CANARY}@127.0.0.1:port/x")))),
+    ] {
+        place.write("config.toml", bad);
+        let mut command = place.command(&["status", "--json"]);
+        command.env("TIDINGS_LOG", "trace").envs(environment);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        all.extend([output.stdout, output.stderr].concat());
+    }
+    let all = String::from_utf8(all).unwrap();
+    let shown: Vec<&str> = all.lines().filter(|line| line.contains(CANARY)).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
+    for (name, (bytes, _)) in place.files(".").iter().filter(|(name, _)| *name != "config.toml") {
+        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "{name}");
+    }
+    assert!(Path::new(&place.path().join("tidings.db")).exists());
+}
