@@ -699,7 +699,7 @@ fn runs(html: &str) -> Option<String> {
         rest = &rest[at + 1..];
         let end = rest.find('>').unwrap_or(rest.len());
         let tag = &rest[..end];
-        let name: String = tag.chars().take_while(|c| c.is_ascii_alphanumeric()).collect::<String>().to_lowercase();
+        let name: String = tag.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
         let is_data = tag == "script type=\"application/ld+json\"";
         // What stands between quotation marks is a value.
         let bare: String = tag.split('"').step_by(2).collect::<Vec<_>>().join("\"\"").to_lowercase();

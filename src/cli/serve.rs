@@ -21,7 +21,7 @@ pub(super) async fn serve(mut publication: Publication) -> anyhow::Result<Ended>
     // Port 0 is any free one; links bear the one that it became.
     Arc::make_mut(&mut publication.config).listen = listener.local_addr().unwrap_or(listen);
     output::problems(&faults_of_feeds(&publication));
-    let app = Arc::new(App::new(publication));
+    let app = Arc::new(App::new(publication)?);
     let publication = &app.publication;
     let (synced, _) = run::sync_and_publish(publication, &app.site).await?;
     output::problems(&synced.problems);

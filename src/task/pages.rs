@@ -8,8 +8,9 @@ use crate::domain::article::Released;
 use crate::domain::feed::Feed;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::subscription::{Subscriber, SubscriptionState};
+pub use crate::template::view::Common;
 use crate::template::view::{
-    ActionView, ArticlePage, Card, ChoiceView, Common, FeedPage, FormView, Home, LinkView, Notice, NoticeView, Page,
+    ActionView, ArticlePage, Card, ChoiceView, FeedPage, FormView, Home, LinkView, Notice, NoticeView, Page,
     Preferences, SubscriberView,
 };
 
@@ -117,15 +118,15 @@ pub struct FilledForm {
 pub fn form_page(
     publication: &Publication,
     presenter: &Presenter<'_>,
+    common: &Common,
     filled: FilledForm,
 ) -> Result<String, TaskError> {
-    let common = presenter.common();
     let description = "Get the articles by mail, as often as you like.";
     let page = presenter.page("subscribe", "Stay in touch", description, presenter.urls.at("/subscribe"), None);
     let FilledForm { address, name, chosen, error } = filled;
     let form = Some(FormView { address, name, chosen, error });
     let own = serde_json::Map::new();
-    Ok(publication.templates.page("subscribe", &Page { common: &common, page, form, own })?)
+    Ok(publication.templates.page("subscribe", &Page { common, page, form, own })?)
 }
 
 /// One thing to say to a reader: with a button that posts to a URL, and a link, where there are such.
@@ -145,8 +146,12 @@ pub struct Say<'a> {
 ///
 /// # Errors
 /// When the template cannot be rendered.
-pub fn notice_page(publication: &Publication, presenter: &Presenter<'_>, say: Say<'_>) -> Result<String, TaskError> {
-    let common = presenter.common();
+pub fn notice_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    say: Say<'_>,
+) -> Result<String, TaskError> {
     let notice = NoticeView {
         heading: say.heading.to_owned(),
         text: say.text.to_owned(),
@@ -154,7 +159,7 @@ pub fn notice_page(publication: &Publication, presenter: &Presenter<'_>, say: Sa
         secondary: say.link.map(|(url, label)| LinkView { url, label: label.to_owned() }),
     };
     let page = presenter.page("notice", say.heading, "", String::new(), None);
-    Ok(publication.templates.page("notice", &Page { common: &common, page, form: None, own: Notice { notice } })?)
+    Ok(publication.templates.page("notice", &Page { common, page, form: None, own: Notice { notice } })?)
 }
 
 /// A reader's choices. `token` is the link that they came by.
@@ -164,11 +169,11 @@ pub fn notice_page(publication: &Publication, presenter: &Presenter<'_>, say: Sa
 pub async fn preferences_page(
     publication: &Publication,
     presenter: &Presenter<'_>,
+    common: &Common,
     token: &str,
     subscriber: &Subscriber,
     saved: bool,
 ) -> Result<String, TaskError> {
-    let common = presenter.common();
     let subscriptions = publication.store.subscriptions_of(subscriber.id).await?;
     let choices = publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| {
         let own = subscriptions.iter().find(|subscription| subscription.feed == feed.name);
@@ -194,5 +199,5 @@ pub async fn preferences_page(
         time_zones: zones.filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect(),
     };
     let page = presenter.page("preferences", "Your mail, your way", "", String::new(), None);
-    Ok(publication.templates.page("preferences", &Page { common: &common, page, form: None, own })?)
+    Ok(publication.templates.page("preferences", &Page { common, page, form: None, own })?)
 }

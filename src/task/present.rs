@@ -13,10 +13,11 @@ use crate::domain::entry::{Entry, FeedDocument, Link, OutlineFeed, content_html}
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::{Cadence, Rhythm};
 use crate::domain::text::{join_names, shorten};
+use crate::problem::Problem;
 use crate::store::StoreError;
 use crate::template::view::{
-    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, NewsletterView, PageView,
-    PublicationView, QuestionView, ReaderView,
+    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, NewsletterView, Page,
+    PageView, PublicationView, QuestionView, ReaderView,
 };
 
 /// Shows a publication under one base URL.
@@ -61,17 +62,25 @@ impl<'a> Presenter<'a> {
     }
 
     /// What every page sees.
-    pub fn common(&self) -> Common {
+    ///
+    /// # Errors
+    /// When the template `stay` cannot be rendered.
+    pub fn common(&self) -> Result<Common, Problem> {
         let style = self.publication.templates.asset("page/style.css").unwrap_or_default();
-        Common {
+        let mut common = Common {
             publication: self.publication(),
             feeds: self.publication.feeds.iter().map(|feed| self.feed(feed)).collect(),
             style_url: self.urls.local(&format!("/style.css?v={}", &super::fingerprint([&style])[..8])),
             home_url: self.urls.local("/"),
             subscribe_url: self.subscribe_url(),
+            stay: String::new(),
             opml_url: self.urls.local("/feeds.opml"),
             icon_url: self.icon_url(),
-        }
+        };
+        let page = self.page("stay", "", "", String::new(), None);
+        let stay = Page { common: &common, page, form: None, own: json!({ "own": "" }) };
+        common.stay = self.publication.templates.page("stay", &stay)?;
+        Ok(common)
     }
 
     /// The publication's own icon, or an empty one: without either, browsers ask for one that is not there.

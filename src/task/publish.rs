@@ -138,7 +138,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
         files.write(path, &document.bytes)?;
     }
     let presenter = Presenter::new(publication, config.urls());
-    let common = presenter.common();
+    let common = presenter.common()?;
     for (path, page) in listing_pages(publication, &presenter, &common).await? {
         files.write(&path, page.as_bytes())?;
     }

@@ -71,6 +71,7 @@ fn publication(full: bool) -> PublicationView {
 
 fn common(full: bool) -> Common {
     Common {
+        stay: "<form></form>".into(),
         publication: publication(full),
         feeds: if full { vec![feed(true), feed(false)] } else { vec![] },
         style_url: "/style.css".into(),

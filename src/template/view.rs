@@ -171,6 +171,8 @@ pub struct Common {
     pub home_url: String,
     /// The sign-up form, and where it posts to.
     pub subscribe_url: String,
+    /// "Stay in touch" as HTML: the same on every page, so it is rendered once.
+    pub stay: String,
     /// All feeds in one file.
     pub opml_url: String,
     /// The picture that browsers show beside the title.

@@ -25,7 +25,7 @@ use crate::config::Urls;
 use crate::domain::article::Slug;
 use crate::domain::feed::FeedName;
 use crate::task::dispatch::Stop;
-use crate::task::pages::{self, Say};
+use crate::task::pages::{self, Common, Say};
 use crate::task::present::Presenter;
 use crate::task::publish::Site;
 use crate::task::{Publication, TaskError};
@@ -51,13 +51,19 @@ pub struct App {
     /// Calls for a sync.
     pub changed: Arc<Notify>,
     urls: Urls,
+    common: Common,
 }
 
 impl App {
     /// An application with nothing published yet.
-    pub fn new(publication: Publication) -> Self {
+    ///
+    /// # Errors
+    /// When what every page shows cannot be rendered.
+    pub fn new(publication: Publication) -> Result<Self, TaskError> {
         let urls = publication.config.live_urls();
-        Self { publication, site: ArcSwap::default(), poke: Notify::new(), changed: Arc::new(Notify::new()), urls }
+        let common = Presenter::new(&publication, urls.clone()).common()?;
+        let changed = Arc::new(Notify::new());
+        Ok(Self { publication, site: ArcSwap::default(), poke: Notify::new(), changed, urls, common })
     }
 
     fn presenter(&self) -> Presenter<'_> {
@@ -65,7 +71,7 @@ impl App {
     }
 
     fn notice(&self, say: Say<'_>) -> Result<String, TaskError> {
-        pages::notice_page(&self.publication, &self.presenter(), say)
+        pages::notice_page(&self.publication, &self.presenter(), &self.common, say)
     }
 }
 
@@ -115,7 +121,7 @@ async fn with_policies(mut response: Response) -> Response {
 
 async fn home(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
     let presenter = app.presenter();
-    Ok(page(pages::home_page(&app.publication, &presenter, &presenter.common()).await?, &headers))
+    Ok(page(pages::home_page(&app.publication, &presenter, &app.common).await?, &headers))
 }
 
 async fn article(
@@ -127,7 +133,7 @@ async fn article(
         return Ok(missing(&app)?);
     }
     let presenter = app.presenter();
-    match pages::article_page(&app.publication, &presenter, &presenter.common(), &slug).await? {
+    match pages::article_page(&app.publication, &presenter, &app.common, &slug).await? {
         Some(html) => Ok(page(html, &headers)),
         None => Ok(missing(&app)?),
     }
@@ -138,7 +144,7 @@ async fn feed(State(app): State<Arc<App>>, Path(name): Path<String>, headers: He
         return Ok(missing(&app)?);
     };
     let presenter = app.presenter();
-    Ok(page(pages::feed_page(&app.publication, &presenter, &presenter.common(), &feed).await?, &headers))
+    Ok(page(pages::feed_page(&app.publication, &presenter, &app.common, &feed).await?, &headers))
 }
 
 /// The same address with its slash: pages stand in folders, as in `public/`.

@@ -50,7 +50,7 @@ pub(super) async fn form(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
             _ => vec![],
         };
     let form = FilledForm { chosen, ..FilledForm::default() };
-    Ok(page(form_page(&app.publication, &app.presenter(), form)?, &headers))
+    Ok(page(form_page(&app.publication, &app.presenter(), &app.common, form)?, &headers))
 }
 
 pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -> Result<Response, Failure> {
@@ -69,7 +69,10 @@ pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -
             chosen: feeds.iter().map(|(name, _)| name.to_string()).collect(),
             error: error.as_deref().map(capitalised),
         };
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, private(form_page(&app.publication, &app.presenter(), form)?))
+        return Ok((
+            StatusCode::UNPROCESSABLE_ENTITY,
+            private(form_page(&app.publication, &app.presenter(), &app.common, form)?),
+        )
             .into_response());
     };
     // A person does not see this field, a robot fills it in; it is told the same as everyone.
@@ -179,7 +182,7 @@ pub(super) async fn leave(
 
 pub(super) async fn preferences(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((_, subscriber)) = holder(&app, Purpose::Preferences, &token).await? else { return stale(&app) };
-    Ok(private(preferences_page(&app.publication, &app.presenter(), &token, &subscriber, false).await?))
+    Ok(private(preferences_page(&app.publication, &app.presenter(), &app.common, &token, &subscriber, false).await?))
 }
 
 pub(super) async fn save_preferences(
@@ -204,5 +207,5 @@ pub(super) async fn save_preferences(
     let zone = field(&fields, "time_zone").parse().ok().or(subscriber.time_zone);
     store.set_profile(link.subscriber, name.as_deref(), zone).await?;
     let Some(subscriber) = store.subscriber(link.subscriber).await? else { return Ok(missing(&app)?) };
-    Ok(private(preferences_page(&app.publication, &app.presenter(), &token, &subscriber, true).await?))
+    Ok(private(preferences_page(&app.publication, &app.presenter(), &app.common, &token, &subscriber, true).await?))
 }

@@ -35,7 +35,7 @@ impl Site {
         let mut config = place.config();
         config.listen = at;
         let publication = tidings::task::Publication::open(config, clock).await.expect("the publication opens");
-        let app = Arc::new(App::new(publication));
+        let app = Arc::new(App::new(publication).expect("the pages render"));
         run::sync_and_publish(&app.publication, &app.site).await.expect("it can be published");
         let (word, stop) = Stop::new();
         tokio::spawn(web::serve(listener, Arc::clone(&app), stop));
