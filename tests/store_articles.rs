@@ -171,7 +171,7 @@ async fn a_batch_of_several_statements_is_written_whole(url: String) {
     let batch = SyncBatch {
         rows: (0..450).map(|n| row(article(&format!("a{n}"), at(n)), &["news", "all"])).collect(),
         complaints: (0..450).map(|n| complaint(&format!("bad{n}.md"), &["one", "two"])).collect(),
-        touched: vec![],
+        ..SyncBatch::default()
     };
     store.write_sync(SOURCE, &batch).await.unwrap();
     let known = store.known_files(SOURCE).await.unwrap();
@@ -197,6 +197,7 @@ async fn a_batch_that_fails_leaves_nothing_behind(url: String) {
         touched: vec![(articles[0].id, 999, 999)],
         // Two complaints at one place: the last statement of the batch fails.
         complaints: vec![complaint("bad.md", &["one"]), complaint("bad.md", &["one"])],
+        ..SyncBatch::default()
     };
     store.write_sync(SOURCE, &batch).await.unwrap_err();
     assert_eq!(public(&store, "first").await.article, articles[0]);

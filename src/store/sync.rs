@@ -65,11 +65,17 @@ pub struct Complaint {
 
 type ComplaintColumns = (String, Option<i64>, String, Option<String>, i64, i64);
 
+/// Gives the article `$1` the key `$2`, unless another sync was faster and the key is taken.
+const MOVE: &str = "UPDATE articles SET key = $2 WHERE id = $1 AND NOT EXISTS \
+     (SELECT 1 FROM articles o WHERE o.source = articles.source AND o.key = $2)";
+
 /// What one batch of a sync writes.
 #[derive(Debug, Default)]
 pub struct SyncBatch {
     /// New and changed articles.
     pub rows: Vec<FileRow>,
+    /// Articles whose file has another name now, with its new key; they are among the rows.
+    pub moved: Vec<(ArticleId, String)>,
     /// Files whose bytes changed without changing the article: their new size and time.
     pub touched: Vec<(ArticleId, u64, i64)>,
     /// Complaints that replace those of the same keys.
@@ -288,6 +294,9 @@ impl Store {
                 0 => 0,
                 _ => sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?,
             };
+            for (article, key) in &batch.moved {
+                sqlx::query(MOVE).bind(article.to_string()).bind(key).execute(&mut *tx).await?;
+            }
             // Whoever writes articles holds the revision from here on. A file has one identity: where another sync
             // was faster with a new file, its id stands.
             let known: Vec<(String, String)> =

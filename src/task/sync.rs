@@ -349,6 +349,7 @@ impl Pass<'_> {
                     self.report.changed += 1;
                 }
                 (None, Some(missed_now)) => {
+                    batch.moved.push((row.article.id, key.clone()));
                     self.report.changed += 1;
                     self.report.withdrawn -= usize::from(missed_now);
                 }
