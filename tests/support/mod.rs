@@ -3,4 +3,5 @@
 
 pub mod engines;
 pub mod postgres;
+pub mod publication;
 pub mod smtp_sink;
