@@ -1,5 +1,7 @@
 //! Deliveries: a row per reader, claimed with a lease before the network is touched, settled under a fence.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
@@ -28,6 +30,8 @@ pub struct Claimed {
     pub attempts: u32,
     /// When the first of them was.
     pub first_attempt_at: Option<DateTime<Utc>>,
+    /// Whether the reader left or was suppressed since it was queued: nothing must be sent.
+    pub is_unwanted: bool,
 }
 
 /// What became of a claimed delivery.
@@ -50,8 +54,8 @@ pub struct Settled {
 impl Store {
     /// Claims up to `limit` deliveries that are due, for the worker that holds `claim`, until `lease_until`.
     ///
-    /// A delivery whose worker died becomes due again when its lease ends. What a reader left, and an address that
-    /// was suppressed meanwhile, is not claimed. Only digests that are sending are looked at.
+    /// A delivery whose worker died becomes due again when its lease ends. One whose reader left or was suppressed
+    /// meanwhile says so; one whose reader was removed is gone. Only digests that are sending are looked at.
     ///
     /// # Errors
     /// When the database fails; then none is claimed.
@@ -86,18 +90,32 @@ impl Store {
             return Ok(vec![]);
         }
         let ids: Vec<&str> = rows.iter().map(|row| row.1.as_str()).collect();
-        let people = format!("SELECT id, address, name FROM subscribers WHERE id IN {}", self.database.list(1));
-        let people: Vec<(String, String, Option<String>)> = on!(self.database, pool => {
-            sqlx::query_as(AssertSqlSafe(people)).bind(serde_json::to_string(&ids).unwrap_or_default()).fetch_all(pool).await
+        // Leaving and suppression skip only what nobody holds, so what a dead worker held is looked at here.
+        let people = format!(
+            "SELECT d.digest, s.id, s.address, s.name, CASE WHEN EXISTS (SELECT 1 FROM subscriptions n \
+             WHERE n.subscriber = s.id AND n.feed = g.newsletter AND n.state IN ('active', 'paused')) \
+             AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash) THEN 0 ELSE 1 END \
+             FROM deliveries d JOIN digests g ON g.id = d.digest JOIN subscribers s ON s.id = d.subscriber \
+             WHERE d.claim = $2 AND d.state = 'claimed' AND d.subscriber IN {}",
+            self.database.list(1)
+        );
+        type Person = (String, String, String, Option<String>, i32);
+        let people: Vec<Person> = on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(people))
+                .bind(serde_json::to_string(&ids).unwrap_or_default()).bind(claim)
+                .fetch_all(pool).await
         })?;
-        let people: std::collections::HashMap<_, _> =
-            people.into_iter().map(|(id, address, name)| (id, (address, name))).collect();
+        let mut people: HashMap<_, _> = people
+            .into_iter()
+            .map(|(digest, id, address, name, unwanted)| ((digest, id), (address, name, unwanted == 1)))
+            .collect();
         rows.into_iter()
             .filter_map(|(digest, who, cursor_from, attempts, first)| {
-                let (address, name) = people.get(&who)?.clone();
-                Some((digest, who, cursor_from, attempts, first, address, name))
+                let key = (digest, who);
+                let person = people.remove(&key)?;
+                Some((key, cursor_from, attempts, first, person))
             })
-            .map(|(digest, who, cursor_from, attempts, first, address, name)| {
+            .map(|((digest, who), cursor_from, attempts, first, (address, name, is_unwanted))| {
                 Ok(Claimed {
                     digest: DigestId(id(&digest)?),
                     subscriber: SubscriberId(id(&who)?),
@@ -107,6 +125,7 @@ impl Store {
                     cursor_from,
                     attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
                     first_attempt_at: first.map(instant).transpose()?,
+                    is_unwanted,
                 })
             })
             .collect()

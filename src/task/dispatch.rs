@@ -266,6 +266,9 @@ impl Round<'_> {
     }
 
     async fn deliver(&self, mailer: &mut Mailer, claimed: &Claimed) -> Result<Settled, TaskError> {
+        if claimed.is_unwanted {
+            return Ok(self.settled(claimed, DeliveryState::Skipped, false, "left".into()));
+        }
         let prepared = match self.renderer.prepare(claimed).await {
             Ok(Some(prepared)) => prepared,
             Ok(None) => {
