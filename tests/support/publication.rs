@@ -83,8 +83,18 @@ impl Setup {
 }
 
 impl Lantern {
-    /// Opens one on the database given, at noon of 24 November 2026, and syncs for the first time.
+    /// Opens one on the empty database given, at noon of 24 November 2026, and syncs for the first time.
     pub async fn open(database: &str, setup: Setup) -> Self {
+        let archive = setup.archive.clone();
+        let lantern = Self::opened(database, setup).await;
+        for (days, slug) in (1..).zip(archive) {
+            lantern.write(slug, lantern.now() - TimeDelta::days(days), "");
+        }
+        assert!(lantern.sync().await.first);
+        lantern
+    }
+
+    async fn opened(database: &str, setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for name in ["articles", "feeds"] {
             fs::create_dir(folder.path().join(name)).expect("a folder");
@@ -96,12 +106,7 @@ impl Lantern {
         let clock = Arc::new(AtomicI64::new(at("2026-11-24T12:00:00Z").timestamp_millis()));
         let publication = opened(folder.path(), &clock).await;
         assert!(publication.feed_problems.is_empty(), "{:?}", publication.feed_problems);
-        let lantern = Self { publication, folder, database: database.to_owned(), clock };
-        for (days, slug) in (1..).zip(&setup.archive) {
-            lantern.write(slug, lantern.now() - TimeDelta::days(days), "");
-        }
-        assert!(lantern.sync().await.first);
-        lantern
+        Self { publication, folder, database: database.to_owned(), clock }
     }
 
     /// One that sends to a relay on this port.
