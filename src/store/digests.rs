@@ -21,6 +21,8 @@ pub struct NewDigest {
     pub cut_off: i64,
     /// Its articles with their release numbers.
     pub articles: Vec<(ArticleId, i64)>,
+    /// Only readers whose cursor is at least this: for one who stands further back, an article would be missing.
+    pub cursor_from: i64,
     /// Only readers whose cursor is below this have enough to read; `None` is everyone, who then get every article.
     pub cursor_below: Option<i64>,
     /// Only readers in these time zones; `None` is everyone.
@@ -73,7 +75,7 @@ impl Store {
         let readers = format!(
             "SELECT CAST($1 AS TEXT), n.subscriber, {cursor}, 'queued', CAST($2 AS BIGINT), 0 \
              FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
-             WHERE n.feed = $3 AND n.state = 'active' AND ($4 = 'every' OR n.cadence = $4) AND n.cursor < $5 AND $6 = $6 \
+             WHERE n.feed = $3 AND n.state = 'active' AND ($4 = 'every' OR n.cadence = $4) AND n.cursor < $5 AND n.cursor >= $6 \
              AND {in_zones} AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash)",
             cursor = if new.cursor_below.is_some() { "n.cursor" } else { "-1" },
         );
@@ -97,7 +99,7 @@ impl Store {
                 }
                 sqlx::query(AssertSqlSafe(enqueue))
                     .bind(made.to_string()).bind(millis(new.key.slot)).bind(new.key.newsletter.as_str()).bind(cadence)
-                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(new.cut_off)
+                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(new.cursor_from)
                     .bind(&new.default_zone).bind(zones.unwrap_or_else(|| "[]".into()))
                     .execute(&mut *tx).await?;
                 // Served from now on: a delivery that exists is never lost, so the next slot starts behind it.

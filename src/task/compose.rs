@@ -1,6 +1,6 @@
 //! What a digest would bring to whom, said before it is done, and then done once.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{Publication, TaskError};
@@ -25,6 +25,9 @@ pub struct Plan {
     pub cut_off: i64,
     /// Its articles, in the order of release.
     pub articles: Vec<Released>,
+    /// Only readers whose cursor is at least this: its articles begin there. Who takes an old subscription up again
+    /// between the plan and the digest waits for the next one.
+    pub cursor_from: i64,
     /// Only readers whose cursor is below this; `None` is every reader, with every article.
     pub cursor_below: Option<i64>,
     /// Only readers in these zones.
@@ -130,14 +133,24 @@ pub async fn plan_now(
         groups.clear();
     }
     let slot = match choice {
-        Choice::Latest => {
-            now - TimeDelta::seconds(now.timestamp() % 60) - TimeDelta::milliseconds(now.timestamp_millis() % 1000)
-        }
+        Choice::Latest => minute(now),
         Choice::New | Choice::First => articles.iter().map(|released| released.release.at).max().unwrap_or(now),
     };
     let key = DigestKey { newsletter: feed.name.clone(), cadence, slot };
     let existing = store.digest_by_key(&key).await?;
-    Ok(Plan { feed: feed.clone(), key, cut_off, articles, cursor_below, zones: None, groups, choice, existing })
+    let cursor_from = if choice == Choice::New { oldest } else { 0 };
+    Ok(Plan {
+        feed: feed.clone(),
+        key,
+        cut_off,
+        articles,
+        cursor_from,
+        cursor_below,
+        zones: None,
+        groups,
+        choice,
+        existing,
+    })
 }
 
 /// Plans the digest of a slot, for the readers of `cadence` whose clocks stand in `zones`.
@@ -170,12 +183,18 @@ pub async fn plan_slot(
         key,
         cut_off,
         articles,
+        cursor_from: oldest,
         cursor_below: Some(below),
         zones: Some(zones),
         groups,
         choice: Choice::New,
         existing,
     })
+}
+
+/// The minute in which `now` lies: the slot of a digest that nothing else gives one.
+pub fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now)
 }
 
 /// The cursor below which a reader has at least `least` of these articles to read; 0 where nobody has.
@@ -193,6 +212,7 @@ pub async fn compose(publication: &Publication, plan: &Plan, state: DigestState)
         key: plan.key.clone(),
         cut_off: plan.cut_off,
         articles: plan.articles.iter().map(|released| (released.article.id, released.release.number)).collect(),
+        cursor_from: plan.cursor_from,
         cursor_below: plan.cursor_below,
         zones: plan.zones.clone(),
         default_zone: publication.config.publication.time_zone.name().to_owned(),
