@@ -9,7 +9,7 @@ use super::{Store, StoreError, begin, id, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
-use crate::domain::subscription::{Subscriber, SubscriberId, Subscription, SubscriptionState};
+use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, SubscriberId, Subscription, SubscriptionState};
 
 const ROWS_PER_STATEMENT: usize = 500;
 
@@ -75,7 +75,8 @@ impl Store {
     /// Adds subscriptions, all or none: new people are created, what someone already chose stays as it is.
     /// Returns how many people and how many subscriptions are new. The cursors start at the newest release.
     ///
-    /// A subscription that had ended is taken up again where `revive` is set: its reader asked for it.
+    /// Where `revive` is set, its reader asked for it: a subscription that had ended is taken up again, and one that
+    /// waits for its confirmation is what was asked for last, with another confirmation if the last one is old.
     ///
     /// # Errors
     /// When the database fails; then nothing is added.
@@ -86,13 +87,6 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(u64, u64), StoreError> {
         let (mut people, mut subscriptions) = (0, 0);
-        let on_conflict = if revive {
-            " ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
-             cursor = excluded.cursor, created_at = excluded.created_at, confirmed_at = excluded.confirmed_at, ended_at = NULL, \
-             confirmation_sent_at = NULL WHERE subscriptions.state = 'ended'"
-        } else {
-            " ON CONFLICT (subscriber, feed) DO NOTHING"
-        };
         begin!(self.database, tx => {
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
             for rows in new.chunks(ROWS_PER_STATEMENT) {
@@ -130,8 +124,18 @@ impl Store {
                     .push_bind(cursor)
                     .push(" AS BIGINT), CAST(")
                     .push_bind(millis(now))
-                    .push(" AS BIGINT), new.confirmed_at FROM new JOIN subscribers s ON s.address_key = new.address_key WHERE true")
-                    .push(on_conflict);
+                    .push(" AS BIGINT), new.confirmed_at FROM new JOIN subscribers s ON s.address_key = new.address_key WHERE true");
+                if revive {
+                    insert
+                        .push(" ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
+                               cursor = excluded.cursor, created_at = excluded.created_at, confirmed_at = excluded.confirmed_at, \
+                               ended_at = NULL, confirmation_sent_at = CASE WHEN subscriptions.state = 'ended' \
+                               OR subscriptions.confirmation_sent_at <= ")
+                        .push_bind(millis(now - ONE_CONFIRMATION_PER))
+                        .push(" THEN NULL ELSE subscriptions.confirmation_sent_at END WHERE subscriptions.state IN ('ended', 'pending')");
+                } else {
+                    insert.push(" ON CONFLICT (subscriber, feed) DO NOTHING");
+                }
                 subscriptions += insert.build().persistent(full).execute(&mut *tx).await?.rows_affected();
             }
             tx.commit().await?;
