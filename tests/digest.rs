@@ -1,4 +1,5 @@
 //! Who gets which articles, and that nobody gets one twice.
+#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
 
 mod support;
 
@@ -11,6 +12,7 @@ use tidings::domain::digest::DigestState;
 use tidings::domain::link::Purpose;
 use tidings::domain::newsletter::Cadence;
 use tidings::task::compose::{Choice, compose, newsletter, plan_now};
+use tidings::task::dispatch::DispatchReport;
 use tidings::task::schedule;
 
 support::engines::for_each_engine! {
@@ -30,7 +32,7 @@ fn brought<'a>(sink: &Sink, slugs: &[&'a str]) -> BTreeMap<String, Vec<Vec<&'a s
     let mut all: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for message in sink.messages() {
         let letter = Letter::read(&message.bytes);
-        assert_eq!(message.to, [letter.to.clone()], "one recipient, the one that is named");
+        assert_eq!(message.to, std::slice::from_ref(&letter.to), "one recipient, the one that is named");
         all.entry(letter.to.clone()).or_default().push(letter.brings(slugs));
     }
     all
@@ -45,7 +47,7 @@ async fn the_first_sync_is_archive_and_owes_nobody_anything(url: String) {
         assert_eq!(schedule::tick(&lantern.publication).await.unwrap(), []);
         lantern.pass(TimeDelta::days(1));
     }
-    assert_eq!(lantern.dispatch().await, Default::default());
+    assert_eq!(lantern.dispatch().await, DispatchReport::default());
     assert_eq!(sink.connections(), 0);
 }
 

@@ -1,4 +1,5 @@
 //! Slots that have come become digests, once, and in the reader's own time.
+#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
 
 mod support;
 

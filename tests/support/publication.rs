@@ -1,5 +1,6 @@
 //! A publication in a temporary folder, with a clock that is set by hand.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -73,7 +74,8 @@ impl Setup {
              address = \"1 Quay Street, Port Example\"\n[serve]\nurl = \"{URL}\"\n[database]\nurl = \"{database}\"\n"
         );
         for port in &self.relays {
-            text += &format!(
+            let _ = write!(
+                text,
                 "[[relay]]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nhello = \"lantern.example\"\nconnections = {}\n",
                 self.connections
             );
@@ -237,19 +239,17 @@ impl Lantern {
 
 /// What a query gives, whatever the engine, on a connection of its own.
 pub async fn rows(database: &str, sql: &str) -> Vec<Vec<String>> {
-    use sqlx::{Column as _, Executor as _, Row as _, TypeInfo as _};
+    use sqlx::{Executor as _, Row as _};
     macro_rules! read {
         ($connection:ty) => {{
             let mut connection = <$connection>::connect(database).await.expect("a connection");
             let found = connection.fetch_all(AssertSqlSafe(sql.to_owned())).await.expect(sql);
             connection.close().await.expect("the end of a connection");
-            let cell = |row: &<<$connection as sqlx::Connection>::Database as sqlx::Database>::Row, at: usize| match row
-                .column(at)
-                .type_info()
-                .name()
-            {
-                "TEXT" => row.get::<Option<String>, _>(at).unwrap_or_default(),
-                _ => row.get::<Option<i64>, _>(at).map(|number| number.to_string()).unwrap_or_default(),
+            type Row = <<$connection as sqlx::Connection>::Database as sqlx::Database>::Row;
+            let cell = |row: &Row, at: usize| {
+                let text = row.try_get::<Option<String>, _>(at);
+                let text = text.or_else(|_| Ok(row.try_get::<Option<i64>, _>(at)?.map(|number| number.to_string())));
+                text.map_err(|error: sqlx::Error| error.to_string()).expect(sql).unwrap_or_default()
             };
             found.iter().map(|row| (0..row.len()).map(|at| cell(row, at)).collect()).collect()
         }};
