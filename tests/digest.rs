@@ -23,6 +23,8 @@ support::engines::for_each_engine! {
     the_latest_articles_are_sent_again_when_an_editor_says_so,
     a_thousand_readers_get_a_message_each_with_a_link_of_their_own,
     without_a_relay_every_message_is_a_file,
+    an_outbox_that_cannot_be_written_halts_the_digest,
+    who_comes_late_gets_what_the_others_had,
     who_left_or_was_removed_gets_nothing,
     what_was_withdrawn_is_left_out_and_an_empty_digest_is_skipped,
 }
@@ -185,10 +187,46 @@ async fn without_a_relay_every_message_is_a_file(url: String) {
     assert_eq!(recipients.len(), READERS);
 }
 
+async fn an_outbox_that_cannot_be_written_halts_the_digest(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    lantern.readers(10).await;
+    lantern.release(&["lamp"]).await;
+    let (digest, _) = lantern.compose().await.unwrap();
+    let outbox = lantern.folder.path().join("outbox");
+    std::fs::write(&outbox, "a file where the folder should be").unwrap();
+    let report = lantern.dispatch().await;
+    assert_eq!((report.sent, &report.relay_away), (0, &None));
+    assert!(report.halted[0].contains("cannot write to"), "{report:?}");
+    std::fs::remove_file(&outbox).unwrap();
+    let store = &lantern.publication.store;
+    assert!(store.move_digest(digest.id, "halted", &DigestState::Sending).await.unwrap());
+    assert_eq!(lantern.dispatch().await.sent, 10);
+}
+
+async fn who_comes_late_gets_what_the_others_had(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let lantern = Lantern::with_relay(&url, sink.port()).await;
+    lantern.reader("late@reader.example", Cadence::Daily, None).await;
+    lantern.rows("UPDATE subscriptions SET state = 'paused' RETURNING state").await;
+    lantern.reader("early@reader.example", Cadence::Daily, None).await;
+    lantern.release(&["lamp"]).await;
+    lantern.compose().await.unwrap();
+    lantern.dispatch().await;
+    lantern.pass(TimeDelta::hours(1));
+    let late = lantern.who("late@reader.example").await;
+    lantern.publication.store.choose(late, &news(), Cadence::Daily, lantern.now()).await.unwrap();
+    assert!(lantern.compose().await.unwrap().1);
+    assert_eq!(lantern.dispatch().await.sent, 1);
+    assert!(lantern.compose().await.is_none());
+    for messages in brought(&sink, &["lamp"]).values() {
+        assert_eq!(*messages, [["lamp"]]);
+    }
+}
+
 async fn who_left_or_was_removed_gets_nothing(url: String) {
     let sink = Sink::start(Options::default()).await;
     let lantern = Lantern::with_relay(&url, sink.port()).await;
-    lantern.readers(5).await;
+    lantern.readers(6).await;
     lantern.release(&["lamp"]).await;
     let (digest, _) = lantern.compose().await.unwrap();
     let store = &lantern.publication.store;
@@ -200,6 +238,7 @@ async fn who_left_or_was_removed_gets_nothing(url: String) {
     store.claim("dead", now + TimeDelta::minutes(20), 10, now).await.unwrap();
     let gone = lantern.who("reader2@reader.example").await;
     store.leave(gone, None, now).await.unwrap();
+    assert!(store.remove_subscriber(lantern.who("reader5@reader.example").await).await.unwrap());
     let hash = lantern.publication.keyring.address_hash("reader3@reader.example");
     store.suppress(&hash, "complaint", "spam", now).await.unwrap();
     lantern.pass(TimeDelta::minutes(21));

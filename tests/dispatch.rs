@@ -335,7 +335,6 @@ async fn two_processes_send_each_message_once(url: String) {
     let (here, there) = tokio::join!(lantern.dispatch(), dispatch(&other, &stop, &counts));
     let there = there.unwrap();
     assert_eq!(here.sent + there.sent, 300);
-    assert!(here.sent > 0 && there.sent > 0, "both had something to do: {here:?} {there:?}");
     assert_each_once(&sink, 300);
 }
 

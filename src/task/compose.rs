@@ -58,6 +58,19 @@ impl Plan {
         self.groups.iter().map(|group| group.readers).sum()
     }
 
+    /// Where there is such a digest and readers who had not joined or come back when it was composed, they get one of
+    /// their own, in this minute's slot: whoever has had the articles is not among them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn for_latecomers(mut self, publication: &Publication) -> Result<Self, TaskError> {
+        if self.choice == Choice::New && self.existing.is_some() && self.readers() > 0 {
+            self.key.slot = minute(publication.clock.now());
+            self.existing = publication.store.digest_by_key(&self.key).await?;
+        }
+        Ok(self)
+    }
+
     /// The articles that a reader with this cursor gets.
     pub fn articles_for(&self, cursor: i64) -> &[Released] {
         let from = if self.cursor_below.is_some() { cursor } else { -1 };
@@ -93,7 +106,7 @@ pub fn newsletter<'a>(publication: &'a Publication, name: &str) -> Result<(&'a F
 /// Plans a digest that an editor sends now, to the readers of one cadence or of every cadence.
 ///
 /// It brings what each reader has not had yet. Its slot is the release of its newest article, so that sending twice
-/// is sending once. With `latest`, everyone gets at least that many of the newest articles; its slot is this minute.
+/// is sending once; where that one was sent to others, this minute. With `latest`, everyone gets at least that many of the newest articles; its slot is this minute.
 ///
 /// # Errors
 /// When the store fails.
@@ -139,7 +152,7 @@ pub async fn plan_now(
     let key = DigestKey { newsletter: feed.name.clone(), cadence, slot };
     let existing = store.digest_by_key(&key).await?;
     let cursor_from = if choice == Choice::New { oldest } else { 0 };
-    Ok(Plan {
+    let plan = Plan {
         feed: feed.clone(),
         key,
         cut_off,
@@ -150,7 +163,8 @@ pub async fn plan_now(
         groups,
         choice,
         existing,
-    })
+    };
+    plan.for_latecomers(publication).await
 }
 
 /// Plans the digest of a slot, for the readers of `cadence` whose clocks stand in `zones`.
@@ -193,7 +207,7 @@ pub async fn plan_slot(
 }
 
 /// The minute in which `now` lies: the slot of a digest that nothing else gives one.
-pub fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
+fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
     now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now)
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use super::compose::{compose, minute, plan_slot};
+use super::compose::{compose, plan_slot};
 use super::{Publication, TaskError};
 use crate::domain::digest::{Digest, DigestState};
 use crate::domain::feed::Feed;
@@ -38,10 +38,9 @@ pub async fn tick(publication: &Publication) -> Result<Vec<Digest>, TaskError> {
             };
             for (slot, zones) in due {
                 let mut plan = plan_slot(publication, feed, newsletter, *cadence, slot, zones).await?;
-                if *rhythm == Rhythm::Instant && plan.existing.is_some() && plan.readers() > 0 {
+                if *rhythm == Rhythm::Instant {
                     // Who came to this cadence, or back, after that digest need not wait for the next article.
-                    plan.key.slot = minute(now);
-                    plan.existing = publication.store.digest_by_key(&plan.key).await?;
+                    plan = plan.for_latecomers(publication).await?;
                 }
                 let slot = plan.key.slot;
                 if plan.existing.is_some() || plan.readers() == 0 {
