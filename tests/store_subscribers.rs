@@ -298,7 +298,10 @@ async fn a_lost_confirmation_can_be_asked_for_again(url: String) {
     store.subscribe(&[pending("mara", "news")], false, at(3)).await.unwrap();
     assert_eq!(waiting(2).await, 0, "an import asks for nothing");
     store.subscribe(&[pending("mara", "news")], true, at(3)).await.unwrap();
-    assert_eq!(waiting(0).await, 0, "not on the same day");
+    assert_eq!(waiting(2).await, 0, "on the same day it is the same question");
+    let next_day = at(1) + chrono::TimeDelta::days(1);
+    store.subscribe(&[pending("mara", "news")], true, next_day).await.unwrap();
+    assert_eq!(waiting(0).await, 0, "not twice since then");
     assert_eq!(waiting(2).await, 1);
 }
 

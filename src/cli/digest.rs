@@ -290,15 +290,21 @@ async fn go_on(publication: &Publication) -> Result<Ended, TaskError> {
     };
     let listen = async {
         if interrupted().await.is_ok() {
-            output::complain("stopping: what is under way is finished, the rest waits");
+            output::complain("stopping: what is under way is finished, the rest waits; once more ends it at once");
             let _ = word.send(true);
         }
-        std::future::pending::<()>().await;
+        // A relay may keep a message under way for minutes.
+        if interrupted().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        output::complain("broken off: what was under way goes out again in 20 minutes, and may come twice");
     };
     let report = tokio::select! {
         report = dispatch::dispatch(publication, &stop, &counts) => report?,
         () = show => DispatchReport::default(),
-        () = listen => DispatchReport::default(),
+        () = listen => DispatchReport {
+            sent: counts.sent.load(Ordering::Relaxed), stopped: true, ..DispatchReport::default()
+        },
     };
     drop(shown);
     Ok(conclude(&report))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 use uuid::Uuid;
@@ -11,6 +11,9 @@ use super::address::EmailAddress;
 use super::article::uuid_at;
 use super::feed::FeedName;
 use super::newsletter::Cadence;
+
+/// One confirmation per address in this time, however often its form is posted.
+pub const ONE_CONFIRMATION_PER: TimeDelta = TimeDelta::hours(24);
 
 /// The identity of a subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

@@ -47,6 +47,17 @@ impl Mailer {
         Self::Outbox(outbox)
     }
 
+    /// Opens the connection, unless a good one stands: tells a relay that is away from a message that it did not take.
+    ///
+    /// # Errors
+    /// Why not, as [`Connection::open`] says it; a folder is always there.
+    pub async fn connect(&mut self) -> Result<(), Outcome> {
+        match self {
+            Self::Relay { settings, connection } => ready(settings, connection).await.map(drop),
+            Self::Outbox(_) => Ok(()),
+        }
+    }
+
     /// Sends one message to one recipient. `file_stem` names the file in an outbox: the delivery's id.
     ///
     /// A folder that cannot be written to is our own fault: [`Outcome::Refused`] at [`Stage::Connect`], which halts.
@@ -56,15 +67,7 @@ impl Mailer {
                 Ok(connection) => connection.send(from, to, message).await,
                 Err(outcome) => outcome,
             },
-            Self::Outbox(outbox) => match outbox.write(file_stem, message) {
-                Ok(path) => Outcome::Accepted { reply: said(&path.display().to_string()) },
-                Err(error) => Outcome::Refused {
-                    stage: Stage::Connect,
-                    code: 554,
-                    enhanced: None,
-                    text: said(&format!("cannot write to {}: {error}", outbox.folder().display())),
-                },
-            },
+            Self::Outbox(outbox) => into_folder(outbox, file_stem, message).await,
         }
     }
 
@@ -73,6 +76,21 @@ impl Mailer {
         if let Self::Relay { connection: Some(connection), .. } = self {
             connection.quit().await;
         }
+    }
+}
+
+/// Written on a thread that may wait for the disk.
+async fn into_folder(outbox: &Outbox, file_stem: &str, message: &[u8]) -> Outcome {
+    let (to, stem, message) = (outbox.clone(), file_stem.to_owned(), message.to_vec());
+    let written = tokio::task::spawn_blocking(move || to.write(&stem, &message)).await;
+    match written.map_err(std::io::Error::other).flatten() {
+        Ok(path) => Outcome::Accepted { reply: said(&path.display().to_string()) },
+        Err(error) => Outcome::Refused {
+            stage: Stage::Connect,
+            code: 554,
+            enhanced: None,
+            text: said(&format!("cannot write to {}: {error}", outbox.folder().display())),
+        },
     }
 }
 

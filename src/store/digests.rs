@@ -23,6 +23,8 @@ pub struct NewDigest {
     pub cut_off: i64,
     /// Its articles with their release numbers.
     pub articles: Vec<(ArticleId, i64)>,
+    /// Only readers whose cursor is at least this: for one who stands further back, an article would be missing.
+    pub cursor_from: i64,
     /// Only readers whose cursor is below this have enough to read; `None` is everyone, who then get every article.
     pub cursor_below: Option<i64>,
     /// Only readers in these time zones; `None` is everyone.
@@ -71,7 +73,7 @@ impl Store {
              SELECT CAST($1 AS TEXT), n.subscriber, {cursor}, 'queued', CAST($2 AS BIGINT), 0 \
              FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
              WHERE n.feed = $3 AND n.state = 'active' AND ($4 = 'every' OR n.cadence = $4) AND n.cursor < $5 \
-             AND ($7 IS NULL OR COALESCE(n.time_zone, $6) IN {zones}) AND {UNSUPPRESSED}",
+             AND n.cursor >= $8 AND ($7 IS NULL OR COALESCE(n.time_zone, $6) IN {zones}) AND {UNSUPPRESSED}",
             zones = self.database.list(7)
         );
         begin!(self.database, tx => {
@@ -94,7 +96,7 @@ impl Store {
                 sqlx::query(HOLD_RELEASES).execute(&mut *tx).await?;
                 sqlx::query(AssertSqlSafe(enqueue))
                     .bind(made.to_string()).bind(millis(new.key.slot)).bind(new.key.newsletter.as_str()).bind(cadence)
-                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json))
+                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json)).bind(new.cursor_from)
                     .execute(&mut *tx).await?;
                 // Served from now on: a delivery that exists is never lost, so the next slot starts behind it.
                 sqlx::query(

@@ -9,7 +9,7 @@ use super::{Store, StoreError, begin, id, json, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
-use crate::domain::subscription::{Subscriber, SubscriberId, Subscription, SubscriptionState};
+use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, SubscriberId, Subscription, SubscriptionState};
 
 const ROWS_PER_STATEMENT: usize = 500;
 
@@ -97,13 +97,6 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(u64, u64), StoreError> {
         let (mut people, mut subscriptions) = (0, 0);
-        let on_conflict = if revive {
-            " ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
-             cursor = excluded.cursor, created_at = excluded.created_at, confirmed_at = excluded.confirmed_at, ended_at = NULL \
-             WHERE subscriptions.state IN ('ended', 'pending')"
-        } else {
-            " ON CONFLICT (subscriber, feed) DO NOTHING"
-        };
         // PostgreSQL does not let one statement touch a row twice: what is said twice counts once.
         let mut said = HashSet::new();
         let new: Vec<(String, &NewSubscription)> = new
@@ -148,8 +141,19 @@ impl Store {
                     .push_bind(cursor)
                     .push(" AS BIGINT), CAST(")
                     .push_bind(millis(now))
-                    .push(" AS BIGINT), new.confirmed_at FROM new JOIN subscribers s ON s.address_key = new.address_key WHERE true")
-                    .push(on_conflict);
+                    .push(" AS BIGINT), new.confirmed_at FROM new JOIN subscribers s ON s.address_key = new.address_key WHERE true");
+                if revive {
+                    // Asking again within a day is the same question: only after that is it a new one.
+                    insert
+                        .push(" ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
+                               cursor = excluded.cursor, confirmed_at = excluded.confirmed_at, ended_at = NULL, \
+                               created_at = CASE WHEN subscriptions.state = 'ended' OR subscriptions.confirmation_sent_at IS NULL \
+                               OR subscriptions.confirmation_sent_at <= ")
+                        .push_bind(millis(now - ONE_CONFIRMATION_PER))
+                        .push(" THEN excluded.created_at ELSE subscriptions.created_at END WHERE subscriptions.state IN ('ended', 'pending')");
+                } else {
+                    insert.push(" ON CONFLICT (subscriber, feed) DO NOTHING");
+                }
                 subscriptions += insert.build().persistent(full).execute(&mut *tx).await?.rows_affected();
             }
             tx.commit().await?;

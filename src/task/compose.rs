@@ -1,6 +1,6 @@
 //! What a digest would bring to whom, said before it is done, and then done once.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{Publication, TaskError};
@@ -25,6 +25,9 @@ pub struct Plan {
     pub cut_off: i64,
     /// Its articles, in the order of release.
     pub articles: Vec<Released>,
+    /// Only readers whose cursor is at least this: its articles begin there. Who takes an old subscription up again
+    /// between the plan and the digest waits for the next one.
+    pub cursor_from: i64,
     /// Only readers whose cursor is below this; `None` is every reader, with every article.
     pub cursor_below: Option<i64>,
     /// Only readers in these zones.
@@ -53,6 +56,19 @@ impl Plan {
     /// How many readers get it.
     pub fn readers(&self) -> u64 {
         self.groups.iter().map(|group| group.readers).sum()
+    }
+
+    /// Where there is such a digest and readers who had not joined or come back when it was composed, they get one of
+    /// their own, in this minute's slot: whoever has had the articles is not among them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn for_latecomers(mut self, publication: &Publication) -> Result<Self, TaskError> {
+        if self.choice == Choice::New && self.existing.is_some() && self.readers() > 0 {
+            self.key.slot = minute(publication.clock.now());
+            self.existing = publication.store.digest_by_key(&self.key).await?;
+        }
+        Ok(self)
     }
 
     /// The articles that a reader with this cursor gets.
@@ -90,7 +106,7 @@ pub fn newsletter<'a>(publication: &'a Publication, name: &str) -> Result<(&'a F
 /// Plans a digest that an editor sends now, to the readers of one cadence or of every cadence.
 ///
 /// It brings what each reader has not had yet. Its slot is the release of its newest article, so that sending twice
-/// is sending once. With `latest`, everyone gets at least that many of the newest articles; its slot is this minute.
+/// is sending once; where that one was sent to others, this minute. With `latest`, everyone gets at least that many of the newest articles; its slot is this minute.
 ///
 /// # Errors
 /// When the store fails.
@@ -130,14 +146,25 @@ pub async fn plan_now(
         groups.clear();
     }
     let slot = match choice {
-        Choice::Latest => {
-            now - TimeDelta::seconds(now.timestamp() % 60) - TimeDelta::milliseconds(now.timestamp_millis() % 1000)
-        }
+        Choice::Latest => minute(now),
         Choice::New | Choice::First => articles.iter().map(|released| released.release.at).max().unwrap_or(now),
     };
     let key = DigestKey { newsletter: feed.name.clone(), cadence, slot };
     let existing = store.digest_by_key(&key).await?;
-    Ok(Plan { feed: feed.clone(), key, cut_off, articles, cursor_below, zones: None, groups, choice, existing })
+    let cursor_from = if choice == Choice::New { oldest } else { 0 };
+    let plan = Plan {
+        feed: feed.clone(),
+        key,
+        cut_off,
+        articles,
+        cursor_from,
+        cursor_below,
+        zones: None,
+        groups,
+        choice,
+        existing,
+    };
+    plan.for_latecomers(publication).await
 }
 
 /// Plans the digest of a slot, for the readers of `cadence` whose clocks stand in `zones`.
@@ -170,12 +197,18 @@ pub async fn plan_slot(
         key,
         cut_off,
         articles,
+        cursor_from: oldest,
         cursor_below: Some(below),
         zones: Some(zones),
         groups,
         choice: Choice::New,
         existing,
     })
+}
+
+/// The minute in which `now` lies: the slot of a digest that nothing else gives one.
+fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now)
 }
 
 /// The cursor below which a reader has at least `least` of these articles to read; 0 where nobody has.
@@ -193,6 +226,7 @@ pub async fn compose(publication: &Publication, plan: &Plan, state: DigestState)
         key: plan.key.clone(),
         cut_off: plan.cut_off,
         articles: plan.articles.iter().map(|released| (released.article.id, released.release.number)).collect(),
+        cursor_from: plan.cursor_from,
         cursor_below: plan.cursor_below,
         zones: plan.zones.clone(),
         default_zone: publication.config.publication.time_zone.name().to_owned(),

@@ -6,21 +6,21 @@ use super::dispatch::{describe, single_mailer};
 use super::present::Presenter;
 use super::{Publication, TaskError};
 use crate::domain::address::Mailbox;
-use crate::domain::delivery::Outcome;
+use crate::domain::delivery::{Fault, Outcome, fault};
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
-use crate::domain::subscription::{Subscriber, SubscriptionState};
+use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, SubscriptionState};
 use crate::mail::message::{self, Kind, Letter};
 use crate::store::{NewSubscription, PendingConfirmation};
 use crate::template::view::{ConfirmFacts, ConfirmView};
 
 /// How long a confirmation link holds.
 pub const CONFIRM_WITHIN: TimeDelta = TimeDelta::days(7);
-/// One confirmation per address in this time, however often its form is posted.
-const ONE_PER: TimeDelta = TimeDelta::hours(24);
 /// Confirmations sent in one go.
 const BATCH: i64 = 100;
+/// Confirmations that the relay may put off one after another before it is left alone.
+const PUT_OFF: u32 = 3;
 
 /// Subscribes someone to feeds, in the state given. What they chose before stays; what they ended is taken up again.
 /// Returns how many people and how many subscriptions are new.
@@ -52,28 +52,45 @@ pub async fn subscribe(
 /// Sends the confirmations that wait. Returns how many were handed over.
 ///
 /// # Errors
-/// When the store fails or a template cannot be rendered. A relay that is away is logged and tried again later.
+/// When the store fails or a template cannot be rendered. A relay that is away, or refuses us for a fault of our own,
+/// is logged and tried again later.
 pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskError> {
     let now = publication.clock.now();
-    let pending = publication.store.pending_confirmations(now - ONE_PER, BATCH).await?;
+    let pending = publication.store.pending_confirmations(now - ONE_CONFIRMATION_PER, BATCH).await?;
     if pending.is_empty() {
         return Ok(0);
     }
     let mut mailer = single_mailer(publication);
-    let mut sent = 0;
+    let (mut sent, mut put_off) = (0, 0);
     for waiting in pending {
         let bytes = confirmation(publication, &waiting, now)?;
         let from = publication.config.mail.from.address.as_str();
         let file_stem = format!("confirm-{}", waiting.subscriber.id);
-        match mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await {
-            // A refusal is remembered as sent: trying again would not change it.
+        let outcome = match mailer.connect().await {
+            Ok(()) => mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await,
+            Err(outcome) => {
+                tracing::warn!(outcome = describe(&outcome), "confirmations wait for the relay");
+                break;
+            }
+        };
+        match outcome {
+            Outcome::Refused { .. } if fault(&outcome) == Some(Fault::Sender) => {
+                tracing::error!(outcome = describe(&outcome), "confirmations wait until this is mended");
+                break;
+            }
+            // The refusal of an address is remembered as sent: trying again would not change it.
             Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Unknown { .. } => {
                 publication.store.confirmation_sent(waiting.subscriber.id, now).await?;
                 sent += 1;
+                put_off = 0;
             }
-            outcome @ Outcome::Deferred { .. } => {
-                tracing::warn!(outcome = describe(&outcome), "confirmations wait for the relay");
-                break;
+            // It may be about this address alone: the others are tried.
+            Outcome::Deferred { .. } => {
+                tracing::warn!(outcome = describe(&outcome), "a confirmation was put off");
+                put_off += 1;
+                if put_off == PUT_OFF {
+                    break;
+                }
             }
         }
     }

@@ -2,34 +2,39 @@
 //!
 //! A connection takes its next delivery only when the outcome of the one before is committed, so after a crash at
 //! most the messages in flight on open connections go out twice, and then under the same Message-ID. All connections
-//! share one commit.
+//! share one commit. Each is a task of its own, so that every core renders.
+//!
+//! A lasting no that is our own fault (a wrong password, a blocked sender) halts the digest even where another relay
+//! would have taken it: an editor has to know.
 
+mod ways;
+mod worker;
+
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
-use super::render::Renderer;
+use self::ways::Way;
+use self::worker::Worker;
+use super::render::Rendered;
 use super::{Publication, TaskError};
-use crate::config::Relay;
-use crate::domain::delivery::{DeliveryState, Fault, Next, Outcome, RetryPolicy, Stage, fault};
-use crate::domain::digest::DigestState;
+use crate::domain::delivery::{DeliveryState, Outcome, RetryPolicy};
+use crate::domain::digest::{DigestId, DigestState};
 use crate::mail::Mailer;
-use crate::mail::outbox::Outbox;
-use crate::mail::smtp::RelaySettings;
 use crate::store::{Claimed, Settled};
 
-/// How long a claim holds: longer than the slowest single message may take (10 minutes for the final dot, RFC 5321
-/// §4.5.3.2.6), so that no other worker sends what is still under way.
+/// How long a claim holds, in which no other worker sends the same.
 const LEASE: TimeDelta = TimeDelta::minutes(20);
-/// How long a relay that does not answer is left alone.
-const COOLING: TimeDelta = TimeDelta::minutes(1);
+/// What must be left of it when a message is begun: 10 minutes for the final dot (RFC 5321 §4.5.3.2.6) and 5 for what
+/// comes before. What waited for its turn for longer goes back and is claimed anew.
+const LEAST_LEASE: TimeDelta = TimeDelta::minutes(15);
 /// Deliveries claimed per connection at a time.
 const CLAIMED_PER_CONNECTION: usize = 20;
-/// Writers into the outbox: files, so a few are enough.
-const OUTBOX_WRITERS: usize = 2;
 
 /// Says when to stop: what is under way is finished, what is claimed is put back.
 #[derive(Debug, Clone)]
@@ -84,241 +89,228 @@ pub struct Counts {
     pub others: AtomicU64,
 }
 
+/// A claimed delivery on its way to a worker.
+struct Job {
+    claimed: Claimed,
+    /// Number of the claim that brought it, from 1.
+    batch: u64,
+    lease_until: DateTime<Utc>,
+}
+
 /// A delivery with the place where its worker waits for the commit.
 type Verdict = (Settled, oneshot::Sender<()>);
 
-struct Round<'a> {
-    publication: &'a Publication,
-    renderer: Renderer<'a>,
+/// What the parts of a round wait for.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Deliveries claimed and not settled.
+    open: usize,
+    /// A connection stands: more than the first ones can be claimed.
+    is_up: bool,
+    /// Nothing more is to be begun.
+    is_over: bool,
+}
+
+struct Round {
+    publication: Publication,
+    rendered: Arc<Rendered>,
     policy: RetryPolicy,
-    counts: &'a Counts,
-    /// Nothing more is to be claimed: the relay is away.
-    relay_away: std::sync::Mutex<Option<String>>,
-    halted: std::sync::Mutex<Vec<(crate::domain::digest::DigestId, String)>>,
-    ended: AtomicBool,
+    ways: Vec<Way>,
+    pace: watch::Sender<Pace>,
+    /// Claims begun so far.
+    batches: AtomicU64,
+    /// Halted digests with the last claim that may have been begun before: what a later one brings was resumed.
+    halted: std::sync::Mutex<HashMap<DigestId, u64>>,
+    /// Why digests were halted.
+    faults: std::sync::Mutex<Vec<String>>,
+    /// What a relay said that gave up.
+    given_up: std::sync::Mutex<Option<String>>,
     stop: Stop,
 }
 
-/// Sends everything that is due, until nothing is, the relay is away, or the word to stop is given.
+/// Sends everything that is due, until nothing is, every relay is away, or the word to stop is given.
 ///
 /// # Errors
 /// When the store fails; what was in flight is in doubt until its lease ends, everything else is as it was.
 pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -> Result<DispatchReport, TaskError> {
-    let now = publication.clock.now();
-    publication.store.skip_unwanted(now).await?;
+    publication.store.skip_unwanted(publication.clock.now()).await?;
     let claim = uuid::Uuid::now_v7().to_string();
-    let mut mailers = mailers(publication);
-    let round = Round {
-        publication,
-        renderer: Renderer::new(publication),
-        policy: RetryPolicy::default(),
-        counts,
-        relay_away: std::sync::Mutex::default(),
-        halted: std::sync::Mutex::default(),
-        ended: AtomicBool::new(false),
-        stop: stop.clone(),
-    };
-    let batch = mailers.len() * CLAIMED_PER_CONNECTION;
-    let (jobs, queue) = mpsc::channel::<Claimed>(batch);
+    let round = Arc::new(Round::new(publication, stop));
+    let connections = ways::connections(&publication.config, &round.ways);
+    let batch = connections.len() * CLAIMED_PER_CONNECTION;
+    // Room for a batch and the half of the one before, so that the claimer never waits with rows in its hands.
+    let (jobs, queue) = mpsc::channel::<Job>(batch * 2);
     let queue = Arc::new(Mutex::new(queue));
     let (verdicts, settling) = mpsc::channel::<Verdict>(batch);
 
-    let claimer = async {
-        let claimed = round.claim(&claim, batch, jobs).await;
-        if claimed.is_err() {
-            round.ended.store(true, Ordering::Release);
-        }
-        claimed
-    };
-    let workers = async {
-        let working = mailers.iter_mut().map(|mailer| round.work(mailer, Arc::clone(&queue), verdicts.clone()));
-        let done = futures_join(working).await;
-        drop(verdicts);
-        done.into_iter().collect::<Result<(), TaskError>>()
-    };
-    let settler = round.settle(&claim, settling);
-    let (claimed, worked, settled) = tokio::join!(claimer, workers, settler);
-    for mailer in mailers {
-        mailer.close().await;
+    let mut workers = JoinSet::new();
+    for (way, asks_first, mailer) in connections {
+        let (round, queue, verdicts) = (Arc::clone(&round), Arc::clone(&queue), verdicts.clone());
+        workers.spawn(Worker { round, way, asks_first, mailer, queue, verdicts, failures: 0 }.work());
+    }
+    drop((queue, verdicts));
+    let (claimed, settled) = tokio::join!(round.claim(&claim, batch, jobs), round.settle(&claim, settling, counts));
+    let mut worked = Ok(());
+    while let Some(done) = workers.join_next().await {
+        worked = worked.and(done.map_err(TaskError::from).flatten());
     }
     let mut report = settled?;
     claimed?;
     worked?;
     publication.store.finish_digests(publication.clock.now()).await?;
     report.stopped = stop.is_given();
-    report.relay_away.clone_from(&lock(&round.relay_away));
-    report.halted = lock(&round.halted).iter().map(|(_, why)| why.clone()).collect();
+    report.relay_away = round.ways.iter().all(Way::is_away).then(|| lock(&round.given_up).clone()).flatten();
+    report.halted.clone_from(&lock(&round.faults));
     Ok(report)
-}
-
-/// Runs futures side by side on this task and keeps their order: they wait for the network far more than they work.
-async fn futures_join<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut pending: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut all = true;
-        for (future, done) in &mut pending {
-            if done.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *done = Some(value),
-                    std::task::Poll::Pending => all = false,
-                }
-            }
-        }
-        if all { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    pending.into_iter().filter_map(|(_, done)| done).collect()
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// One mailer per connection.
-fn mailers(publication: &Publication) -> Vec<Mailer> {
-    let config = &publication.config;
-    match config.relays.first() {
-        None => (0..OUTBOX_WRITERS).map(|_| Mailer::outbox(Outbox::new(&config.mail.outbox))).collect(),
-        Some(_) => config
-            .relays
-            .iter()
-            .flat_map(|relay| (0..relay.connections).map(|_| Mailer::relay(settings(relay))))
-            .collect(),
-    }
-}
-
 /// A mailer for a single message outside of any digest.
 pub fn single_mailer(publication: &Publication) -> Mailer {
-    match publication.config.relays.first() {
-        None => Mailer::outbox(Outbox::new(&publication.config.mail.outbox)),
-        Some(relay) => Mailer::relay(settings(relay)),
+    ways::mailer(&publication.config, 0)
+}
+
+impl Round {
+    fn new(publication: &Publication, stop: &Stop) -> Self {
+        let ways = ways::ways(&publication.config);
+        let is_up = ways.iter().any(Way::is_open);
+        Self {
+            publication: publication.clone(),
+            rendered: Arc::default(),
+            policy: RetryPolicy::default(),
+            ways,
+            pace: watch::Sender::new(Pace { is_up, ..Pace::default() }),
+            batches: AtomicU64::new(0),
+            halted: std::sync::Mutex::default(),
+            faults: std::sync::Mutex::default(),
+            given_up: std::sync::Mutex::default(),
+            stop: stop.clone(),
+        }
     }
-}
 
-fn settings(relay: &Relay) -> RelaySettings {
-    let mut settings = RelaySettings::new(&relay.host, relay.port, relay.tls);
-    settings.credentials.clone_from(&relay.credentials);
-    settings.hello.clone_from(&relay.hello);
-    settings.root_certificates.clone_from(&relay.authority);
-    settings
-}
-
-impl Round<'_> {
     fn is_over(&self) -> bool {
-        self.ended.load(Ordering::Acquire) || self.stop.is_given() || lock(&self.relay_away).is_some()
+        self.stop.is_given() || self.pace.borrow().is_over
     }
 
-    /// Claims batch after batch while there is something due.
-    async fn claim(&self, claim: &str, batch: usize, jobs: mpsc::Sender<Claimed>) -> Result<(), TaskError> {
+    /// Nothing more is begun.
+    fn end(&self) {
+        self.pace.send_modify(|pace| pace.is_over = true);
+    }
+
+    /// Waits for what `done` looks for, or until the round is over.
+    async fn until(&self, done: impl Fn(&Pace) -> bool) {
+        let mut pace = self.pace.subscribe();
+        let mut stop = self.stop.clone();
+        let waiting = pace.wait_for(|pace| pace.is_over || done(pace));
+        tokio::pin!(waiting);
+        tokio::select! {
+            _ = &mut waiting => return,
+            () = stop.given() => {}
+        }
+        if !self.stop.is_given() {
+            // Nobody is left who could give the word.
+            let _ = waiting.await;
+        }
+    }
+
+    async fn until_over(&self) {
+        self.until(|_| false).await;
+    }
+
+    async fn until_open(&self, way: usize) {
+        self.until(|_| self.ways[way].is_open()).await;
+    }
+
+    /// A connection of this way stands: its others may follow.
+    fn opened(&self, way: usize) {
+        if self.ways[way].opened() {
+            self.pace.send_modify(|pace| pace.is_up = true);
+        }
+    }
+
+    /// A connection of this way is given up. Returns whether nothing is left to send by.
+    fn give_up_one(&self, way: usize, why: &str) -> bool {
+        *lock(&self.given_up) = Some(why.to_owned());
+        if self.ways[way].give_up_one() {
+            tracing::warn!(relay = self.ways[way].name, why = %crate::problem::printable(why), "relay is away");
+        }
+        let nothing_is_left = self.ways.iter().all(Way::is_away);
+        if nothing_is_left {
+            self.end();
+        }
+        nothing_is_left
+    }
+
+    /// Claims batch after batch while there is something due. It ends the round.
+    async fn claim(&self, claim: &str, batch: usize, jobs: mpsc::Sender<Job>) -> Result<(), TaskError> {
+        let claimed = self.claim_what_is_due(claim, batch, &jobs).await;
+        self.end();
+        claimed
+    }
+
+    async fn claim_what_is_due(&self, claim: &str, batch: usize, jobs: &mpsc::Sender<Job>) -> Result<(), TaskError> {
         while !self.is_over() {
+            let was_up = self.pace.borrow().is_up;
+            // Until a relay answers, each has one delivery to be asked with.
+            let limit = if was_up { batch } else { self.ways.len() };
+            let number = self.batches.fetch_add(1, Ordering::AcqRel) + 1;
             let now = self.publication.clock.now();
-            let claimed = self.publication.store.claim(claim, now + LEASE, batch, now).await?;
-            if claimed.is_empty() {
+            let lease_until = now + LEASE;
+            let claimed = self.publication.store.claim(claim, lease_until, limit, now).await?;
+            let is_full = claimed.len() == limit;
+            if claimed.is_empty() && self.pace.borrow().open == 0 {
                 break;
             }
-            for delivery in claimed {
-                if jobs.send(delivery).await.is_err() {
+            self.pace.send_modify(|pace| pace.open += claimed.len());
+            for claimed in claimed {
+                if jobs.send(Job { claimed, batch: number, lease_until }).await.is_err() {
                     return Ok(());
                 }
             }
-            // The next batch is claimed when this one is nearly through: a claim should not wait in a queue.
-            while !self.is_over() && jobs.capacity() < jobs.max_capacity() / 2 {
-                let half = jobs.max_capacity() / 2;
-                match jobs.reserve_many(half).await {
-                    Ok(permits) => drop(permits),
-                    Err(_) => return Ok(()),
-                }
-            }
+            // The next batch comes when this one is half through: a claim should not wait in a queue. After the last
+            // one all have to be settled, since some may have been put back.
+            let few = if is_full { limit / 2 } else { 0 };
+            self.until(|pace| pace.open <= few || (pace.is_up && !was_up)).await;
         }
         Ok(())
     }
 
-    /// One connection's work: a delivery, its outcome, the commit, the next.
-    async fn work(
-        &self,
-        mailer: &mut Mailer,
-        queue: Arc<Mutex<mpsc::Receiver<Claimed>>>,
-        verdicts: mpsc::Sender<Verdict>,
-    ) -> Result<(), TaskError> {
-        loop {
-            let Some(claimed) = queue.lock().await.recv().await else { return Ok(()) };
-            let settled = if self.is_over() || self.is_halted(&claimed) {
-                self.put_back(&claimed, TimeDelta::zero(), "put back")
-            } else {
-                self.deliver(mailer, &claimed).await?
-            };
-            let (done, committed) = oneshot::channel();
-            if verdicts.send((settled, done)).await.is_err() || committed.await.is_err() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn is_halted(&self, claimed: &Claimed) -> bool {
-        lock(&self.halted).iter().any(|(digest, _)| *digest == claimed.digest)
-    }
-
-    async fn deliver(&self, mailer: &mut Mailer, claimed: &Claimed) -> Result<Settled, TaskError> {
-        let prepared = match self.renderer.prepare(claimed).await {
-            Ok(Some(prepared)) => prepared,
-            Ok(None) => {
-                return Ok(self.settled(claimed, DeliveryState::Skipped, false, "nothing left to bring".into()));
-            }
-            Err(error @ TaskError::Store(_)) => return Err(error),
-            Err(error) => {
-                self.halt(claimed, error.to_string()).await?;
-                return Ok(self.put_back(claimed, TimeDelta::zero(), "halted"));
-            }
+    /// What becomes of a delivery that must not be sent now; `None` where it must.
+    fn held_back(&self, job: &Job) -> Option<Settled> {
+        let claimed = &job.claimed;
+        let why = if self.is_over() {
+            "put back"
+        } else if lock(&self.halted).get(&claimed.digest).is_some_and(|last| job.batch <= *last) {
+            "halted"
+        } else if job.lease_until - self.publication.clock.now() < LEAST_LEASE {
+            "waited too long"
+        } else {
+            return None;
         };
-        let outcome = mailer.send(&prepared.from, &claimed.address, &prepared.file_stem, &prepared.bytes).await;
-        self.judge(claimed, &outcome).await
+        Some(self.put_back(claimed, TimeDelta::zero(), why))
     }
 
-    /// What follows from a relay's verdict.
-    async fn judge(&self, claimed: &Claimed, outcome: &Outcome) -> Result<Settled, TaskError> {
-        let words = describe(outcome);
-        if is_relay_away(outcome) {
-            lock(&self.relay_away).get_or_insert_with(|| words.clone());
-            return Ok(self.put_back(claimed, COOLING, &words));
-        }
-        let now = self.publication.clock.now();
-        let first = claimed.first_attempt_at.unwrap_or(now);
-        let state = match self.policy.next(outcome, claimed.attempts + 1, first, now, jitter()) {
-            Next::Sent => DeliveryState::Sent,
-            Next::Failed => DeliveryState::Failed,
-            Next::Refused => {
-                if fault(outcome) == Some(Fault::Address) {
-                    let hash = self.publication.keyring.address_hash(&claimed.address.key());
-                    self.publication.store.suppress(&hash, "refused", &words, now).await?;
-                }
-                DeliveryState::Refused
-            }
-            Next::RetryAt(at) => {
-                return Ok(Settled { at, ..self.settled(claimed, DeliveryState::Deferred, true, words) });
-            }
-            Next::HaltDigest => {
-                self.halt(claimed, words).await?;
-                return Ok(self.put_back(claimed, TimeDelta::zero(), "halted"));
-            }
-        };
-        Ok(self.settled(claimed, state, true, words))
-    }
-
-    /// Stops a digest for a fault of ours; the editor mends it and resumes.
-    async fn halt(&self, claimed: &Claimed, why: String) -> Result<(), TaskError> {
+    /// Stops a digest for a fault of ours; the editor mends it and resumes. The delivery goes back.
+    async fn halt(&self, job: &Job, why: String) -> Result<Settled, TaskError> {
+        let digest = job.claimed.digest;
         let is_first = {
             let mut halted = lock(&self.halted);
-            let known = halted.iter().any(|(digest, _)| *digest == claimed.digest);
-            if !known {
-                halted.push((claimed.digest, why.clone()));
+            let is_first = halted.get(&digest).is_none_or(|last| job.batch > *last);
+            if is_first {
+                halted.insert(digest, u64::MAX);
+                lock(&self.faults).push(why.clone());
             }
-            !known
+            is_first
         };
         if is_first {
-            tracing::error!(digest = %claimed.digest, why = %crate::problem::printable(&why), "digest halted");
-            self.publication.store.move_digest(claimed.digest, "sending", &DigestState::Halted { why }).await?;
+            tracing::error!(%digest, why = %crate::problem::printable(&why), "digest halted");
+            self.publication.store.move_digest(digest, "sending", &DigestState::Halted { why }).await?;
+            lock(&self.halted).insert(digest, self.batches.load(Ordering::Acquire));
         }
-        Ok(())
+        Ok(self.put_back(&job.claimed, TimeDelta::zero(), "halted"))
     }
 
     fn settled(&self, claimed: &Claimed, state: DeliveryState, attempted: bool, outcome: String) -> Settled {
@@ -332,46 +324,46 @@ impl Round<'_> {
     }
 
     /// Commits whatever outcomes have come in, all at once, then lets their workers go on.
-    async fn settle(&self, claim: &str, mut settling: mpsc::Receiver<Verdict>) -> Result<DispatchReport, TaskError> {
+    async fn settle(
+        &self,
+        claim: &str,
+        mut settling: mpsc::Receiver<Verdict>,
+        counts: &Counts,
+    ) -> Result<DispatchReport, TaskError> {
         let mut report = DispatchReport::default();
         let mut verdicts: Vec<Verdict> = vec![];
         while settling.recv_many(&mut verdicts, 1000).await > 0 {
             let (settled, waiting): (Vec<Settled>, Vec<_>) = verdicts.drain(..).unzip();
             if let Err(error) = self.publication.store.settle(claim, &settled, self.publication.clock.now()).await {
-                self.ended.store(true, Ordering::Release);
+                self.end();
                 return Err(error.into());
             }
-            for one in &settled {
-                match one.state {
-                    DeliveryState::Sent => report.sent += 1,
-                    DeliveryState::Deferred => report.deferred += 1,
-                    DeliveryState::Refused => report.refused += 1,
-                    DeliveryState::Failed => report.failed += 1,
-                    DeliveryState::Skipped => report.skipped += 1,
-                    DeliveryState::Queued | DeliveryState::Claimed => {}
-                }
-            }
-            self.counts.sent.store(report.sent, Ordering::Relaxed);
-            self.counts
-                .others
-                .store(report.deferred + report.refused + report.failed + report.skipped, Ordering::Relaxed);
+            report.count(&settled);
+            counts.sent.store(report.sent, Ordering::Relaxed);
+            let others = report.deferred + report.refused + report.failed + report.skipped;
+            counts.others.store(others, Ordering::Relaxed);
             for waiting in waiting {
                 // A worker that no longer waits has ended.
                 let _ = waiting.send(());
             }
+            self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(settled.len()));
         }
         Ok(report)
     }
 }
 
-/// The relay did not even begin to look at the message.
-fn is_relay_away(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Deferred { stage, .. } => {
-            matches!(stage, Stage::Connect | Stage::Hello | Stage::StartTls | Stage::Auth)
-                && fault(outcome) == Some(Fault::Relay)
+impl DispatchReport {
+    fn count(&mut self, settled: &[Settled]) {
+        for one in settled {
+            match one.state {
+                DeliveryState::Sent => self.sent += 1,
+                DeliveryState::Deferred => self.deferred += 1,
+                DeliveryState::Refused => self.refused += 1,
+                DeliveryState::Failed => self.failed += 1,
+                DeliveryState::Skipped => self.skipped += 1,
+                DeliveryState::Queued | DeliveryState::Claimed => {}
+            }
         }
-        Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Unknown { .. } => false,
     }
 }
 
@@ -392,12 +384,4 @@ pub fn describe(outcome: &Outcome) -> String {
         }
         Outcome::Unknown { text } => format!("no answer after the message: {text}"),
     }
-}
-
-/// A random number from 0 to 1.
-fn jitter() -> f64 {
-    let mut bytes = [0; 4];
-    // Without randomness retries are merely less spread out.
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
 }

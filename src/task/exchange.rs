@@ -1,9 +1,10 @@
 //! Subscribers in and out as CSV (RFC 4180): `address,name,language,time_zone,feeds`.
 //!
-//! `feeds` holds `news:daily;offers:weekly`. Existing choices are never overwritten, suppressed addresses never
+//! `feeds` holds `news:daily;offers:weekly`. A cell that a spreadsheet would take for a formula goes out behind an
+//! apostrophe and comes in without it. Existing choices are never overwritten, suppressed addresses never
 //! revived; a line that cannot be read is named and the others go on.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 
 use serde::Serialize;
 
@@ -52,7 +53,10 @@ impl ImportReport {
 }
 
 /// Which column stands where.
-struct Header([Option<usize>; 5]);
+struct Header {
+    places: [Option<usize>; 5],
+    width: usize,
+}
 
 impl Header {
     fn read(record: &csv::StringRecord, file: &str) -> Result<Self, Problem> {
@@ -86,11 +90,24 @@ impl Header {
                 .at(1)
                 .hint(format!("the first line names the columns: {}", COLUMNS.join(","))));
         }
-        Ok(Self(places))
+        Ok(Self { places, width: record.len() })
     }
 
     fn get<'a>(&self, record: &'a csv::StringRecord, column: usize) -> &'a str {
-        self.0[column].and_then(|at| record.get(at)).unwrap_or_default().trim()
+        rearmed(self.places[column].and_then(|at| record.get(at)).unwrap_or_default().trim())
+    }
+
+    /// What is wrong with the number of a line's fields, and a remedy: then no field can be trusted to be what it
+    /// seems. Blank ones at the end are no fault.
+    fn fits(&self, record: &csv::StringRecord) -> Result<(), (String, &'static str)> {
+        let filled =
+            record.iter().enumerate().filter(|(_, field)| !field.trim().is_empty()).map(|(at, _)| at + 1).last();
+        let filled = filled.unwrap_or(0);
+        if record.len() >= self.width && filled <= self.width {
+            return Ok(());
+        }
+        let what = format!("{} fields where the first line has {}", record.len(), self.width);
+        Err((what, "write one for each column, and fields that hold a comma between quotation marks"))
     }
 }
 
@@ -106,7 +123,7 @@ pub async fn import(
     dry_run: bool,
     progress: Progress<'_>,
 ) -> Result<ImportReport, TaskError> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(LineEnds::new(input));
     let mut report = ImportReport::default();
     let mut records = reader.byte_records();
     let first = records.next().transpose().map_err(|error| Problem::new(file, error.to_string()))?;
@@ -118,8 +135,9 @@ pub async fn import(
     let mut batch: Vec<NewSubscription> = vec![];
     let mut seen = std::collections::HashSet::new();
     for record in records {
-        report.lines += 1;
-        match parse(publication, &header, file, record, default_feed.as_ref()) {
+        let parsed = parse(publication, &header, file, record, default_feed.as_ref());
+        report.lines += u64::from(!matches!(parsed, Ok(None)));
+        match parsed {
             Ok(Some(new)) if seen.insert(new[0].address_hash.clone()) => batch.extend(new),
             Ok(_) => {}
             Err(problem) => report.complain(problem),
@@ -176,6 +194,7 @@ fn parse(
     if record.iter().all(|field| field.trim().is_empty()) {
         return Ok(None);
     }
+    header.fits(&record).map_err(|(what, hint)| fault(what).hint(hint))?;
     let address = header.get(&record, 0);
     let address =
         EmailAddress::parse(address).map_err(|error| fault(format!("{address:?}: {error}")).hint(error.hint()))?;
@@ -247,7 +266,9 @@ pub fn feeds(
     }
 }
 
-/// Exports every subscriber, or those of one feed. Returns how many.
+/// Exports everyone who gets mail, or those of one feed. Returns how many.
+///
+/// Who left, never confirmed or is suppressed is not among them: an import elsewhere would write to them.
 ///
 /// # Errors
 /// When the store fails or the output cannot be written.
@@ -261,30 +282,97 @@ pub async fn export(publication: &Publication, feed: Option<&FeedName>, output: 
         let page = publication.store.subscribers(feed, after, 1000).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.subscriber.id);
-        count += page.len() as u64;
-        for listed in &page {
-            writer.write_record(row(listed)).map_err(failed)?;
+        for listed in page.iter().filter(|listed| listed.suppressed.is_none()) {
+            if let Some(row) = row(listed, feed) {
+                writer.write_record(row).map_err(failed)?;
+                count += 1;
+            }
         }
     }
     writer.flush().map_err(|source| TaskError::Write { path: "the export".into(), source })?;
     Ok(count)
 }
 
-fn row(listed: &Listed) -> [String; 5] {
+/// A subscriber's line, with the active subscriptions, of one feed where given; `None` where there is none.
+fn row(listed: &Listed, feed: Option<&FeedName>) -> Option<[String; 5]> {
     let person = &listed.subscriber;
-    let active = listed.subscriptions.iter().filter(|subscription| subscription.state == SubscriptionState::Active);
+    let active = listed.subscriptions.iter().filter(|subscription| {
+        subscription.state == SubscriptionState::Active && feed.is_none_or(|feed| subscription.feed == *feed)
+    });
     let feeds: Vec<String> =
         active.map(|subscription| format!("{}:{}", subscription.feed, subscription.cadence)).collect();
-    [
-        defused(person.address.as_str()),
-        defused(person.name.as_deref().unwrap_or_default()),
-        defused(person.language.as_deref().unwrap_or_default()),
-        person.time_zone.map(|zone| zone.name().to_owned()).unwrap_or_default(),
-        feeds.join(";"),
-    ]
+    (!feeds.is_empty()).then(|| {
+        [
+            defused(person.address.as_str()),
+            defused(person.name.as_deref().unwrap_or_default()),
+            defused(person.language.as_deref().unwrap_or_default()),
+            person.time_zone.map(|zone| zone.name().to_owned()).unwrap_or_default(),
+            feeds.join(";"),
+        ]
+    })
 }
 
-/// A cell that no spreadsheet takes for a formula (OWASP, "CSV injection").
+/// Whether a spreadsheet would take a cell for a formula (OWASP, "CSV injection"), apostrophes in front set aside.
+fn is_armed(cell: &str) -> bool {
+    cell.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
+/// A cell that no spreadsheet takes for a formula.
 fn defused(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+    if is_armed(cell) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+/// The cell that was defused.
+fn rearmed(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|rest| is_armed(rest)).unwrap_or(cell)
+}
+
+/// Text with every line end as LF and a space in every empty line: the reader of CSV takes the LF of a CRLF and empty
+/// lines for a part of the next line, and would count that one too low.
+struct LineEnds<R> {
+    input: std::io::Bytes<BufReader<R>>,
+    waiting: Option<u8>,
+    after_return: bool,
+    at_start: bool,
+}
+
+impl<R: Read> LineEnds<R> {
+    fn new(input: R) -> Self {
+        Self { input: BufReader::new(input).bytes(), waiting: None, after_return: false, at_start: false }
+    }
+
+    fn next(&mut self) -> std::io::Result<Option<u8>> {
+        if let Some(byte) = self.waiting.take() {
+            return Ok(Some(byte));
+        }
+        while let Some(byte) = self.input.next().transpose()? {
+            let after_return = std::mem::replace(&mut self.after_return, byte == b'\r');
+            if byte == b'\n' && after_return {
+                continue;
+            }
+            let is_end = matches!(byte, b'\r' | b'\n');
+            let is_empty = std::mem::replace(&mut self.at_start, is_end);
+            return Ok(Some(match (is_end, is_empty) {
+                (false, _) => byte,
+                (true, false) => b'\n',
+                (true, true) => {
+                    self.waiting = Some(b'\n');
+                    b' '
+                }
+            }));
+        }
+        Ok(None)
+    }
+}
+
+impl<R: Read> Read for LineEnds<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let mut filled = 0;
+        for place in out {
+            let Some(byte) = self.next()? else { break };
+            *place = byte;
+            filled += 1;
+        }
+        Ok(filled)
+    }
 }

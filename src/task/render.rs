@@ -35,8 +35,12 @@ pub struct Prepared {
 pub struct Renderer<'a> {
     publication: &'a Publication,
     presenter: Presenter<'a>,
-    digests: tokio::sync::Mutex<HashMap<DigestId, Arc<Loaded>>>,
+    rendered: Arc<Rendered>,
 }
+
+/// What is rendered so far: shared by renderers that work side by side.
+#[derive(Debug, Default)]
+pub struct Rendered(tokio::sync::Mutex<HashMap<DigestId, Arc<Loaded>>>);
 
 #[derive(Debug)]
 struct Loaded {
@@ -51,8 +55,13 @@ struct Loaded {
 impl<'a> Renderer<'a> {
     /// A renderer with nothing rendered yet.
     pub fn new(publication: &'a Publication) -> Self {
+        Self::sharing(publication, Arc::default())
+    }
+
+    /// A renderer that shares what is rendered with others.
+    pub fn sharing(publication: &'a Publication, rendered: Arc<Rendered>) -> Self {
         let presenter = Presenter::new(publication, publication.config.live_urls());
-        Self { publication, presenter, digests: tokio::sync::Mutex::default() }
+        Self { publication, presenter, rendered }
     }
 
     /// A reader's links and greeting.
@@ -97,7 +106,7 @@ impl<'a> Renderer<'a> {
     }
 
     async fn loaded(&self, id: DigestId) -> Result<Option<Arc<Loaded>>, TaskError> {
-        let mut digests = self.digests.lock().await;
+        let mut digests = self.rendered.0.lock().await;
         if let Some(loaded) = digests.get(&id) {
             return Ok(Some(Arc::clone(loaded)));
         }

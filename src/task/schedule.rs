@@ -1,6 +1,6 @@
 //! Slots that have come become digests. Any number of processes may look: each slot becomes one digest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -34,10 +34,15 @@ pub async fn tick(publication: &Publication) -> Result<Vec<Digest>, TaskError> {
                 due_instant(publication, feed, newsletter, now).await?
             } else {
                 let readers = publication.store.readers(&feed.name).await?;
-                due_slots(*rhythm, &zones(publication, &readers, *cadence), since, now)
+                due_slots(*rhythm, zones(publication, &readers, *cadence), since, now)
             };
             for (slot, zones) in due {
-                let plan = plan_slot(publication, feed, newsletter, *cadence, slot, zones).await?;
+                let mut plan = plan_slot(publication, feed, newsletter, *cadence, slot, zones).await?;
+                if *rhythm == Rhythm::Instant {
+                    // Who came to this cadence, or back, after that digest need not wait for the next article.
+                    plan = plan.for_latecomers(publication).await?;
+                }
+                let slot = plan.key.slot;
                 if plan.existing.is_some() || plan.readers() == 0 {
                     continue;
                 }
@@ -68,7 +73,7 @@ pub async fn next_slot(publication: &Publication) -> Result<Option<(DateTime<Utc
         let Some(newsletter) = &feed.newsletter else { continue };
         let readers = publication.store.readers(&feed.name).await?;
         for (cadence, rhythm) in &newsletter.cadences {
-            for zone in zones(publication, &readers, *cadence) {
+            for zone in zones(publication, &readers, *cadence).into_values() {
                 let slot = rhythm.next_slot(zone, now).map(|slot| (slot, feed.name.to_string(), *cadence));
                 next = match (next, slot) {
                     (Some(a), Some(b)) => Some(std::cmp::min(a, b)),
@@ -80,24 +85,26 @@ pub async fn next_slot(publication: &Publication) -> Result<Option<(DateTime<Utc
     Ok(next)
 }
 
-/// The zones in which readers of a cadence live.
-fn zones(publication: &Publication, readers: &[ReaderGroup], cadence: Cadence) -> HashSet<Tz> {
+/// The zones in which readers of a cadence live, by the names that the store has. One that is not known any more is
+/// the publication's.
+fn zones(publication: &Publication, readers: &[ReaderGroup], cadence: Cadence) -> HashMap<String, Tz> {
     let own = publication.config.publication.time_zone;
     let of_cadence = readers.iter().filter(|group| group.cadence == cadence);
-    of_cadence.map(|group| group.time_zone.as_ref().and_then(|zone| zone.parse().ok()).unwrap_or(own)).collect()
+    let names = of_cadence.map(|group| group.time_zone.as_deref().unwrap_or(own.name()));
+    names.map(|name| (name.to_owned(), name.parse().unwrap_or(own))).collect()
 }
 
 /// The slots in `(since, now]` with the zones whose readers they are for; of several missed ones the last.
 fn due_slots(
     rhythm: Rhythm,
-    zones: &HashSet<Tz>,
+    zones: HashMap<String, Tz>,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> BTreeMap<DateTime<Utc>, Vec<String>> {
     let mut due: BTreeMap<DateTime<Utc>, Vec<String>> = BTreeMap::new();
-    for zone in zones {
-        if let Some(slot) = rhythm.last_slot(*zone, since, now) {
-            due.entry(slot).or_default().push(zone.name().to_owned());
+    for (name, zone) in zones {
+        if let Some(slot) = rhythm.last_slot(zone, since, now) {
+            due.entry(slot).or_default().push(name);
         }
     }
     due
@@ -123,5 +130,5 @@ async fn due_instant(
     if waiting.len() < newsletter.min_articles || (!cannot_wait && now - last < GATHER) {
         return Ok(BTreeMap::new());
     }
-    Ok(BTreeMap::from([(last, zones.into_iter().map(|zone| zone.name().to_owned()).collect())]))
+    Ok(BTreeMap::from([(last, zones.into_keys().collect())]))
 }

@@ -6,6 +6,7 @@ pub mod engines;
 pub mod http;
 pub mod place;
 pub mod postgres;
+pub mod publication;
 pub mod site;
 pub mod smtp_sink;
 pub mod store;

@@ -98,6 +98,7 @@ pub async fn new_digest(store: &Store, newsletter: &FeedName, slot: DateTime<Utc
         key: DigestKey { newsletter: newsletter.clone(), cadence: Some(Cadence::Daily), slot },
         cut_off,
         articles: released.iter().map(|one| (one.article.id, one.release.number)).collect(),
+        cursor_from: -1,
         cursor_below: Some(cut_off),
         zones: None,
         default_zone: "Europe/Lisbon".into(),
