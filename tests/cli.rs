@@ -736,3 +736,40 @@ fn a_secret_is_never_shown() {
     }
     assert!(Path::new(&place.path().join("tidings.db")).exists());
 }
+
+#[test]
+fn a_fault_in_a_public_article_leaves_it_where_it_was_until_it_is_mended() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.run(&["publish"]).ended(0);
+    let path = place.path().join("articles/one.md");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let first = ids(&place, "news");
+    assert_eq!(first.len(), 1);
+    std::fs::write(&path, good.replace("2026-03-01", "03/01/2026")).unwrap();
+    let faulty = place.run(&["publish"]).ended(1);
+    assert!(faulty.err.contains("articles/one.md:"), "{}", faulty.err);
+    place.article("two", "Two", "2026-03-02", "Text");
+    place.run(&["publish"]).ended(1);
+    assert_eq!(ids(&place, "news").len(), 2, "the faulty one is still there");
+    std::fs::write(&path, &good).unwrap();
+    place.run(&["publish"]).ended(0);
+    assert_eq!(ids(&place, "news").len(), 2);
+    assert!(ids(&place, "news").is_superset(&first));
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_not_an_empty_one() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.run(&["publish"]).ended(0);
+    let first = ids(&place, "news");
+    let (articles, away) = (place.path().join("articles"), place.path().join("away"));
+    std::fs::rename(&articles, &away).unwrap();
+    let gone = place.run(&["publish"]).ended(1);
+    assert!(gone.err.contains("cannot open the folder"), "{}", gone.err);
+    assert_eq!(ids(&place, "news"), first, "nothing is withdrawn because of it");
+    std::fs::rename(&away, &articles).unwrap();
+    place.run(&["publish"]).ended(0);
+    assert_eq!(ids(&place, "news"), first);
+}

@@ -16,6 +16,7 @@ use tidings::task::dispatch::{Counts, Stop, dispatch};
 support::engines::for_each_engine! {
     an_address_that_does_not_exist_is_suppressed_and_the_others_are_sent,
     a_relay_that_refuses_us_halts_the_digest_and_resume_goes_on,
+    a_single_mailbox_that_takes_no_mail_from_outside_halts_nothing,
     a_digest_that_is_resumed_while_others_are_sent_goes_on_in_the_same_round,
     what_is_deferred_is_tried_again_when_its_time_has_come,
     a_relay_that_is_away_is_asked_once_a_round_and_nobody_counts_as_attempted,
@@ -106,6 +107,30 @@ async fn a_relay_that_refuses_us_halts_the_digest_and_resume_goes_on(url: String
     assert!(lantern.publication.store.move_digest(digest.id, "halted", &DigestState::Sending).await.unwrap());
     assert_eq!(lantern.dispatch().await.sent, 50);
     assert_each_once(&sink, 50);
+}
+
+async fn a_single_mailbox_that_takes_no_mail_from_outside_halts_nothing(url: String) {
+    let all = Arc::new(AtomicBool::new(false));
+    let for_all = Arc::clone(&all);
+    let sink = Sink::start(Options::script(move |moment| {
+        let is_refused =
+            moment.step == Step::Rcpt && (for_all.load(Ordering::SeqCst) || moment.line.contains("reader3@"));
+        if is_refused { say("550 5.7.1 not from outside") } else { Answer::Usual }
+    }))
+    .await;
+    let lantern = Lantern::with_relay(&url, sink.port()).await;
+    let digest = composed(&lantern, 10).await;
+    let report = lantern.dispatch().await;
+    assert_eq!((report.sent, report.deferred, report.halted.len()), (9, 1, 0), "{report:?}");
+    assert_eq!(state(&lantern, &digest).await, DigestState::Sending);
+    assert_eq!(lantern.count("SELECT COUNT(*) FROM suppressions").await, 0);
+
+    all.store(true, Ordering::SeqCst);
+    lantern.pass(TimeDelta::days(1));
+    lantern.release(&["tide"]).await;
+    let (next, _) = lantern.compose().await.unwrap();
+    assert_eq!(lantern.dispatch().await.halted.len(), 1, "when nobody is let in, it is us");
+    assert!(matches!(state(&lantern, &next).await, DigestState::Halted { .. }));
 }
 
 /// Runs a future to its end within a script, which cannot wait.

@@ -19,7 +19,7 @@ fn parse(key: &str, bytes: &[u8]) -> Parsed {
 
 fn corpus() -> Vec<(String, Parsed)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/articles");
-    let (found, problems) = source::walk(&folder);
+    let source::Finds { files: found, problems, .. } = source::walk(&folder);
     assert_eq!(problems, []);
     let read = |path: &Path| std::fs::read(path).expect("a fixture");
     found.into_iter().map(|file| (file.key.clone(), parse(&file.key, &read(&file.path)))).collect()

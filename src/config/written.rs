@@ -413,10 +413,11 @@ impl Reader<'_> {
             return Secret::new(url);
         }
         let Some(path) = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) else {
-            let scheme = url.split("://").next().unwrap_or_default().to_owned();
+            // Only the scheme is shown: what follows, and a text that has none, may hold a password.
+            let scheme = url.split_once("://").map(|(scheme, _)| format!(": {scheme}")).unwrap_or_default();
             self.complain(
                 written.url.as_ref(),
-                format!("database.url is of no known kind: {scheme}"),
+                format!("database.url is of no known kind{scheme}"),
                 "write sqlite://tidings.db or postgres://user@host/name",
             );
             return Secret::new(url);

@@ -147,16 +147,16 @@ pub fn fault(outcome: &Outcome) -> Option<Fault> {
 /// one odd address must not halt a digest.
 fn fault_by_enhanced(stage: Stage, (class, subject, detail): Enhanced) -> Fault {
     match (subject, detail) {
-        // Bad sender's address or system.
+        // Bad sender's address or system; before there is a recipient, any address complained about is ours.
         (1, 7 | 8) => Fault::Sender,
-        // The mailbox's system does not comply.
-        (1, 9) => Fault::Mailbox,
+        (1, _) if !matches!(stage, Stage::Rcpt | Stage::Data | Stage::Body) => Fault::Sender,
         // No such mailbox or system, bad syntax, moved, null MX; owner of mailbox or domain changed.
-        (1, _) | (7, 17 | 18) => Fault::Address,
+        (1, 1..=3 | 6 | 10) | (7, 17 | 18) => Fault::Address,
         // Message too long for the mailbox or the system; content, media, non-ASCII address not carried.
         (2 | 6, 3) | (3, 4) | (6, _) => Fault::Content,
-        // Disabled, full, list expansion.
-        (2, _) | (7, 2) => Fault::Mailbox,
+        // Disabled, full, list expansion; some other trouble with an address, maybe with ours: nobody is suppressed for
+        // that.
+        (1 | 2, _) | (7, 2) => Fault::Mailbox,
         // Security and policy.
         (7, _) => Fault::Sender,
         // Routing and protocol: permanent and about one recipient.

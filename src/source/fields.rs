@@ -135,7 +135,7 @@ pub(super) struct Fields {
 pub(super) fn read(mut table: Table, context: &Context<'_>, complaints: &mut Complaints<'_>) -> Fields {
     for (key, node) in &table {
         if !KNOWN.contains(&key.as_str()) && !FOREIGN.contains(&key.as_str()) {
-            let complaint = complaints.add(node.line, format!("unknown key \"{key}\""));
+            let complaint = complaints.add(node.line, format!("unknown key {key:?}"));
             if let Some(meant) = did_you_mean(key, KNOWN.iter().copied()) {
                 complaint.hint(format!("did you mean \"{meant}\"?"));
             }
@@ -435,7 +435,7 @@ impl Reader<'_, '_> {
                 None => None,
             };
             for (key, node) in table {
-                let complaint = self.complaints.add(node.line, format!("unknown key \"{key}\" in faq"));
+                let complaint = self.complaints.add(node.line, format!("unknown key {key:?} in faq"));
                 if let Some(meant) = did_you_mean(&key, ["question", "answer"]) {
                     complaint.hint(format!("did you mean \"{meant}\"?"));
                 }

@@ -31,49 +31,59 @@ pub struct Found {
     pub modified_ns: i64,
 }
 
-/// What has been found so far, or below one directory.
-#[derive(Default)]
-struct Finds {
-    files: Vec<Found>,
-    problems: Vec<Problem>,
+/// What stands below a folder, as far as it could be looked at.
+#[derive(Debug, Default)]
+pub struct Finds {
+    /// Every article file, sorted by key.
+    pub files: Vec<Found>,
+    /// What could not be looked at, and why.
+    pub problems: Vec<Problem>,
+    /// How the keys begin of which nothing is known, since their folder or file could not be looked at; an empty
+    /// text is all of them.
+    pub unseen: Vec<String>,
 }
 
 impl Finds {
     fn join(mut self, mut other: Self) -> Self {
         self.files.append(&mut other.files);
         self.problems.append(&mut other.problems);
+        self.unseen.append(&mut other.unseen);
         self
     }
 
-    fn failed(path: &Path, doing: &str, error: &io::Error) -> Self {
+    fn failed(path: &Path, key: &str, doing: &str, error: &io::Error) -> Self {
         let problem = Problem::new(path.to_string_lossy(), format!("cannot {doing}: {error}"));
-        Self { files: Vec::new(), problems: vec![problem] }
+        Self { files: Vec::new(), problems: vec![problem], unseen: vec![key.to_owned()] }
+    }
+
+    /// Whether a file of this key may be there without having been seen.
+    pub fn may_hide(&self, key: &str) -> bool {
+        self.unseen.iter().any(|unseen| key.starts_with(unseen.as_str()))
     }
 }
 
-/// Every article file below `folder`, sorted by key, and what could not be looked at.
-pub fn walk(folder: &Path) -> (Vec<Found>, Vec<Problem>) {
-    let found = match fs::canonicalize(folder) {
+/// Every article file below `folder`, and what could not be looked at.
+pub fn walk(folder: &Path) -> Finds {
+    let mut found = match fs::canonicalize(folder) {
         Ok(root) => directory(&root, folder, "", 0),
-        Err(error) => Finds::failed(folder, "open the folder", &error),
+        Err(error) => Finds::failed(folder, "", "open the folder", &error),
     };
-    let Finds { mut files, mut problems } = found;
-    files.par_sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    problems.sort_unstable_by(|a, b| a.file.cmp(&b.file));
-    (files, problems)
+    found.files.par_sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    found.problems.sort_unstable_by(|a, b| a.file.cmp(&b.file));
+    found
 }
 
 fn directory(root: &Path, path: &Path, below: &str, depth: usize) -> Finds {
     let entries: Vec<_> = match fs::read_dir(path) {
         Ok(entries) => entries.collect(),
-        Err(error) => return Finds::failed(path, "read the folder", &error),
+        Err(error) => return Finds::failed(path, below, "read the folder", &error),
     };
     entries
         .into_par_iter()
         .with_min_len(256)
         .fold(Finds::default, |finds, entry| match entry {
             Ok(entry) => look(finds, root, path, below, depth, &entry),
-            Err(error) => finds.join(Finds::failed(path, "read the folder", &error)),
+            Err(error) => finds.join(Finds::failed(path, below, "read the folder", &error)),
         })
         .reduce(Finds::default, Finds::join)
 }
@@ -92,7 +102,7 @@ fn look(mut finds: Finds, root: &Path, folder: &Path, below: &str, depth: usize,
     let path = || folder.join(name);
     let kind = match entry.file_type() {
         Ok(kind) => kind,
-        Err(error) => return finds.join(Finds::failed(&path(), "look at the file", &error)),
+        Err(error) => return finds.join(Finds::failed(&path(), &format!("{below}{name}"), "look at the file", &error)),
     };
     if kind.is_dir() || (kind.is_symlink() && path().is_dir()) {
         let inside = !kind.is_symlink() || stays_inside(root, &path());
@@ -119,7 +129,7 @@ fn look(mut finds: Finds, root: &Path, folder: &Path, below: &str, depth: usize,
             finds
         }
         Ok(_) => finds,
-        Err(error) => finds.join(Finds::failed(&path, "look at the file", &error)),
+        Err(error) => finds.join(Finds::failed(&path, &format!("{below}{name}"), "look at the file", &error)),
     }
 }
 
@@ -147,7 +157,7 @@ mod tests {
     use super::*;
 
     fn keys(folder: &Path) -> (Vec<String>, Vec<String>) {
-        let (found, problems) = walk(folder);
+        let Finds { files: found, problems, .. } = walk(folder);
         (found.into_iter().map(|found| found.key).collect(), problems.into_iter().map(|p| p.what).collect())
     }
 
@@ -161,7 +171,7 @@ mod tests {
         {
             fs::write(folder.path().join(name), "text").unwrap();
         }
-        let (found, problems) = walk(folder.path());
+        let Finds { files: found, problems, .. } = walk(folder.path());
         let keys: Vec<_> = found.iter().map(|found| found.key.as_str()).collect();
         assert_eq!(keys, ["2024/c.txt", "2024/deep/d.markdown", "a.HTML", "b.md"]);
         assert_eq!(found[3].size, 4);

@@ -41,7 +41,7 @@ use crate::domain::article::{Article, ArticleId, Image, Question, Slug};
 use crate::domain::text;
 use crate::problem::Problem;
 
-pub use self::folder::{Found, walk};
+pub use self::folder::{Finds, Found, walk};
 
 /// Largest file that is read, in bytes: ten times the longest novel's chapter, and nothing that memory would notice.
 pub const MAX_BYTES: u64 = 5 * 1024 * 1024;

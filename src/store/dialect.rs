@@ -80,6 +80,7 @@ impl Database {
                     .foreign_keys(true)
                     .pragma("temp_store", "MEMORY")
                     .pragma("cache_size", "-8000");
+                create_private(options.get_filename());
                 let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(BUSY_TIMEOUT);
                 Self::Sqlite(pool.connect_with(options).await.map_err(opened)?)
             }
@@ -128,6 +129,17 @@ impl Database {
             Self::Postgres(_) => format!("(SELECT jsonb_array_elements_text(CAST(${number} AS jsonb)))"),
         }
     }
+}
+
+/// Makes a database file that only its owner reads, where there is none: it holds people's addresses and the keys of
+/// their links. SQLite gives its journals the same mode. What cannot be made is named when the database opens.
+fn create_private(path: &std::path::Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // It is there already, or its folder is not.
+    drop(options.open(path));
 }
 
 async fn first_connection(options: &PgConnectOptions) -> Result<(), sqlx::Error> {

@@ -287,6 +287,9 @@ impl Store {
     pub async fn remove_subscriber(&self, who: SubscriberId) -> Result<bool, StoreError> {
         let removed = begin!(self.database, tx => {
             let who = who.to_string();
+            // A relay's words may name the address; the ban itself stays, under a keyed hash.
+            sqlx::query("UPDATE suppressions SET detail = NULL WHERE address_hash = (SELECT address_hash FROM subscribers WHERE id = $1)")
+                .bind(&who).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM deliveries WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
             let removed = sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(&who).execute(&mut *tx).await?.rows_affected();

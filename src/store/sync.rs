@@ -29,7 +29,7 @@ pub struct KnownFile {
     pub size: u64,
     /// Modification time, nanoseconds since the Unix epoch.
     pub modified_ns: i64,
-    /// Hash of its bytes and of what else its rendering depends on.
+    /// Hash of its bytes.
     pub content_hash: String,
     /// No longer in its source.
     pub withdrawn: bool,
@@ -304,8 +304,11 @@ impl Store {
             let ids: HashMap<String, ArticleId> =
                 known.into_iter().map(|(key, article)| Ok((key, ArticleId(id(&article)?)))).collect::<Result<_, StoreError>>()?;
             let id_of = |row: &FileRow| ids.get(&row.article.key).copied().unwrap_or(row.article.id);
-            if !ids.is_empty() {
-                let written = json(&ids.values().collect::<Vec<_>>());
+            // Only what is written anew: a file with a fault leaves its article in the feeds as it was.
+            let known: Vec<ArticleId> =
+                batch.rows.iter().filter_map(|row| ids.get(&row.article.key).copied()).collect();
+            if !known.is_empty() {
+                let written = json(&known);
                 sqlx::query(AssertSqlSafe(forget_entries)).bind(&written).execute(&mut *tx).await?;
                 sqlx::query(AssertSqlSafe(forget_mentions)).bind(&written).execute(&mut *tx).await?;
             }

@@ -83,7 +83,7 @@ struct Read {
 }
 
 fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -> usize {
-    let (found, faults) = source::walk(&config.articles);
+    let source::Finds { files: found, problems: faults, .. } = source::walk(&config.articles);
     problems.extend(faults);
     let folder = config.name_of(&config.articles);
     let name = |key: &str| format!("{folder}/{key}");

@@ -121,6 +121,8 @@ struct Round {
     batches: AtomicU64,
     /// Halted digests with the last claim that may have been begun before: what a later one brings was resumed.
     halted: std::sync::Mutex<HashMap<DigestId, u64>>,
+    /// How many recipients of a digest were refused by policy, which may be the recipient's or ours.
+    suspicions: std::sync::Mutex<HashMap<DigestId, u32>>,
     /// Why digests were halted.
     faults: std::sync::Mutex<Vec<String>>,
     /// What a relay said that gave up.
@@ -185,6 +187,7 @@ impl Round {
             pace: watch::Sender::new(Pace { is_up, ..Pace::default() }),
             batches: AtomicU64::new(0),
             halted: std::sync::Mutex::default(),
+            suspicions: std::sync::Mutex::default(),
             faults: std::sync::Mutex::default(),
             given_up: std::sync::Mutex::default(),
             stop: stop.clone(),

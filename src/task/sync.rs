@@ -1,7 +1,7 @@
 //! Articles into the store: only what changed is read, parsed on every core, and written in batches.
 //!
-//! One bad file never stops the others: it is complained about, and the complaint is kept with the file's size and
-//! time, so that it is repeated without reading the file again.
+//! One bad file never stops the others: it is complained about, and the complaint is kept, so that it is repeated while
+//! nothing changes. An article that is public stays as it was while its file has a fault.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::{Progress, Publication, TaskError, fingerprint};
 use crate::domain::article::{Article, ArticleId, entry_id_prefix};
 use crate::domain::feed::{Feed, FeedName};
 use crate::problem::Problem;
-use crate::source::{self, Context, Found, MAX_BYTES, Parsed};
+use crate::source::{self, Context, Finds, Found, MAX_BYTES, Parsed};
 use crate::store::{Complaint, FileRow, KnownFile, SyncBatch};
 
 /// The one source there is so far: the articles' folder.
@@ -59,7 +59,11 @@ impl SyncReport {
 pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<SyncReport, TaskError> {
     let store = &publication.store;
     let folder = publication.config.articles.clone();
-    let (found, mut problems) = tokio::task::spawn_blocking(move || source::walk(&folder)).await?;
+    let mut finds = tokio::task::spawn_blocking(move || source::walk(&folder)).await?;
+    let found = std::mem::take(&mut finds.files);
+    let mut problems = std::mem::take(&mut finds.problems);
+    // A folder that cannot be read is not an empty one: what was in it stays, and the next sync looks again.
+    let is_seen = finds.unseen.is_empty();
     let name = publication.config.name_of(&publication.config.articles);
     let context = context_fingerprint(publication);
     let selections = selections_fingerprint(&publication.feeds, &publication.config.publication.language);
@@ -67,20 +71,21 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
     let before = store.source_fingerprint(SOURCE).await?;
     let mut report = SyncReport { found: found.len(), first: before.is_none(), ..SyncReport::default() };
 
-    if before.as_ref() != Some(&fingerprint) {
+    if before.as_ref() != Some(&fingerprint) && !finds.may_hide("") {
         let mut pass = Pass {
             publication,
             name: &name,
             context: &context,
+            unseen: &finds,
             report: &mut report,
             lost: HashMap::new(),
-            moved: HashMap::new(),
+            moved: HashSet::new(),
         };
         pass.run(found, progress).await?;
         rebuild_entries(publication, &selections).await?;
     }
     report.released = release_due(publication, report.first).await?;
-    if before.as_ref() != Some(&fingerprint) {
+    if is_seen && before.as_ref() != Some(&fingerprint) {
         store.finish_sync(SOURCE, &fingerprint, publication.clock.now()).await?;
     }
     for complaint in store.complaints(SOURCE).await? {
@@ -165,11 +170,13 @@ struct Pass<'a> {
     publication: &'a Publication,
     name: &'a str,
     context: &'a str,
+    /// What could not be looked at.
+    unseen: &'a Finds,
     report: &'a mut SyncReport,
-    /// The articles whose file is not there, by the hash of its bytes, and whether it was there at the last sync.
-    lost: HashMap<String, (ArticleId, bool)>,
+    /// The articles whose file is not there, by the hash of its bytes.
+    lost: HashMap<String, ArticleId>,
     /// Those of them whose bytes turned up in a file of another name: a rename is not a new article.
-    moved: HashMap<ArticleId, bool>,
+    moved: HashSet<ArticleId>,
 }
 
 impl Pass<'_> {
@@ -180,19 +187,17 @@ impl Pass<'_> {
         let same_context = store.fact("context").await?.as_deref() == Some(self.context);
         let keys: HashSet<&str> = found.iter().map(|file| file.key.as_str()).collect();
 
-        let gone: Vec<ArticleId> = known
-            .iter()
-            .filter(|(key, file)| !file.withdrawn && !keys.contains(key.as_str()))
-            .map(|(_, file)| file.id)
-            .collect();
+        let is_gone = |key: &str| !keys.contains(key) && !self.unseen.may_hide(key);
+        let mut gone: Vec<ArticleId> =
+            known.iter().filter(|(key, file)| !file.withdrawn && is_gone(key)).map(|(_, file)| file.id).collect();
         // A file that went missing just now comes before one that was missing already.
         for missed_now in [false, true] {
-            let lost = known.iter().filter(|(key, file)| file.withdrawn != missed_now && !keys.contains(key.as_str()));
-            self.lost.extend(lost.map(|(_, file)| (file.content_hash.clone(), (file.id, missed_now))));
+            let lost = known.iter().filter(|(key, file)| file.withdrawn != missed_now && is_gone(key));
+            self.lost.extend(lost.map(|(_, file)| (file.content_hash.clone(), file.id)));
         }
         let mended: Vec<String> = complaints
             .iter()
-            .filter(|complaint| !keys.contains(complaint.key.as_str()))
+            .filter(|complaint| is_gone(&complaint.key))
             .map(|complaint| complaint.key.clone())
             .collect();
         let slugs: HashMap<String, String> = known
@@ -201,6 +206,8 @@ impl Pass<'_> {
             .map(|(key, file)| (file.slug.clone(), key.clone()))
             .collect();
         let now = self.publication.clock.now();
+        // What was complained about is read again even if its bytes are those of the article: they may be so once more.
+        let faulty: HashSet<&str> = complaints.iter().map(|complaint| complaint.key.as_str()).collect();
         let jobs: Vec<Job> = found
             .iter()
             .filter_map(|file| {
@@ -218,7 +225,7 @@ impl Pass<'_> {
                     modified_ns: file.modified_ns,
                     id: before.map_or_else(|| ArticleId::new(now), |before| before.id),
                     content_hash: before
-                        .filter(|before| same_context && !before.withdrawn)
+                        .filter(|before| same_context && !before.withdrawn && !faulty.contains(file.key.as_str()))
                         .map(|before| before.content_hash.clone()),
                 })
             })
@@ -227,11 +234,12 @@ impl Pass<'_> {
         if jobs.is_empty() && gone.is_empty() && mended.is_empty() {
             return Ok(());
         }
+        self.read(jobs, &known, slugs, progress).await?;
+        gone.retain(|id| !self.moved.contains(id));
         self.report.withdrawn = gone.len();
         if !(gone.is_empty() && mended.is_empty()) {
             store.withdraw(SOURCE, &gone, &mended, now).await?;
         }
-        self.read(jobs, &known, slugs, progress).await?;
         Ok(store.set_fact("context", self.context).await?)
     }
 
@@ -308,10 +316,10 @@ impl Pass<'_> {
                 continue;
             };
             if !known.contains_key(&article.key)
-                && let Some((id, missed_now)) = self.lost.remove(&content_hash)
+                && let Some(id) = self.lost.remove(&content_hash)
             {
                 article.id = id;
-                self.moved.insert(id, missed_now);
+                self.moved.insert(id);
             }
             let feeds = feeds_of(&self.publication.feeds, language, &article);
             let row = FileRow { article, size: job.size, modified_ns: job.modified_ns, content_hash, feeds };
@@ -341,19 +349,18 @@ impl Pass<'_> {
             let problem = Problem::new(format!("{}/{key}", self.name), taken);
             problems.push(problem.hint("write another slug = \"…\" in its front matter, or rename the file"));
         } else {
-            match (known.get(&key), self.moved.remove(&row.article.id)) {
-                (Some(before), _) => {
+            match known.get(&key) {
+                Some(before) => {
                     if owners.get(&before.slug) == Some(&key) {
                         owners.remove(&before.slug);
                     }
                     self.report.changed += 1;
                 }
-                (None, Some(missed_now)) => {
+                None if self.moved.contains(&row.article.id) => {
                     batch.moved.push((row.article.id, key.clone()));
                     self.report.changed += 1;
-                    self.report.withdrawn -= usize::from(missed_now);
                 }
-                (None, None) => self.report.new += 1,
+                None => self.report.new += 1,
             }
             owners.insert(slug.to_owned(), key.clone());
             batch.rows.push(row);

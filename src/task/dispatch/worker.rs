@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{Job, Round, Verdict, describe};
+use super::{Job, Round, Verdict, describe, lock};
 use crate::domain::delivery::{DeliveryState, Fault, Next, Outcome, Stage, fault};
 use crate::mail::Mailer;
 use crate::store::{Claimed, Settled};
@@ -17,6 +17,9 @@ const COOLING: TimeDelta = TimeDelta::minutes(1);
 /// Failures of the connection itself, one after another, after which it is given up for this round: a relay that says
 /// 421 to everything would otherwise be asked once for each reader.
 const FAILURES: u32 = 3;
+
+/// Recipients refused by policy in one round, from which on it is taken for a ban on us.
+const SUSPICIOUS: u32 = 3;
 
 /// What a worker needs to begin.
 pub(super) struct Worker {
@@ -111,13 +114,30 @@ impl Worker {
         Ok(self.round.put_back(&job.claimed, wait, &words))
     }
 
+    /// Whether so few recipients of the digest were refused by policy that it is rather theirs than a ban on us: a
+    /// mailbox that takes mail from inside only must not halt a digest, and its reader is tried again later.
+    fn is_one_of_few(&self, claimed: &Claimed) -> bool {
+        let mut suspicions = lock(&self.round.suspicions);
+        let count = suspicions.entry(claimed.digest).or_default();
+        *count += 1;
+        *count < SUSPICIOUS
+    }
+
     /// What follows from a relay's verdict on a message.
     async fn judge(&self, job: &Job, outcome: &Outcome) -> Result<Settled, TaskError> {
         let (round, claimed) = (&self.round, &job.claimed);
         let words = describe(outcome);
         let now = round.publication.clock.now();
         let first = claimed.first_attempt_at.unwrap_or(now);
-        let state = match round.policy.next(outcome, claimed.attempts + 1, first, now, jitter()) {
+        let next = |outcome| round.policy.next(outcome, claimed.attempts + 1, first, now, jitter());
+        let next = match next(outcome) {
+            Next::HaltDigest => match as_put_off(outcome) {
+                Some(put_off) if self.is_one_of_few(claimed) => next(&put_off),
+                _ => Next::HaltDigest,
+            },
+            other => other,
+        };
+        let state = match next {
             Next::Sent => DeliveryState::Sent,
             Next::Failed => DeliveryState::Failed,
             Next::Refused => {
@@ -132,6 +152,16 @@ impl Worker {
             Next::HaltDigest => return round.halt(job, words).await,
         };
         Ok(round.settled(claimed, state, true, words))
+    }
+}
+
+/// A refusal of one recipient, as if the relay had said "later".
+fn as_put_off(outcome: &Outcome) -> Option<Outcome> {
+    match outcome {
+        Outcome::Refused { stage: stage @ Stage::Rcpt, code, enhanced, text } => {
+            Some(Outcome::Deferred { stage: *stage, code: Some(*code), enhanced: *enhanced, text: text.clone() })
+        }
+        _ => None,
     }
 }
 
