@@ -37,7 +37,6 @@ for_each_engine! {
     an_article_is_found_by_its_slug_only_while_it_is_public,
     neighbours_are_the_nearest_public_articles_by_date,
     changes_are_read_page_by_page,
-    hidden_slugs_are_those_under_which_nothing_is_public,
     a_digest_finds_what_was_released_between_two_numbers,
     mentions_are_found_from_the_other_side,
 }
@@ -318,9 +317,7 @@ async fn what_is_withdrawn_and_returns_keeps_its_identity_and_its_release(url: S
     let known = &store.known_files(SOURCE).await.unwrap()["first.md"];
     assert!(known.withdrawn && known.id == articles[0].id);
     assert_eq!(slugs(&store.newest_of(&feed("news"), 9).await.unwrap()), ["second"]);
-    let revision = store.revision().await.unwrap();
     store.withdraw(SOURCE, &[articles[0].id], &[], at(1002)).await.unwrap();
-    assert!(store.hidden_since(revision).await.unwrap().is_empty(), "withdrawn once is withdrawn");
     // It comes back as a file that nobody has seen before; its key is what it is known by.
     let returned = Article { id: ArticleId::new(at(1003)), ..articles[0].clone() };
     write(&store, vec![row(returned, &["news"])]).await;
@@ -492,18 +489,6 @@ async fn changes_are_read_page_by_page(url: String) {
     }
     let now = store.revision().await.unwrap();
     assert!(store.changed_since(now, None, 9).await.unwrap().is_empty());
-}
-
-async fn hidden_slugs_are_those_under_which_nothing_is_public(url: String) {
-    let (store, articles) = released(&url, &["gone", "draft", "moved", "stays"]).await;
-    let revision = store.revision().await.unwrap();
-    assert!(store.hidden_since(0).await.unwrap().is_empty());
-    store.withdraw(SOURCE, &[articles[0].id, articles[2].id], &[], at(1001)).await.unwrap();
-    let moved = Article { key: "2026/moved.md".into(), ..article("moved", at(2)) };
-    write(&store, vec![row(Article { draft: true, ..articles[1].clone() }, &[]), row(moved, &["news"])]).await;
-    release(&store, at(1002)).await;
-    assert_eq!(store.hidden_since(revision).await.unwrap(), ["draft", "gone"]);
-    assert!(store.hidden_since(store.revision().await.unwrap()).await.unwrap().is_empty());
 }
 
 async fn a_digest_finds_what_was_released_between_two_numbers(url: String) {

@@ -56,7 +56,7 @@ pub enum SubscriptionState {
     Pending,
     /// Gets digests.
     Active,
-    /// Gets none until the reader takes it up again; the cursor stays.
+    /// No digest is composed for it until the reader takes it up again; the cursor stays.
     Paused,
     /// Left.
     Ended,

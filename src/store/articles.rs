@@ -250,22 +250,6 @@ impl Store {
         rows.into_iter().map(|(key, slug, title)| Ok((ArticleId(id(&key)?), slug, title))).collect()
     }
 
-    /// The slugs under which nothing is public any more since `revision`: what stood there was withdrawn or is a draft again.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn hidden_since(&self, revision: i64) -> Result<Vec<String>, StoreError> {
-        // A file that moved left its slug to the article that it became. What changed is picked out first, for otherwise
-        // SQLite walks through all slugs to have them in order.
-        let sql = format!(
-            "WITH h AS MATERIALIZED \
-             (SELECT slug FROM articles WHERE revision > $1 AND (withdrawn_at IS NOT NULL OR draft)) \
-             SELECT DISTINCT h.slug FROM h \
-             WHERE NOT EXISTS (SELECT 1 FROM articles a WHERE a.slug = h.slug AND {PUBLIC}) ORDER BY h.slug"
-        );
-        Ok(on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).bind(revision).fetch_all(pool).await)?)
-    }
-
     /// The articles of a feed released after `from` and up to `to`, without those of the archive, in the order of
     /// release and without their bodies.
     ///

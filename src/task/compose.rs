@@ -70,13 +70,6 @@ impl Plan {
         }
         Ok(self)
     }
-
-    /// The articles that a reader with this cursor gets.
-    pub fn articles_for(&self, cursor: i64) -> &[Released] {
-        let from = if self.cursor_below.is_some() { cursor } else { -1 };
-        let first = self.articles.partition_point(|released| released.release.number <= from);
-        &self.articles[first..]
-    }
 }
 
 /// The feed of this name with its newsletter.
