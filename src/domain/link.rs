@@ -114,19 +114,24 @@ impl Keyring {
         bytes.push(b'm');
         bytes.extend_from_slice(digest.0.as_bytes());
         bytes.extend_from_slice(subscriber.0.as_bytes());
-        self.lasting(&bytes)
+        hex(&self.lasting(&bytes))
     }
 
     /// What stands for an address where the address itself must not: in suppressions, after its owner is gone.
     pub fn address_hash(&self, address_key: &str) -> String {
-        self.lasting(&[b"a", address_key.as_bytes()].concat())
+        hex(&self.lasting(&[b"a", address_key.as_bytes()].concat()))
     }
 
     /// A keyed hash that a new key does not change: made with the oldest.
-    fn lasting(&self, bytes: &[u8]) -> String {
+    fn lasting(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
         let mac = hmac::sign(&self.keys[self.keys.len() - 1], bytes);
-        URL_SAFE_NO_PAD.encode(&mac.as_ref()[..MAC_BYTES])
+        std::array::from_fn(|at| mac.as_ref()[at])
     }
+}
+
+/// Sixteen bytes as 32 letters and digits: safe as a file's name, whatever a shell makes of it.
+fn hex(bytes: &[u8; MAC_BYTES]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*bytes))
 }
 
 #[cfg(test)]
