@@ -465,6 +465,18 @@ fn a_feed_that_is_gone_leaves_no_documents_behind() {
 }
 
 #[test]
+fn a_feed_whose_definition_has_a_fault_keeps_its_documents() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.write("feeds/other.toml", "title = \"Other\"\n");
+    place.run(&["publish"]).ended(0);
+    let before = place.files("public/feeds/other");
+    place.write("feeds/other.toml", "titel = \"Other\"\n");
+    place.run(&["publish"]).ended(1);
+    assert_eq!(differences(&before, &place.files("public/feeds/other")), [""; 0]);
+}
+
+#[test]
 fn only_new_bytes_are_written_and_no_temporary_file_stays() {
     let place = Place::sample();
     place.run(&["publish"]).ended(0);

@@ -377,13 +377,15 @@ impl Files {
         }
     }
 
-    /// Removes the documents and pages of feeds that are not defined any more; what else stands there stays.
+    /// Removes the documents and pages of feeds that are not defined any more; what else stands there stays, and so
+    /// does a feed whose definition is there and has a fault.
     fn remove_other_feeds(&mut self, publication: &Publication) -> Result<(), TaskError> {
         let Ok(listing) = std::fs::read_dir(self.root.join("feeds")) else { return Ok(()) };
         for entry in listing.flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str().and_then(FeedName::parse) else { continue };
-            if publication.feed(&name).is_some() {
+            let definition = publication.config.feeds.join(format!("{name}.toml"));
+            if publication.feed(&name).is_some() || definition.exists() {
                 continue;
             }
             for file in Format::ALL.iter().map(|format| format.file_name()).chain(["index.html"]) {

@@ -195,8 +195,10 @@ pub(super) async fn save_preferences(
     let store = &app.publication.store;
     let chosen = chosen(&app, &fields);
     for subscription in store.subscriptions_of(link.subscriber).await? {
+        // A feed that the page did not show, such as one whose definition has a fault today, was not unticked.
+        let shown = app.publication.feed(&subscription.feed).is_some_and(|feed| feed.newsletter.is_some());
         let kept = chosen.iter().any(|(feed, _)| *feed == subscription.feed);
-        if !kept && subscription.state == SubscriptionState::Active {
+        if shown && !kept && subscription.state == SubscriptionState::Active {
             store.leave(link.subscriber, Some(&subscription.feed), now).await?;
         }
     }
