@@ -560,6 +560,41 @@ fn published_pages_of_a_site_below_a_path_lead_there_and_to_its_form() {
 }
 
 #[test]
+fn static_files_are_what_the_folder_holds_and_nothing_hidden() {
+    let place = Place::new();
+    place.write("static/images/a.txt", "first");
+    place.write("static/images/b.txt", "b");
+    place.write("static/.git/config", "hidden");
+    place.run(&["publish"]).ended(0);
+    assert!(!place.has("public/.git") && place.has("public/images/b.txt"));
+    place.write("static/images/new.txt", "other");
+    // As many bytes as before, and older than the copy, as after unpacking an archive.
+    std::fs::File::open(place.path().join("static/images/new.txt"))
+        .and_then(|file| file.set_modified(std::time::SystemTime::UNIX_EPOCH))
+        .unwrap();
+    std::fs::rename(place.path().join("static/images/new.txt"), place.path().join("static/images/a.txt")).unwrap();
+    place.remove("static/images/b.txt");
+    place.run(&["publish"]).ended(0);
+    assert_eq!(place.read("public/images/a.txt"), "other");
+    assert!(!place.has("public/images/b.txt"));
+}
+
+#[test]
+fn feeds_keep_their_ids_when_the_publication_moves() {
+    let place = Place::new();
+    let id = |place: &Place| {
+        let atom = place.read("public/feeds/news/atom.xml");
+        feed_rs::parser::parse(atom.as_bytes()).unwrap().id
+    };
+    place.run(&["publish"]).ended(0);
+    let before = id(&place);
+    assert!(before.starts_with("tag:test.example,"), "{before}");
+    place.write("config.toml", CONFIG.replace("https://test.example", "https://moved.example"));
+    place.run(&["publish"]).ended(0);
+    assert_eq!(id(&place), before);
+}
+
+#[test]
 fn all_heals_what_was_edited_by_hand() {
     let place = Place::new();
     place.article("one", "One", "2026-03-01", "Text");

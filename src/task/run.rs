@@ -21,7 +21,7 @@ const QUIET: Duration = Duration::from_millis(300);
 /// How long quiet is waited for at most: a folder that something writes to without end is read all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a relay that is away is left alone.
-const COOLING: Duration = Duration::from_secs(60);
+const COOLING: Duration = Duration::from_mins(1);
 
 /// What happened, for whoever wants to say it.
 #[derive(Debug)]
