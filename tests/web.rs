@@ -463,7 +463,11 @@ async fn a_reader_comes_chooses_and_leaves() {
     assert_eq!(states(&site, address).await, expected);
     let wrong_zone =
         site.post(&preferences, &[("feed", "news"), ("feed", "announcements"), ("time_zone", "Nowhere/Else")]).await;
-    assert!(wrong_zone.text().contains("value=\"Asia/Tokyo\""));
+    let wrong_zone = wrong_zone.text();
+    assert!(wrong_zone.contains("value=\"Asia/Tokyo\"") && !wrong_zone.contains("Saved."), "{wrong_zone}");
+    assert!(wrong_zone.contains("There is no time zone") && wrong_zone.contains("Nowhere/Else"), "{wrong_zone}");
+    let any_case = [("feed", "news"), ("feed", "announcements"), ("time_zone", "asia/tokyo")];
+    assert!(site.post(&preferences, &any_case).await.text().contains("Saved."));
 
     // Leaving everything.
     let leave = attributes(&site.get(&preferences).await.text(), "href")

@@ -163,6 +163,7 @@ fn preferences(full: bool) -> Preferences {
         action: "/preferences/x".into(),
         unsubscribe_all_url: "/unsubscribe/x".into(),
         saved: full,
+        error: full.then(|| "There is no such time zone.".into()),
         time_zone: "Europe/Lisbon".into(),
         time_zones: vec!["Europe/Lisbon"],
     }

@@ -307,6 +307,8 @@ pub struct Preferences {
     pub unsubscribe_all_url: String,
     /// Whether the choices were saved just now.
     pub saved: bool,
+    /// What of them could not be.
+    pub error: Option<String>,
     /// Zone of the reader.
     pub time_zone: String,
     /// Every zone.
