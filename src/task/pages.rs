@@ -155,7 +155,7 @@ pub fn notice_page(
     let notice = NoticeView {
         heading: say.heading.to_owned(),
         text: say.text.to_owned(),
-        action: say.button.map(|(url, label)| ActionView { url, label: label.to_owned(), fields: vec![] }),
+        action: say.button.map(|(url, label)| ActionView { url, label: label.to_owned() }),
         secondary: say.link.map(|(url, label)| LinkView { url, label: label.to_owned() }),
     };
     let page = presenter.page("notice", say.heading, "", String::new(), None);

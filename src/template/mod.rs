@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::problem::{Problem, did_you_mean};
 
-pub use digest::{CompiledDigest, Slots};
+pub use digest::{CompiledDigest, Own};
 pub use example::digest as example_digest;
 
 #[derive(RustEmbed)]
@@ -237,7 +237,7 @@ fn with_plain_attributes(mjml: &str) -> String {
 /// What MJML becomes: tables that every mail program shows, with the CSS where it stands.
 fn html_of(mjml: &str, name: &str) -> Result<String, Problem> {
     let file = format!("templates/mail/{name}.mjml.hbs");
-    let parsed = mrml::parse(&with_plain_attributes(mjml)).map_err(|error| {
+    let parsed = mrml::parse(with_plain_attributes(mjml)).map_err(|error| {
         Problem::new(file.clone(), format!("is not well-formed MJML: {error}"))
             .hint("each <mj-…> needs its closing tag")
     })?;
