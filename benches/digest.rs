@@ -27,11 +27,11 @@ fn digest(criterion: &mut Criterion) {
     let articles = runtime.block_on(publication.store.newest_of(&feed.name, 10)).unwrap();
     let renderer = Renderer::new(&publication);
     let compiled = renderer.compile(feed, newsletter, None, &articles).unwrap();
-    let slots = renderer.slots(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name);
+    let own = renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name);
     let to = Mailbox::new(Some("Mara Quill"), EmailAddress::parse("mara@example.org").unwrap());
     let message =
-        |bodies| renderer.message(feed, newsletter, &to, &compiled.subject, &bodies, &slots, "id".into()).unwrap();
-    let bytes = message(compiled.for_reader(&slots)).bytes.len() as u64;
+        |bodies| renderer.message(feed, newsletter, &to, &compiled.subject, &bodies, &own, "id".into()).unwrap();
+    let bytes = message(compiled.for_reader(&own)).bytes.len() as u64;
 
     let mut group = criterion.benchmark_group("digest");
     group.bench_function("compile once, 9 articles", |bencher| {
@@ -39,11 +39,11 @@ fn digest(criterion: &mut Criterion) {
     });
     group.throughput(Throughput::Bytes(bytes));
     group.bench_function("links and greeting of a reader", |bencher| {
-        bencher.iter(|| renderer.slots(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name));
+        bencher.iter(|| renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name));
     });
-    group.bench_function("bodies of a reader", |bencher| bencher.iter(|| compiled.for_reader(&slots)));
+    group.bench_function("bodies of a reader", |bencher| bencher.iter(|| compiled.for_reader(&own)));
     group.bench_function("message of a reader", |bencher| {
-        bencher.iter(|| message(compiled.for_reader(&slots)));
+        bencher.iter(|| message(compiled.for_reader(&own)));
     });
     group.finish();
 }

@@ -465,6 +465,18 @@ fn a_feed_that_is_gone_leaves_no_documents_behind() {
 }
 
 #[test]
+fn a_feed_whose_definition_has_a_fault_keeps_its_documents() {
+    let place = Place::new();
+    place.article("one", "One", "2026-03-01", "Text");
+    place.write("feeds/other.toml", "title = \"Other\"\n");
+    place.run(&["publish"]).ended(0);
+    let before = place.files("public/feeds/other");
+    place.write("feeds/other.toml", "titel = \"Other\"\n");
+    place.run(&["publish"]).ended(1);
+    assert_eq!(differences(&before, &place.files("public/feeds/other")), [""; 0]);
+}
+
+#[test]
 fn only_new_bytes_are_written_and_no_temporary_file_stays() {
     let place = Place::sample();
     place.run(&["publish"]).ended(0);
@@ -548,6 +560,41 @@ fn published_pages_of_a_site_below_a_path_lead_there_and_to_its_form() {
 }
 
 #[test]
+fn static_files_are_what_the_folder_holds_and_nothing_hidden() {
+    let place = Place::new();
+    place.write("static/images/a.txt", "first");
+    place.write("static/images/b.txt", "b");
+    place.write("static/.git/config", "hidden");
+    place.run(&["publish"]).ended(0);
+    assert!(!place.has("public/.git") && place.has("public/images/b.txt"));
+    place.write("static/images/new.txt", "other");
+    // As many bytes as before, and older than the copy, as after unpacking an archive.
+    std::fs::File::open(place.path().join("static/images/new.txt"))
+        .and_then(|file| file.set_modified(std::time::SystemTime::UNIX_EPOCH))
+        .unwrap();
+    std::fs::rename(place.path().join("static/images/new.txt"), place.path().join("static/images/a.txt")).unwrap();
+    place.remove("static/images/b.txt");
+    place.run(&["publish"]).ended(0);
+    assert_eq!(place.read("public/images/a.txt"), "other");
+    assert!(!place.has("public/images/b.txt"));
+}
+
+#[test]
+fn feeds_keep_their_ids_when_the_publication_moves() {
+    let place = Place::new();
+    let id = |place: &Place| {
+        let atom = place.read("public/feeds/news/atom.xml");
+        feed_rs::parser::parse(atom.as_bytes()).unwrap().id
+    };
+    place.run(&["publish"]).ended(0);
+    let before = id(&place);
+    assert!(before.starts_with("tag:test.example,"), "{before}");
+    place.write("config.toml", CONFIG.replace("https://test.example", "https://moved.example"));
+    place.run(&["publish"]).ended(0);
+    assert_eq!(id(&place), before);
+}
+
+#[test]
 fn all_heals_what_was_edited_by_hand() {
     let place = Place::new();
     place.article("one", "One", "2026-03-01", "Text");
@@ -615,7 +662,8 @@ async fn serve_shows_what_is_saved_and_stops_when_it_is_told() {
         "the newsletter with most to send is the one to try: {greeting}"
     );
     let home = greeting.lines().find_map(|line| line.trim().strip_prefix("Home")).unwrap().trim();
-    let at = home.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    let at: std::net::SocketAddr = home.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    assert!(greeting.contains(&format!("  TIDINGS_SERVE__LISTEN={at} ")), "its mail leads here: {greeting}");
     assert_eq!(support::http::ask(at, "GET", "/", &[], b"").await.status, 200);
 
     place.write("articles/new-one.md", "+++\ntitle = \"Just in\"\ndate = 2026-11-01\nsection = \"news\"\n+++\nText\n");
@@ -631,7 +679,41 @@ async fn serve_shows_what_is_saved_and_stops_when_it_is_told() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let mut err = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut err).unwrap();
-    assert_eq!(err, "stopping: what is under way is finished, the rest waits\n");
+    assert_eq!(err, "stopping: what is under way is finished, the rest waits; once more ends it at once\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_word_ends_serve_whatever_is_half_done() {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let place = Place::new();
+    let mut child = place
+        .command(&["serve", "--listen", "127.0.0.1:0"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let home = lines.find_map(|line| line.trim().strip_prefix("Home").map(|home| home.trim().to_owned())).unwrap();
+    assert!(lines.any(|line| line == "Ctrl-C stops."));
+    let at = home.trim_start_matches("http://").trim_end_matches('/');
+    // One whole request, so that the connection is known to be accepted, and then half of another.
+    let mut asked = std::net::TcpStream::connect(at).unwrap();
+    asked.write_all(b"HEAD /style.css HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(BufReader::new(&asked).lines().map_while(Result::ok).any(|line| line.is_empty()));
+    asked.write_all(b"POST /subscribe HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx").unwrap();
+    let id = child.id().to_string();
+    let tell = || std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(tell().success());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    err.read_line(&mut said).unwrap();
+    assert!(said.starts_with("stopping: "), "{said}");
+    assert!(tell().success());
+    said.clear();
+    err.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("broken off: "), "{said}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[test]

@@ -9,7 +9,10 @@ use support::http::ask;
 use support::place::{NEWS, Place};
 use support::site::Site;
 use tidings::domain::address::EmailAddress;
-use tidings::task::Clock;
+use tidings::domain::feed::FeedName;
+use tidings::domain::newsletter::Cadence;
+use tidings::domain::subscription::SubscriptionState;
+use tidings::task::{Clock, confirm};
 
 async fn sample() -> Site {
     Site::serve(Place::sample(), Clock::system()).await
@@ -460,7 +463,11 @@ async fn a_reader_comes_chooses_and_leaves() {
     assert_eq!(states(&site, address).await, expected);
     let wrong_zone =
         site.post(&preferences, &[("feed", "news"), ("feed", "announcements"), ("time_zone", "Nowhere/Else")]).await;
-    assert!(wrong_zone.text().contains("value=\"Asia/Tokyo\""));
+    let wrong_zone = wrong_zone.text();
+    assert!(wrong_zone.contains("value=\"Asia/Tokyo\"") && !wrong_zone.contains("Saved."), "{wrong_zone}");
+    assert!(wrong_zone.contains("There is no time zone") && wrong_zone.contains("Nowhere/Else"), "{wrong_zone}");
+    let any_case = [("feed", "news"), ("feed", "announcements"), ("time_zone", "asia/tokyo")];
+    assert!(site.post(&preferences, &any_case).await.text().contains("Saved."));
 
     // Leaving everything.
     let leave = attributes(&site.get(&preferences).await.text(), "href")
@@ -471,6 +478,21 @@ async fn a_reader_comes_chooses_and_leaves() {
     let left = site.post(&leave, &[]).await;
     assert!(left.status == 200 && left.text().contains("You have left"));
     assert!(states(&site, address).await.values().all(|state| state.ends_with("ended")));
+}
+
+#[tokio::test]
+async fn a_feed_that_the_choices_do_not_show_is_not_left_by_saving_them() {
+    let site = sample().await;
+    let address = "mara@quill.example";
+    let preferences = subscribed(&site, address).await;
+    let publication = &site.app.publication;
+    let subscriber = publication.store.subscriber_by_address(&EmailAddress::parse(address).unwrap().key()).await;
+    // As when the definition of a feed has a fault today.
+    let faulty = (FeedName::parse("faulty").unwrap(), Cadence::Daily);
+    confirm::subscribe(publication, &subscriber.unwrap().unwrap(), &[faulty], SubscriptionState::Active).await.unwrap();
+    assert_eq!(site.post(&preferences, &[("name", "Mara")]).await.status, 200);
+    let states = states(&site, address).await;
+    assert_eq!((states["faulty"].as_str(), states["news"].ends_with("ended")), ("daily active", true), "{states:?}");
 }
 
 #[tokio::test]

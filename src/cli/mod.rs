@@ -137,6 +137,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
             return Ok(Ended::WithFaults);
         }
     };
+    let configured = config.listen;
     if let Verb::Serve { listen: Some(listen) } = verb {
         config.listen = listen;
     }
@@ -150,7 +151,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
         Verb::Digest(verb) => digest::run(&publication, verb, json).await,
-        Verb::Serve { .. } => serve::serve(publication.clone()).await,
+        Verb::Serve { .. } => Box::pin(serve::serve(publication.clone(), configured)).await,
         Verb::Status => verbs::status(&publication, json).await,
     };
     publication.store.close().await;

@@ -1,5 +1,6 @@
 //! `tidings serve`: sync on change, serve, schedule and send, all in one process.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,7 +14,8 @@ use crate::task::run::{self, Event};
 use crate::task::{Publication, TaskError};
 use crate::web::{self, App};
 
-pub(super) async fn serve(mut publication: Publication) -> anyhow::Result<Ended> {
+/// Serves; `configured` is where config.toml has it listen.
+pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) -> anyhow::Result<Ended> {
     let listen = publication.config.listen;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
@@ -23,11 +25,7 @@ pub(super) async fn serve(mut publication: Publication) -> anyhow::Result<Ended>
     output::problems(&faults_of_feeds(&publication));
     let app = Arc::new(App::new(publication)?);
     let publication = &app.publication;
-    let (synced, _) = run::sync_and_publish(publication, &app.site).await?;
-    output::problems(&synced.problems);
-    greet(publication, synced.found).await?;
-
-    let (word, stop) = Stop::new();
+    // Before the first sync, so that nothing saved meanwhile is missed.
     let _watcher = match run::watch(&publication.config.articles, Arc::clone(&app.changed)) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
@@ -35,23 +33,35 @@ pub(super) async fn serve(mut publication: Publication) -> anyhow::Result<Ended>
             None
         }
     };
+    let (synced, _) = run::sync_and_publish(publication, &app.site).await?;
+    output::problems(&synced.problems);
+    greet(publication, synced.found, configured).await?;
+
+    let (word, stop) = Stop::new();
     let told = |event: Event| tell(publication, &event);
     let server = web::serve(listener, Arc::clone(&app), stop.clone());
     let syncing = run::keep_in_sync(publication, &app.changed, stop.clone(), &app.site, &told);
     let sending = run::keep_sending(publication, &app.poke, &app.changed, stop.clone(), &told);
-    let stopping = async {
-        let waited = interrupted().await;
-        output::complain("stopping: what is under way is finished, the rest waits");
-        let _ = word.send(true);
-        waited
+    let working = async {
+        let (served, (), ()) = tokio::join!(server, syncing, sending);
+        served.context("the server failed").map(|()| Ended::Well)
     };
-    let (served, (), (), waited) = tokio::join!(server, syncing, sending, stopping);
-    served.context("the server failed")?;
-    waited?;
-    Ok(Ended::Well)
+    let listening = async {
+        interrupted().await?;
+        output::complain("stopping: what is under way is finished, the rest waits; once more ends it at once");
+        let _ = word.send(true);
+        // A relay may keep a message under way for minutes.
+        interrupted().await?;
+        output::complain("broken off: what was under way goes out again in 20 minutes, and may come twice");
+        Ok(Ended::WithFaults)
+    };
+    tokio::select! {
+        ended = working => ended,
+        ended = listening => ended,
+    }
 }
 
-async fn greet(publication: &Publication, articles: usize) -> anyhow::Result<()> {
+async fn greet(publication: &Publication, articles: usize, configured: SocketAddr) -> anyhow::Result<()> {
     let config = &publication.config;
     let urls = config.live_urls();
     let called = called_as();
@@ -80,9 +90,16 @@ async fn greet(publication: &Publication, articles: usize) -> anyhow::Result<()>
             config.name_of(&config.mail.outbox)
         ));
         if let Some(feed) = fullest_newsletter(publication).await? {
+            // Otherwise the links in that mail would lead to where nothing listens.
+            let elsewhere = if config.listen == configured {
+                String::new()
+            } else {
+                format!("TIDINGS_SERVE__LISTEN={} ", config.listen)
+            };
+            let typed = format!("  {elsewhere}{called}{directory}");
             output::say("To send a first digest there, type in another terminal:\n");
-            output::say(&format!("  {called}{directory} subscribers add you@example.org --feed {}", feed.name));
-            output::say(&format!("  {called}{directory} digest send {} --yes", feed.name));
+            output::say(&format!("{typed} subscribers add you@example.org --feed {}", feed.name));
+            output::say(&format!("{typed} digest send {} --yes", feed.name));
         }
     }
     if config.is_example() && config.serve_url.is_none() {

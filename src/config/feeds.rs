@@ -6,6 +6,7 @@ use std::path::Path;
 use chrono::{NaiveTime, Weekday};
 use serde::Deserialize;
 use toml::Spanned;
+use url::Url;
 
 use super::written::{line_at, toml_problem};
 use super::{Config, Publication};
@@ -135,6 +136,18 @@ fn read(path: &Path, file: &str, publication: &Publication) -> Result<Feed, Vec<
     Reader { file, text: &text, problems: vec![] }.feed(name, written, publication)
 }
 
+/// A picture's URL; what has none of its own stands below the publication's, as `static/` does.
+fn image_url(publication: &Url, written: &str) -> Option<String> {
+    let is_below = !written.starts_with("//") && Url::parse(written).is_err();
+    let url = if is_below {
+        let base = Url::parse(&format!("{}/", publication.as_str().trim_end_matches('/'))).ok()?;
+        base.join(&format!("./{}", written.trim_start_matches('/')))
+    } else {
+        publication.join(written)
+    };
+    url.ok().map(String::from)
+}
+
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
@@ -169,7 +182,7 @@ impl Reader<'_> {
             description: one_line(&written.description),
             title,
             language: written.language.unwrap_or_else(|| publication.language.clone()),
-            image: written.image.and_then(|image| publication.url.join(&image).ok()).map(String::from),
+            image: written.image.and_then(|image| image_url(&publication.url, image.trim())),
             select: written.select,
             limit: written.limit.map_or(Feed::LIMIT, Spanned::into_inner),
             full: matches!(written.content, Content::Full),
@@ -307,6 +320,19 @@ mod tests {
     fn a_title_is_enough_for_a_feed() {
         let feed = feed("title = \"News\"").unwrap();
         assert_eq!((feed.name.as_str(), feed.limit, feed.full, feed.newsletter.is_none()), ("news", 50, true, true));
+    }
+
+    #[test]
+    fn a_picture_stands_below_the_publication_or_has_a_url_of_its_own() {
+        let publication = Url::parse("https://a.example/news").unwrap();
+        for (written, meant) in [
+            ("/images/a.png", "https://a.example/news/images/a.png"),
+            ("images/a.png", "https://a.example/news/images/a.png"),
+            ("//cdn.example/a.png", "https://cdn.example/a.png"),
+            ("https://cdn.example/a.png", "https://cdn.example/a.png"),
+        ] {
+            assert_eq!(image_url(&publication, written).as_deref(), Some(meant));
+        }
     }
 
     #[test]

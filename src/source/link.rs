@@ -73,7 +73,11 @@ impl Links {
             url.set_fragment(fragment);
             return Some(url);
         }
-        self.own.join(written).ok()
+        // `/x` begins at the publication's root, wherever on its host that is.
+        match written.strip_prefix(['/', '\\']) {
+            Some(below) => self.base.join(&format!("./{below}")).ok(),
+            None => self.own.join(written).ok(),
+        }
     }
 }
 
@@ -148,7 +152,9 @@ mod tests {
     #[test]
     fn every_relative_link_becomes_absolute() {
         for (written, meant) in [
-            ("/tides", "https://lantern.example/tides"),
+            ("/tides", "https://lantern.example/blog/tides"),
+            ("/images/a:b.png?x#y", "https://lantern.example/blog/images/a:b.png?x#y"),
+            ("/", "https://lantern.example/blog/"),
             ("other.md", "https://lantern.example/blog/articles/other/"),
             ("./other.md#tide", "https://lantern.example/blog/articles/other/#tide"),
             ("@/news/2026-03-02-the-keeper.md?x=1", "https://lantern.example/blog/articles/the-keeper/?x=1"),

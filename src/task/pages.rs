@@ -155,11 +155,22 @@ pub fn notice_page(
     let notice = NoticeView {
         heading: say.heading.to_owned(),
         text: say.text.to_owned(),
-        action: say.button.map(|(url, label)| ActionView { url, label: label.to_owned(), fields: vec![] }),
+        action: say.button.map(|(url, label)| ActionView { url, label: label.to_owned() }),
         secondary: say.link.map(|(url, label)| LinkView { url, label: label.to_owned() }),
     };
     let page = presenter.page("notice", say.heading, "", String::new(), None);
     Ok(publication.templates.page("notice", &Page { common, page, form: None, own: Notice { notice } })?)
+}
+
+/// How a reader's choices are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// As they are.
+    AsTheyAre,
+    /// Saved just now.
+    Saved,
+    /// Saved just now, but for what this says.
+    SavedBut(String),
 }
 
 /// A reader's choices. `token` is the link that they came by.
@@ -172,7 +183,7 @@ pub async fn preferences_page(
     common: &Common,
     token: &str,
     subscriber: &Subscriber,
-    saved: bool,
+    shown: Shown,
 ) -> Result<String, TaskError> {
     let subscriptions = publication.store.subscriptions_of(subscriber.id).await?;
     let choices = publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| {
@@ -194,7 +205,8 @@ pub async fn preferences_page(
         subscriptions: choices.collect(),
         action: presenter.urls.local(&format!("/preferences/{token}")),
         unsubscribe_all_url: presenter.urls.local(&format!("/unsubscribe/{}", publication.keyring.sign(&leave))),
-        saved,
+        saved: shown == Shown::Saved,
+        error: if let Shown::SavedBut(error) = shown { Some(error) } else { None },
         time_zone: zone.name().to_owned(),
         time_zones: zones.filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect(),
     };

@@ -235,13 +235,13 @@ impl<'a> Presenter<'a> {
         &self,
         feed: &Feed,
         articles: &[Released],
-        founded_on: &str,
+        founded_by: &str,
     ) -> Result<FeedDocument, StoreError> {
         let related = self.related(articles).await?;
         let site = &self.publication.config.publication;
         let entries: Vec<Entry> = articles.iter().map(|released| self.entry(feed, released, &related)).collect();
         Ok(FeedDocument {
-            id: format!("tag:{},{founded_on}:feeds/{}", self.publication.config.host(), feed.name),
+            id: format!("tag:{founded_by}:feeds/{}", feed.name),
             title: format!("{}: {}", site.title, feed.title),
             description: feed.description.clone(),
             language: feed.language.clone(),

@@ -27,6 +27,9 @@ const MARKER: &str = ".tidings";
 /// Where `public/` keeps which article pages it has, and in which order.
 const ORDER: &str = ".tidings-order";
 
+/// Where `public/` keeps which files of `static/` it has.
+const STATIC: &str = ".tidings-static";
+
 /// One document, ready to be served.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -91,13 +94,12 @@ pub struct PublishReport {
 /// When the store fails.
 pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize), TaskError> {
     let presenter = Presenter::new(publication, urls);
-    let founded_on = publication.clock.now().date_naive().to_string();
-    let founded_on = publication.store.fact_or("founded_on", &founded_on).await?;
+    let founded_by = founded_by(publication).await?;
     let mut site = Site { revision: publication.store.revision().await?, ..Site::default() };
     let (mut entries, mut updated) = (0, None);
     for feed in publication.feeds.iter() {
         let articles = publication.store.newest_of(&feed.name, feed.limit).await?;
-        let document = presenter.document(feed, &articles, &founded_on).await?;
+        let document = presenter.document(feed, &articles, &founded_by).await?;
         entries += document.entries.len();
         updated = updated.max(document.updated);
         let built: Vec<_> = Format::ALL.into_par_iter().map(|format| (format, format.bytes(&document))).collect();
@@ -114,6 +116,18 @@ pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize)
         site.documents.insert(path.into(), Document::new(bytes, "text/css; charset=utf-8"));
     }
     Ok((site, entries))
+}
+
+/// The authority of the feeds' `tag:` URIs (RFC 4151): host and date of the first publish, kept together, so that a
+/// publication that moves keeps its feeds' ids.
+async fn founded_by(publication: &Publication) -> Result<String, TaskError> {
+    let (store, host) = (&publication.store, publication.config.host());
+    // Stores of before kept the date alone.
+    let date = match store.fact("founded_on").await? {
+        Some(date) => date,
+        None => publication.clock.now().date_naive().to_string(),
+    };
+    Ok(store.fact_or("founded_by", &format!("{host},{date}")).await?)
 }
 
 /// Writes feeds, pages and static files into `public/`, with the publication's own URLs.
@@ -154,7 +168,11 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
         _ => None,
     };
     report.pages = article_pages(publication, &presenter, &common, &titles, few, &mut files, progress).await?;
-    files.copy_tree(&config.static_files)?;
+    let mut own: HashSet<String> = titles.iter().map(|(_, slug, _)| format!("articles/{slug}/index.html")).collect();
+    own.extend(publication.feeds.iter().map(|feed| format!("feeds/{}/index.html", feed.name)));
+    own.extend(site.documents.keys().map(|path| path.trim_start_matches('/').to_owned()));
+    own.insert("index.html".to_owned());
+    files.copy_tree(&config.static_files, &own)?;
     report.written = files.written;
     report.removed = files.removed;
     Order::write(&config.public, &titles)?;
@@ -377,13 +395,15 @@ impl Files {
         }
     }
 
-    /// Removes the documents and pages of feeds that are not defined any more; what else stands there stays.
+    /// Removes the documents and pages of feeds that are not defined any more; what else stands there stays, and so
+    /// does a feed whose definition is there and has a fault.
     fn remove_other_feeds(&mut self, publication: &Publication) -> Result<(), TaskError> {
         let Ok(listing) = std::fs::read_dir(self.root.join("feeds")) else { return Ok(()) };
         for entry in listing.flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str().and_then(FeedName::parse) else { continue };
-            if publication.feed(&name).is_some() {
+            let definition = publication.config.feeds.join(format!("{name}.toml"));
+            if publication.feed(&name).is_some() || definition.exists() {
                 continue;
             }
             for file in Format::ALL.iter().map(|format| format.file_name()).chain(["index.html"]) {
@@ -393,39 +413,45 @@ impl Files {
         Ok(())
     }
 
-    /// Copies every file below `folder`, with its path there.
-    fn copy_tree(&mut self, folder: &Path) -> Result<(), TaskError> {
+    /// Copies every file below `folder`, with its path there, and removes what it copied before and is gone. What else
+    /// was written just now, such as a page, is not removed.
+    fn copy_tree(&mut self, folder: &Path, pages: &HashSet<String>) -> Result<(), TaskError> {
         let mut paths = vec![];
         list_files(folder, &mut |path, _| paths.push(path.to_owned()));
+        let mut names = vec![];
         for path in paths {
             let Ok(relative) = path.strip_prefix(folder) else { continue };
-            let target = self.root.join(relative);
-            let same = |a: &Path, b: &Path| {
-                Some((
-                    a.metadata().ok()?.len(),
-                    a.metadata().ok()?.modified().ok()? <= b.metadata().ok()?.modified().ok()?,
-                    b.metadata().ok()?.len(),
-                ))
-            };
-            if same(&path, &target).is_some_and(|(from, older, to)| older && from == to) {
-                continue;
-            }
             let bytes =
                 std::fs::read(&path).map_err(|source| TaskError::Write { path: path.display().to_string(), source })?;
-            self.write(&relative.to_string_lossy(), &bytes)?;
+            let name = relative.to_string_lossy().into_owned();
+            self.write(&name, &bytes)?;
+            names.push(name);
         }
-        Ok(())
+        names.sort();
+        let before = std::fs::read_to_string(self.root.join(STATIC)).unwrap_or_default();
+        let is_plain = |name: &str| name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
+        for gone in before.lines().filter(|name| is_plain(name) && !pages.contains(*name)) {
+            if names.binary_search_by(|name| name.as_str().cmp(gone)).is_err() {
+                self.remove(gone)?;
+            }
+        }
+        let lines: String = names.iter().flat_map(|name| [name.as_str(), "\n"]).collect();
+        write_if_new(&self.root, STATIC, lines.as_bytes()).map(drop)
     }
 }
 
-/// Calls `with` for each file below `folder`; a folder that is not there has none. Links are not followed.
+/// Calls `with` for each file below `folder`; a folder that is not there has none. Links are not followed, and nothing
+/// hidden is seen.
 fn list_files(folder: &Path, with: &mut dyn FnMut(&Path, &std::fs::Metadata)) {
     let Ok(listing) = std::fs::read_dir(folder) else { return };
     for entry in listing.flatten() {
         let Ok(metadata) = entry.metadata() else { continue };
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
         if metadata.is_dir() {
             list_files(&entry.path(), with);
-        } else if metadata.is_file() && !entry.file_name().to_string_lossy().starts_with('.') {
+        } else if metadata.is_file() {
             with(&entry.path(), &metadata);
         }
     }

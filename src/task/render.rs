@@ -17,7 +17,7 @@ use crate::domain::text::one_line;
 use crate::mail::message::{self, Kind, Letter};
 use crate::problem::Problem;
 use crate::store::Claimed;
-use crate::template::{Bodies, CompiledDigest, Slots};
+use crate::template::{Bodies, CompiledDigest, Own};
 
 /// One message, ready for a relay.
 #[derive(Debug, Clone)]
@@ -65,13 +65,13 @@ impl<'a> Renderer<'a> {
     }
 
     /// A reader's links and greeting.
-    pub fn slots(&self, subscriber: SubscriberId, name: Option<&str>, feed: &FeedName) -> Slots {
+    pub fn own(&self, subscriber: SubscriberId, name: Option<&str>, feed: &FeedName) -> Own {
         let token = |purpose, feed: Option<&FeedName>| {
             self.publication.keyring.sign(&Link { purpose, subscriber, feed: feed.cloned(), expires_at: None })
         };
         let url = |path: &str, token: String| self.presenter.urls.at(&format!("/{path}/{token}"));
         let name = name.map(one_line).filter(|name| !name.is_empty());
-        Slots {
+        Own {
             greeting: name.map_or_else(|| "Hello,".to_owned(), |name| format!("Hello {name},")),
             unsubscribe_url: url("unsubscribe", token(Purpose::Leave, Some(feed))),
             preferences_url: url("preferences", token(Purpose::Preferences, None)),
@@ -90,7 +90,7 @@ impl<'a> Renderer<'a> {
         articles: &[Released],
     ) -> Result<CompiledDigest, Problem> {
         let now = self.publication.clock.now();
-        let reader = self.slots(SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
+        let reader = self.own(SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
         let mut view = self.presenter.digest(feed, digest, articles, reader, now);
         let templates = &self.publication.templates;
         view.digest.subject = templates.subject(&newsletter.subject, &format!("feeds/{}.toml", feed.name), &view)?;
@@ -146,7 +146,7 @@ impl<'a> Renderer<'a> {
                 compiled
             }
         };
-        let slots = self.slots(claimed.subscriber, claimed.name.as_deref(), &loaded.feed.name);
+        let own = self.own(claimed.subscriber, claimed.name.as_deref(), &loaded.feed.name);
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
         let file_stem = self.publication.keyring.message_id(claimed.digest, claimed.subscriber);
         self.message(
@@ -154,8 +154,8 @@ impl<'a> Renderer<'a> {
             &loaded.newsletter,
             &to,
             &compiled.subject,
-            &compiled.for_reader(&slots),
-            &slots,
+            &compiled.for_reader(&own),
+            &own,
             file_stem,
         )
         .map(Some)
@@ -173,7 +173,7 @@ impl<'a> Renderer<'a> {
         to: &Mailbox,
         subject: &str,
         bodies: &Bodies,
-        slots: &Slots,
+        own: &Own,
         file_stem: String,
     ) -> Result<Prepared, TaskError> {
         let config = &self.publication.config;
@@ -191,10 +191,10 @@ impl<'a> Renderer<'a> {
             date: self.publication.clock.now(),
             kind: Kind::Digest {
                 list_id: (&feed.title, &list_id),
-                unsubscribe_url: &slots.unsubscribe_url,
+                unsubscribe_url: &own.unsubscribe_url,
                 unsubscribe_mailto: None,
                 archive_url: Some(&self.presenter.urls.feed(&feed.name)),
-                help_url: Some(&slots.preferences_url),
+                help_url: Some(&own.preferences_url),
                 feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, host.replace('.', "-"))),
             },
         };
@@ -234,9 +234,9 @@ pub async fn sample(
     }
     let renderer = Renderer::new(publication);
     let compiled = renderer.compile(feed, newsletter, None, &articles)?;
-    let slots = renderer.slots(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
-    let bodies = compiled.for_reader(&slots);
+    let own = renderer.own(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
+    let bodies = compiled.for_reader(&own);
     let file_stem = format!("test-{}", uuid::Uuid::now_v7());
-    let message = renderer.message(feed, newsletter, to, &compiled.subject, &bodies, &slots, file_stem)?;
+    let message = renderer.message(feed, newsletter, to, &compiled.subject, &bodies, &own, file_stem)?;
     Ok(Sample { message, bodies })
 }

@@ -12,11 +12,16 @@ use super::dispatch::{Counts, DispatchReport, Stop, dispatch};
 use super::publish::{PublishReport, Site};
 use super::sync::SyncReport;
 use super::{Publication, TaskError, confirm, publish, schedule, sync};
+use crate::domain::subscription::ONE_CONFIRMATION_PER;
 
 /// How often slots, releases and retries are looked for: a slot is late by no more than this.
 const TICK: Duration = Duration::from_secs(2);
 /// How long a folder must be quiet before it is read: a burst of saves, such as a checkout, is one sync.
 const QUIET: Duration = Duration::from_millis(300);
+/// How long quiet is waited for at most: a folder that something writes to without end is read all the same.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a relay that is away is left alone.
+const COOLING: Duration = Duration::from_mins(1);
 
 /// What happened, for whoever wants to say it.
 #[derive(Debug)]
@@ -61,7 +66,15 @@ pub async fn keep_in_sync(
             () = changed.notified() => {}
         }
         // Wait until nothing more has come for a while.
-        while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                () = stop.given() => return,
+                () = &mut patience => break,
+                more = tokio::time::timeout(QUIET, changed.notified()) => if more.is_err() { break },
+            }
+        }
         match sync_and_publish(publication, site).await {
             Ok((synced, published)) if synced.is_change() || !published.unchanged => {
                 on_event(Event::Synced(synced, published));
@@ -92,46 +105,114 @@ pub async fn sync_and_publish(
     Ok((synced, published))
 }
 
-/// Releases, schedules, confirms and dispatches until the word to stop. `poke` calls for attention before the next tick.
+/// Releases, schedules, confirms and dispatches until the word to stop. `poke` calls for confirmations before the next
+/// tick. Nothing waits for another: a dispatch may take hours.
 pub async fn keep_sending(
     publication: &Publication,
     poke: &Notify,
     changed: &Notify,
+    stop: Stop,
+    on_event: &(dyn Fn(Event) + Sync),
+) {
+    let composed = Notify::new();
+    tokio::join!(
+        keep_scheduling(publication, changed, &composed, stop.clone(), on_event),
+        keep_confirming(publication, poke, stop.clone(), on_event),
+        keep_dispatching(publication, &composed, stop, on_event),
+    );
+}
+
+async fn keep_scheduling(
+    publication: &Publication,
+    changed: &Notify,
+    composed: &Notify,
     mut stop: Stop,
     on_event: &(dyn Fn(Event) + Sync),
 ) {
+    let look = async || {
+        if publication.store.next_due_release().await?.is_some_and(|due| due <= publication.clock.now()) {
+            changed.notify_one();
+        }
+        schedule::tick(publication).await
+    };
     loop {
-        if let Err(error) = send_what_is_due(publication, changed, &stop, on_event).await {
-            on_event(Event::Failed(error));
+        match look().await {
+            Ok(digests) => {
+                for digest in digests {
+                    on_event(Event::Composed(digest));
+                    composed.notify_one();
+                }
+            }
+            Err(error) => on_event(Event::Failed(error)),
         }
         tokio::select! {
             () = stop.given() => return,
-            () = poke.notified() => {}
             () = tokio::time::sleep(TICK) => {}
         }
     }
 }
 
-async fn send_what_is_due(
-    publication: &Publication,
-    changed: &Notify,
-    stop: &Stop,
-    on_event: &(dyn Fn(Event) + Sync),
-) -> Result<(), TaskError> {
-    let now = publication.clock.now();
-    if publication.store.next_due_release().await?.is_some_and(|due| due <= now) {
-        changed.notify_one();
+async fn keep_confirming(publication: &Publication, poke: &Notify, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
+    loop {
+        let is_away = match confirm_what_waits(publication, on_event).await {
+            Ok(still_waiting) => still_waiting,
+            Err(error) => {
+                on_event(Event::Failed(error));
+                false
+            }
+        };
+        tokio::select! {
+            () = stop.given() => return,
+            () = poke.notified(), if !is_away => {}
+            () = tokio::time::sleep(if is_away { COOLING } else { TICK }) => {}
+        }
     }
+}
+
+/// Whether confirmations still wait, of which none could be handed over.
+async fn confirm_what_waits(publication: &Publication, on_event: &(dyn Fn(Event) + Sync)) -> Result<bool, TaskError> {
     let confirmed = confirm::send_confirmations(publication).await?;
     if confirmed > 0 {
         on_event(Event::Confirmed(confirmed));
+        return Ok(false);
     }
-    for digest in schedule::tick(publication).await? {
-        on_event(Event::Composed(digest));
+    let sent_before = publication.clock.now() - ONE_CONFIRMATION_PER;
+    Ok(!publication.store.pending_confirmations(sent_before, 1).await?.is_empty())
+}
+
+async fn keep_dispatching(
+    publication: &Publication,
+    composed: &Notify,
+    mut stop: Stop,
+    on_event: &(dyn Fn(Event) + Sync),
+) {
+    loop {
+        let is_away = match dispatch_what_is_due(publication, &stop, on_event).await {
+            Ok(is_away) => is_away,
+            Err(error) => {
+                on_event(Event::Failed(error));
+                false
+            }
+        };
+        tokio::select! {
+            () = stop.given() => return,
+            () = composed.notified(), if !is_away => {}
+            () = tokio::time::sleep(if is_away { COOLING } else { TICK }) => {}
+        }
     }
-    if publication.store.next_due().await?.is_some_and(|due| due <= now) {
-        let report = dispatch(publication, stop, &Counts::default()).await?;
-        on_event(Event::Dispatched(report));
+}
+
+/// Whether the relay was found to be away.
+async fn dispatch_what_is_due(
+    publication: &Publication,
+    stop: &Stop,
+    on_event: &(dyn Fn(Event) + Sync),
+) -> Result<bool, TaskError> {
+    if publication.store.next_due().await?.is_none_or(|due| due > publication.clock.now()) {
+        return Ok(false);
     }
-    Ok(())
+    let report = dispatch(publication, stop, &Counts::default()).await?;
+    let is_away = report.relay_away.is_some();
+    on_event(Event::Dispatched(report));
+    Ok(is_away)
 }

@@ -34,9 +34,9 @@ impl Marks {
     }
 }
 
-/// What is one reader's own.
+/// What is the reader's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slots {
+pub struct Own {
     /// "Hello Mara," or "Hello,".
     pub greeting: String,
     /// One click and out.
@@ -45,7 +45,7 @@ pub struct Slots {
     pub preferences_url: String,
 }
 
-impl Slots {
+impl Own {
     fn values(&self) -> [&str; 3] {
         [&self.greeting, &self.unsubscribe_url, &self.preferences_url]
     }
@@ -60,7 +60,7 @@ impl Slots {
     }
 }
 
-/// A body cut at its marks: text, then a slot's number, and so on; it ends with text.
+/// A body cut at its marks: text, then the number of a place, and so on; it ends with text.
 #[derive(Debug, Clone)]
 struct Pieces {
     first: String,
@@ -82,8 +82,8 @@ impl Pieces {
         let mut out =
             String::with_capacity(self.first.len() + self.rest.iter().map(|(_, text)| text.len() + 160).sum::<usize>());
         out.push_str(&self.first);
-        for (slot, text) in &self.rest {
-            out.push_str(values.get(*slot).map_or("", AsRef::as_ref));
+        for (place, text) in &self.rest {
+            out.push_str(values.get(*place).map_or("", AsRef::as_ref));
             out.push_str(text);
         }
         out
@@ -116,8 +116,8 @@ impl CompiledDigest {
     }
 
     /// The bodies for one reader.
-    pub fn for_reader(&self, slots: &Slots) -> Bodies {
-        let values = slots.values();
+    pub fn for_reader(&self, own: &Own) -> Bodies {
+        let values = own.values();
         Bodies { html: self.html.with(&values.map(escape_html)), text: self.text.with(&values) }
     }
 }
@@ -132,13 +132,13 @@ mod tests {
         let templates = Templates::load(None).unwrap();
         let compiled = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap();
         for name in ["Hello,", "Hello Mara O'Neill <b>,", "Hello \"Ö\" & ш,"] {
-            let slots = Slots {
+            let own = Own {
                 greeting: name.into(),
                 unsubscribe_url: "https://a.example/unsubscribe/x?y=1&z=2".into(),
                 preferences_url: "https://a.example/preferences/x".into(),
             };
-            let whole = templates.mail("digest", &DigestView { reader: slots.view(), ..example::digest() }).unwrap();
-            let patched = compiled.for_reader(&slots);
+            let whole = templates.mail("digest", &DigestView { reader: own.view(), ..example::digest() }).unwrap();
+            let patched = compiled.for_reader(&own);
             assert_eq!(patched.text, whole.text);
             // Entities may be spelt in two ways; a browser reads the same.
             let plain = |html: &str| {

@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::Templates;
 use super::view::{
     ActionView, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common, ConfirmFacts, ConfirmView,
-    DigestFacts, DigestView, FeedPage, FeedView, FieldView, FormView, Home, ImageView, LinkView, NewsletterView,
-    Notice, NoticeView, Page, PageView, Preferences, PublicationView, QuestionView, ReaderView, SubscriberView,
+    DigestFacts, DigestView, FeedPage, FeedView, FormView, Home, ImageView, LinkView, NewsletterView, Notice,
+    NoticeView, Page, PageView, Preferences, PublicationView, QuestionView, ReaderView, SubscriberView,
 };
 use crate::problem::Problem;
 
@@ -135,8 +135,7 @@ fn article(full: bool) -> ArticleView {
 }
 
 fn notice(full: bool) -> Notice {
-    let field = FieldView { name: "a".into(), value: "b".into() };
-    let action = ActionView { url: "/x".into(), label: "Do".into(), fields: vec![field] };
+    let action = ActionView { url: "/x".into(), label: "Do".into() };
     let secondary = LinkView { url: "/".into(), label: "Home".into() };
     Notice {
         notice: NoticeView {
@@ -163,6 +162,7 @@ fn preferences(full: bool) -> Preferences {
         action: "/preferences/x".into(),
         unsubscribe_all_url: "/unsubscribe/x".into(),
         saved: full,
+        error: full.then(|| "There is no such time zone.".into()),
         time_zone: "Europe/Lisbon".into(),
         time_zones: vec!["Europe/Lisbon"],
     }

@@ -9,6 +9,7 @@ mod example;
 pub mod view;
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use handlebars::Handlebars;
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use crate::problem::{Problem, did_you_mean};
 
-pub use digest::{CompiledDigest, Slots};
+pub use digest::{CompiledDigest, Own};
 pub use example::digest as example_digest;
 
 #[derive(RustEmbed)]
@@ -198,10 +199,45 @@ impl Templates {
     }
 }
 
+/// MJML with each character in an attribute's value that mrml would mangle as a numeric reference: it writes values
+/// as Rust writes a string for debugging, so that a combining mark becomes `\u{301}`. The title is one of them: it
+/// comes back as the label of the body.
+fn with_plain_attributes(mjml: &str) -> String {
+    let mut out = String::with_capacity(mjml.len());
+    let (mut in_tag, mut in_title, mut quote) = (false, false, None);
+    let mut rest = mjml;
+    while let Some(c) = rest.chars().next() {
+        if !in_tag && rest.starts_with("<!--") {
+            let end = rest.find("-->").map_or(rest.len(), |at| at + 3);
+            out.push_str(&rest[..end]);
+            rest = &rest[end..];
+            continue;
+        }
+        rest = &rest[c.len_utf8()..];
+        match (in_tag, quote, c) {
+            (false, _, '<') => {
+                in_tag = true;
+                in_title = rest.starts_with("mj-title>");
+            }
+            (true, None, '>') => in_tag = false,
+            (true, None, '"' | '\'') => quote = Some(c),
+            (true, Some(open), _) if c == open => quote = None,
+            (_, _, '"' | '\'') => {}
+            (true, Some(_), _) | (false, _, _) if (in_tag || in_title) && c.escape_debug().ne([c]) => {
+                let _ = write!(out, "&#{};", u32::from(c));
+                continue;
+            }
+            _ => {}
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// What MJML becomes: tables that every mail program shows, with the CSS where it stands.
 fn html_of(mjml: &str, name: &str) -> Result<String, Problem> {
     let file = format!("templates/mail/{name}.mjml.hbs");
-    let parsed = mrml::parse(mjml).map_err(|error| {
+    let parsed = mrml::parse(with_plain_attributes(mjml)).map_err(|error| {
         Problem::new(file.clone(), format!("is not well-formed MJML: {error}"))
             .hint("each <mj-…> needs its closing tag")
     })?;
@@ -338,6 +374,18 @@ mod tests {
         std::fs::write(folder.path().join("mail/digest.txt.hbs"), "a\n{{#if x}}\nb").unwrap();
         let problems = Templates::load(Some(folder.path())).unwrap_err();
         assert!(problems[0].to_string().starts_with("templates/mail/digest.txt.hbs:"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_text_in_an_attribute_comes_out_as_it_went_in() {
+        let alt = "Cafe\u{301} \u{1f469}\u{200d}\u{1f467} \u{2764}\u{fe0f} back\\slash";
+        let mjml = format!(
+            "<mjml><mj-head><mj-title>{alt}</mj-title></mj-head><mj-body><mj-section><mj-column>\
+             <mj-image src=\"https://a.example/a.png\" alt=\"{alt} &amp; more\" /></mj-column></mj-section></mj-body></mjml>"
+        );
+        let html = html_of(&mjml, "digest").unwrap();
+        assert!(html.contains(&format!("alt=\"{alt} &amp; more\"")), "{html}");
+        assert!(!html.contains("u{") && !html.contains("\\\\"), "{html}");
     }
 
     #[test]

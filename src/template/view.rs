@@ -219,15 +219,6 @@ pub struct FeedPage {
     pub entries: Vec<Card>,
 }
 
-/// A hidden field of a form.
-#[derive(Debug, Clone, Serialize)]
-pub struct FieldView {
-    /// Name.
-    pub name: String,
-    /// Value.
-    pub value: String,
-}
-
 /// A button that acts.
 #[derive(Debug, Clone, Serialize)]
 pub struct ActionView {
@@ -235,8 +226,6 @@ pub struct ActionView {
     pub url: String,
     /// What it says.
     pub label: String,
-    /// What it sends.
-    pub fields: Vec<FieldView>,
 }
 
 /// A link.
@@ -307,6 +296,8 @@ pub struct Preferences {
     pub unsubscribe_all_url: String,
     /// Whether the choices were saved just now.
     pub saved: bool,
+    /// What of them could not be.
+    pub error: Option<String>,
     /// Zone of the reader.
     pub time_zone: String,
     /// Every zone.

@@ -9,6 +9,7 @@ mod reply;
 
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -31,6 +32,9 @@ use crate::task::publish::Site;
 use crate::task::{Publication, TaskError};
 
 use reply::{Failure, page, private};
+
+/// How long requests under way may take after the word to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// Largest body of a form, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -97,13 +101,22 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Serves until the word to stop; requests under way are finished.
+/// Serves until the word to stop; requests under way have [`LAST_ANSWERS`] to be finished.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, app: Arc<App>, mut stop: Stop) -> std::io::Result<()> {
-    let stopped = async move { stop.given().await };
-    axum::serve(listener, router(app)).with_graceful_shutdown(stopped).into_future().await
+    let mut stopped = stop.clone();
+    let server =
+        axum::serve(listener, router(app)).with_graceful_shutdown(async move { stopped.given().await }).into_future();
+    tokio::select! {
+        served = server => served,
+        // A request that is never sent to its end would be waited for as long.
+        () = async {
+            stop.given().await;
+            tokio::time::sleep(LAST_ANSWERS).await;
+        } => Ok(()),
+    }
 }
 
 async fn with_policies(mut response: Response) -> Response {

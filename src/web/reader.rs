@@ -17,7 +17,7 @@ use crate::domain::newsletter::Cadence;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
 use crate::task::confirm;
-use crate::task::pages::{FilledForm, Say, form_page, preferences_page};
+use crate::task::pages::{FilledForm, Say, Shown, form_page, preferences_page};
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
@@ -182,7 +182,10 @@ pub(super) async fn leave(
 
 pub(super) async fn preferences(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((_, subscriber)) = holder(&app, Purpose::Preferences, &token).await? else { return stale(&app) };
-    Ok(private(preferences_page(&app.publication, &app.presenter(), &app.common, &token, &subscriber, false).await?))
+    Ok(private(
+        preferences_page(&app.publication, &app.presenter(), &app.common, &token, &subscriber, Shown::AsTheyAre)
+            .await?,
+    ))
 }
 
 pub(super) async fn save_preferences(
@@ -195,8 +198,10 @@ pub(super) async fn save_preferences(
     let store = &app.publication.store;
     let chosen = chosen(&app, &fields);
     for subscription in store.subscriptions_of(link.subscriber).await? {
+        // A feed that the page did not show, such as one whose definition has a fault today, was not unticked.
+        let shown = app.publication.feed(&subscription.feed).is_some_and(|feed| feed.newsletter.is_some());
         let kept = chosen.iter().any(|(feed, _)| *feed == subscription.feed);
-        if !kept && subscription.state == SubscriptionState::Active {
+        if shown && !kept && subscription.state == SubscriptionState::Active {
             store.leave(link.subscriber, Some(&subscription.feed), now).await?;
         }
     }
@@ -204,8 +209,17 @@ pub(super) async fn save_preferences(
         store.choose(link.subscriber, feed, *cadence, now).await?;
     }
     let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
-    let zone = field(&fields, "time_zone").parse().ok().or(subscriber.time_zone);
-    store.set_profile(link.subscriber, name.as_deref(), zone).await?;
+    let typed = field(&fields, "time_zone");
+    let zone = chrono_tz::TZ_VARIANTS.into_iter().find(|zone| zone.name().eq_ignore_ascii_case(typed));
+    let shown = if zone.is_some() || typed.is_empty() {
+        Shown::Saved
+    } else {
+        let typed = shorten(&one_line(typed), MAX_NAME);
+        Shown::SavedBut(format!(
+            "There is no time zone {typed:?}: choose one such as Europe/Lisbon. The rest is saved."
+        ))
+    };
+    store.set_profile(link.subscriber, name.as_deref(), zone.or(subscriber.time_zone)).await?;
     let Some(subscriber) = store.subscriber(link.subscriber).await? else { return Ok(missing(&app)?) };
-    Ok(private(preferences_page(&app.publication, &app.presenter(), &app.common, &token, &subscriber, true).await?))
+    Ok(private(preferences_page(&app.publication, &app.presenter(), &app.common, &token, &subscriber, shown).await?))
 }
