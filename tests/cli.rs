@@ -697,11 +697,17 @@ fn a_second_word_ends_serve_whatever_is_half_done() {
     let home = lines.find_map(|line| line.trim().strip_prefix("Home").map(|home| home.trim().to_owned())).unwrap();
     assert!(lines.any(|line| line == "Ctrl-C stops."));
     let at = home.trim_start_matches("http://").trim_end_matches('/');
-    // One whole request, so that the connection is known to be accepted, and then half of another.
+    // Half a request, which the server is known to be reading: it has said that it waits for the rest.
     let mut asked = std::net::TcpStream::connect(at).unwrap();
-    asked.write_all(b"HEAD /style.css HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert!(BufReader::new(&asked).lines().map_while(Result::ok).any(|line| line.is_empty()));
-    asked.write_all(b"POST /subscribe HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx").unwrap();
+    asked
+        .write_all(
+            b"POST /subscribe HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+                     Content-Length: 10\r\nExpect: 100-continue\r\n\r\n",
+        )
+        .unwrap();
+    let mut answer = String::new();
+    BufReader::new(&asked).read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 100"), "{answer}");
     let id = child.id().to_string();
     let tell = || std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
     assert!(tell().success());

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::output::{self, count, grouped};
 use super::progress::Shown;
-use super::{Ended, Usage, called_as, interrupted};
+use super::{Ended, Interrupts, Usage, called_as};
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::delivery::Outcome;
 use crate::domain::digest::{Digest, DigestId, DigestState};
@@ -107,7 +107,7 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Pause { id } => shift(publication, &id, &["sending"], &DigestState::Paused).await,
         Verb::Resume { id } => {
             shift(publication, &id, &["paused", "held", "halted"], &DigestState::Sending).await?;
-            Ok(go_on(publication).await?)
+            go_on(publication).await
         }
     }
 }
@@ -218,7 +218,7 @@ async fn send(
             .find(|digest| digest.state == DigestState::Sending);
         if let (Some(digest), false) = (&unfinished, dry_run) {
             output::complain(&format!("going on with the digest of {}", when(publication, digest)));
-            return go_on(publication).await.map_err(Into::into);
+            return go_on(publication).await;
         }
         let reason = nothing_to_do(publication, &plan).await?;
         if json {
@@ -247,7 +247,7 @@ async fn send(
     // A fault in the template is found before there is a digest that would halt on it.
     Renderer::new(publication).compile(feed, newsletter, None, &plan.articles).map_err(TaskError::from)?;
     compose::compose(publication, &plan, DigestState::Sending).await?;
-    Ok(go_on(publication).await?)
+    go_on(publication).await
 }
 
 async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String, TaskError> {
@@ -276,7 +276,8 @@ async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String,
 }
 
 /// Sends everything that is due, with a bar, until done or interrupted.
-async fn go_on(publication: &Publication) -> Result<Ended, TaskError> {
+async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
+    let mut interrupts = Interrupts::listen()?;
     let (word, stop) = Stop::new();
     let counts = Counts::default();
     let open = open_deliveries(publication).await?;
@@ -289,12 +290,12 @@ async fn go_on(publication: &Publication) -> Result<Ended, TaskError> {
         }
     };
     let listen = async {
-        if interrupted().await.is_ok() {
+        if interrupts.next().await.is_ok() {
             output::complain("stopping: what is under way is finished, the rest waits; once more ends it at once");
             let _ = word.send(true);
         }
         // A relay may keep a message under way for minutes.
-        if interrupted().await.is_err() {
+        if interrupts.next().await.is_err() {
             std::future::pending::<()>().await;
         }
         output::complain("broken off: what was under way goes out again in 20 minutes, and may come twice");

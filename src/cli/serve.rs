@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::output::{self, count, grouped};
 use super::verbs::faults_of_feeds;
-use super::{Ended, called_as, interrupted};
+use super::{Ended, Interrupts, called_as};
 use crate::domain::feed::Feed;
 use crate::task::dispatch::Stop;
 use crate::task::run::{self, Event};
@@ -46,12 +46,13 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
         let (served, (), ()) = tokio::join!(server, syncing, sending);
         served.context("the server failed").map(|()| Ended::Well)
     };
+    let mut interrupts = Interrupts::listen()?;
     let listening = async {
-        interrupted().await?;
+        interrupts.next().await?;
         output::complain("stopping: what is under way is finished, the rest waits; once more ends it at once");
         let _ = word.send(true);
         // A relay may keep a message under way for minutes.
-        interrupted().await?;
+        interrupts.next().await?;
         output::complain("broken off: what was under way goes out again in 20 minutes, and may come twice");
         Ok(Ended::WithFaults)
     };
