@@ -4,6 +4,7 @@
 //! `config.toml` can be overridden by the environment as `TIDINGS_SECTION__KEY`; secrets can stand in files.
 
 mod feeds;
+mod span;
 mod urls;
 mod written;
 
