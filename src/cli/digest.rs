@@ -69,6 +69,11 @@ pub(super) enum Verb {
         /// Its id, or the first part of it
         id: String,
     },
+    /// End a digest: who has not got it yet will not; its articles come with the next one
+    Cancel {
+        /// Its id, or the first part of it
+        id: String,
+    },
     /// Go on with a digest that was paused, held or halted
     Resume {
         /// Its id, or the first part of it
@@ -105,6 +110,7 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::List { newsletter } => list(publication, newsletter.as_deref(), json).await,
         Verb::Show { id } => show(publication, &id, json).await,
         Verb::Pause { id } => shift(publication, &id, &["sending"], &DigestState::Paused).await,
+        Verb::Cancel { id } => cancel(publication, &id, json).await,
         Verb::Resume { id } => {
             shift(publication, &id, &["paused", "held", "halted"], &DigestState::Sending).await?;
             go_on(publication).await
@@ -250,6 +256,21 @@ async fn send(
     go_on(publication).await
 }
 
+async fn cancel(publication: &Publication, id: &str, json: bool) -> anyhow::Result<Ended> {
+    let digest = found(publication, id).await?;
+    let Some(left_out) = publication.store.cancel_digest(digest.id, publication.clock.now()).await? else {
+        output::complain(&format!("this digest is {}; only one that is still to be sent can be cancelled", digest.state));
+        return Ok(Ended::WithFaults);
+    };
+    if json {
+        output::json(&json!({ "digest": digest.id, "cancelled": left_out }))?;
+    } else {
+        let readers = count(left_out, "reader", "readers");
+        output::say(&format!("cancelled; {readers} will not get it, and find its articles in their next digest"));
+    }
+    Ok(Ended::Well)
+}
+
 async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String, TaskError> {
     let feed = &plan.feed;
     if let Some(digest) = &plan.existing {
@@ -298,10 +319,14 @@ async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
         if interrupts.next().await.is_err() {
             std::future::pending::<()>().await;
         }
-        output::complain("broken off: what was under way goes out again in 20 minutes, and may come twice");
+        output::complain(super::BROKEN_OFF);
+    };
+    let patience = publication.config.mail.take_over_after.as_secs();
+    let on_wait = || {
+        output::complain(&format!("another process died while it was sending; what it had in hand goes out in {patience} s"));
     };
     let report = tokio::select! {
-        report = dispatch::dispatch(publication, &stop, &counts) => report?,
+        report = dispatch::dispatch_all(publication, &stop, &counts, &on_wait) => report?,
         () = show => DispatchReport::default(),
         () = listen => DispatchReport {
             sent: counts.sent.load(Ordering::Relaxed), stopped: true, ..DispatchReport::default()

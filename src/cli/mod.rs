@@ -63,6 +63,8 @@ enum Verb {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<std::net::SocketAddr>,
     },
+    /// Send what is due, beside `serve` and as many others as wanted on PostgreSQL
+    Worker,
     /// What is there, what is under way, what comes next
     Status,
 }
@@ -84,6 +86,9 @@ impl Ended {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
+
+/// What is said when a second Ctrl-C does not wait for what is under way.
+const BROKEN_OFF: &str = "broken off: what was under way goes out again in a minute, and may come twice";
 
 /// Runs the program with the arguments and environment of the process.
 pub fn main() -> ExitCode {
@@ -157,6 +162,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
         Verb::Digest(verb) => digest::run(&publication, verb, json).await,
         Verb::Serve { .. } => Box::pin(serve::serve(publication.clone(), configured)).await,
+        Verb::Worker => serve::worker(&publication).await,
         Verb::Status => verbs::status(&publication, json).await,
     };
     publication.store.close().await;

@@ -46,6 +46,27 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
         let (served, (), ()) = tokio::join!(server, syncing, sending);
         served.context("the server failed").map(|()| Ended::Well)
     };
+    until_stopped(working, &word).await
+}
+
+/// Sends what is due, until told to stop: one of as many processes as wanted.
+pub(super) async fn worker(publication: &Publication) -> anyhow::Result<Ended> {
+    let (word, stop) = Stop::new();
+    let told = |event: Event| tell(publication, &event);
+    let composed = tokio::sync::Notify::new();
+    output::say("Sending what is due. Ctrl-C stops.");
+    let working = async {
+        run::keep_dispatching(publication, &composed, stop, &told).await;
+        Ok(Ended::Well)
+    };
+    until_stopped(working, &word).await
+}
+
+/// Works until the first Ctrl-C or SIGTERM and the end of what is under way, or until the second.
+async fn until_stopped(
+    working: impl Future<Output = anyhow::Result<Ended>>,
+    word: &tokio::sync::watch::Sender<bool>,
+) -> anyhow::Result<Ended> {
     let mut interrupts = Interrupts::listen()?;
     let listening = async {
         interrupts.next().await?;
@@ -53,7 +74,7 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
         let _ = word.send(true);
         // A relay may keep a message under way for minutes.
         interrupts.next().await?;
-        output::complain("broken off: what was under way goes out again in 20 minutes, and may come twice");
+        output::complain(super::BROKEN_OFF);
         Ok(Ended::WithFaults)
     };
     tokio::select! {

@@ -4,17 +4,21 @@
 //! `config.toml` can be overridden by the environment as `TIDINGS_SECTION__KEY`; secrets can stand in files.
 
 mod feeds;
+mod sending;
 mod span;
 mod urls;
 mod written;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use url::Url;
 
 use crate::domain::address::Mailbox;
+use crate::domain::delivery::RetryPolicy;
+use crate::domain::pace::{DomainPace, Rate, WarmUp};
 use crate::problem::Problem;
 
 pub use crate::domain::relay::{Secret, Tls};
@@ -42,6 +46,8 @@ pub struct Config {
     pub mail: Mail,
     /// SMTP servers that take our mail; none means the outbox.
     pub relays: Vec<Relay>,
+    /// What domains of recipients may be asked to take.
+    pub paces: Vec<DomainPace>,
     /// Database URL: `sqlite://…` or `postgres://…`.
     pub database_url: Secret,
     /// Where `serve` listens.
@@ -76,6 +82,10 @@ pub struct Mail {
     pub reply_to: Option<Mailbox>,
     /// Folder for messages while there is no relay.
     pub outbox: PathBuf,
+    /// When what was put off is tried again, and when it is given up.
+    pub retry: RetryPolicy,
+    /// How long a sending process may show no sign of life until others take over what it had in hand.
+    pub take_over_after: Duration,
 }
 
 /// One SMTP server.
@@ -89,8 +99,18 @@ pub struct Relay {
     pub tls: Tls,
     /// User and password.
     pub credentials: Option<(String, Secret)>,
-    /// Connections kept open at once.
+    /// Connections kept open at once, by each sending process.
     pub connections: usize,
+    /// Messages over one connection before a new one is opened.
+    pub messages_per_connection: u32,
+    /// Messages under way on one connection before the first is answered, where the relay takes chunks.
+    pub depth: usize,
+    /// Its share of the messages beside other relays; 0 is for when all others are away.
+    pub weight: u32,
+    /// Most messages in time, by all sending processes together.
+    pub rate: Option<Rate>,
+    /// How it begins, if nobody knows it yet.
+    pub warm_up: Option<WarmUp>,
     /// What we call ourselves in EHLO.
     pub hello: Option<String>,
     /// PEM file of a certificate authority to trust besides those of the system.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::{Spanned, Table, Value};
 use url::Url;
 
+use super::sending;
 use super::{Config, Mail, Publication, Relay, Secret, Tls};
 use crate::domain::address::Mailbox;
 use crate::problem::{Problem, did_you_mean};
@@ -16,7 +17,7 @@ const FILE: &str = "config.toml";
 /// Connections per relay where the file names no number: what most relays allow a new sender without asking.
 const CONNECTIONS: usize = 10;
 
-type Text = Option<Spanned<String>>;
+pub(super) type Text = Option<Spanned<String>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +27,7 @@ struct Written {
     publish: WrittenFolder,
     mail: WrittenMail,
     relay: Vec<WrittenRelay>,
+    pace: Vec<sending::WrittenPace>,
     database: WrittenDatabase,
     serve: WrittenServe,
 }
@@ -53,6 +55,10 @@ struct WrittenMail {
     from: Text,
     reply_to: Text,
     outbox: Option<PathBuf>,
+    retry_first: Text,
+    retry_cap: Text,
+    life: Text,
+    take_over_after: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,6 +71,11 @@ struct WrittenRelay {
     password: Text,
     password_file: Option<PathBuf>,
     connections: Option<Number<usize>>,
+    messages_per_connection: Option<Number<u32>>,
+    depth: Option<Number<usize>>,
+    weight: Option<Number<u32>>,
+    rate: Text,
+    warm_up: Option<sending::WrittenWarmUp>,
     hello: Text,
     authority_file: Option<PathBuf>,
 }
@@ -85,7 +96,7 @@ struct WrittenServe {
 
 /// A number, or a text that is one: the environment knows only texts.
 #[derive(Debug, Clone, Copy)]
-struct Number<T>(T);
+pub(super) struct Number<T>(pub(super) T);
 
 impl<'de, T: FromStr + Deserialize<'de>> Deserialize<'de> for Number<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -195,7 +206,7 @@ pub(super) fn line_at(text: &str, offset: usize) -> usize {
     text[..text.floor_char_boundary(offset)].matches('\n').count() + 1
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     root: &'a Path,
     text: &'a str,
     problems: Vec<Problem>,
@@ -208,6 +219,7 @@ impl Reader<'_> {
             publication.as_ref().and_then(|publication| publication.url.host_str()).unwrap_or("localhost").to_owned();
         let title = publication.as_ref().map(|publication| publication.title.clone());
         let mail = self.mail(written.mail, title, &host);
+        let paces = written.pace.into_iter().filter_map(|pace| self.pace(pace)).collect();
         let relays: Vec<_> = written.relay.into_iter().filter_map(|relay| self.relay(relay)).collect();
         let database_url = self.database(&written.database);
         let listen = self
@@ -229,6 +241,7 @@ impl Reader<'_> {
                 public,
                 mail,
                 relays,
+                paces,
                 database_url,
                 listen,
                 serve_url,
@@ -237,13 +250,13 @@ impl Reader<'_> {
         }
     }
 
-    fn complain(&mut self, at: Option<&Spanned<String>>, what: String, hint: &str) {
+    pub(super) fn complain(&mut self, at: Option<&Spanned<String>>, what: String, hint: &str) {
         let mut problem = Problem::new(FILE, what).hint(hint);
         problem.line = at.filter(|_| !self.text.is_empty()).map(|at| line_at(self.text, at.span().start));
         self.problems.push(problem);
     }
 
-    fn parsed<T: FromStr>(&mut self, text: Text, key: &str, hint: &str) -> Option<T> {
+    pub(super) fn parsed<T: FromStr>(&mut self, text: Text, key: &str, hint: &str) -> Option<T> {
         let text = text?;
         let parsed = text.get_ref().parse().ok();
         if parsed.is_none() {
@@ -339,7 +352,10 @@ impl Reader<'_> {
         };
         let reply_to = self.mailbox(written.reply_to, "mail.reply_to");
         let outbox = self.root.join(written.outbox.unwrap_or_else(|| "outbox".into()));
-        Some(Mail { from: from?, reply_to, outbox })
+        let retry = self.retry(written.retry_first, written.retry_cap, written.life);
+        let take_over_after =
+            self.span(written.take_over_after, "mail.take_over_after").unwrap_or(sending::TAKE_OVER_AFTER);
+        Some(Mail { from: from?, reply_to, outbox, retry, take_over_after })
     }
 
     fn secret(&mut self, inline: Text, file: Option<&Path>, key: &str) -> Option<Secret> {
@@ -394,7 +410,16 @@ impl Reader<'_> {
             );
             return None;
         }
+        let rate = self.rate(written.rate, "relay.rate");
+        let warm_up = written.warm_up.and_then(|warm_up| self.warm_up(warm_up));
         Some(Relay {
+            weight: written.weight.map_or(1, |weight| weight.0),
+            rate,
+            warm_up,
+            messages_per_connection: written
+                .messages_per_connection
+                .map_or(sending::MESSAGES_PER_CONNECTION, |number| number.0.max(1)),
+            depth: written.depth.map_or(1, |depth| depth.0.clamp(1, sending::DEPTH_MAX)),
             host: host.into_inner(),
             // RFC 6409 §3.1 and RFC 8314 §3.3: submission with STARTTLS and with TLS from the first byte.
             port: written.port.map_or(if tls == Tls::Implicit { 465 } else { 587 }, |port| port.0),

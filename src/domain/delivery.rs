@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::problem::printable;
 
@@ -86,6 +87,67 @@ pub enum Outcome {
         /// How the connection failed.
         text: String,
     },
+}
+
+/// One attempt as it is kept: by which relay, how it ended, how long it took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// By which relay, or `outbox`.
+    pub relay: String,
+    /// `accepted`, `refused`, `deferred` or `unknown`.
+    pub verdict: String,
+    /// Where in the dialogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Reply code, if there was a reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// Enhanced status code, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enhanced: Option<String>,
+    /// What was said.
+    pub text: String,
+    /// From the first command of the message to its answer, in milliseconds.
+    pub ms: u64,
+}
+
+impl Attempt {
+    /// The attempt that ended with `outcome`.
+    pub fn new(outcome: &Outcome, relay: &str, at: DateTime<Utc>, took: Duration) -> Self {
+        let (verdict, stage, code, enhanced, text) = match outcome {
+            Outcome::Accepted { reply } => ("accepted", None, None, None, reply),
+            Outcome::Refused { stage, code, enhanced, text } => {
+                ("refused", Some(*stage), Some(*code), *enhanced, text)
+            }
+            Outcome::Deferred { stage, code, enhanced, text } => ("deferred", Some(*stage), *code, *enhanced, text),
+            Outcome::Unknown { text } => ("unknown", Some(Stage::Body), None, None, text),
+        };
+        Self {
+            at,
+            relay: relay.to_owned(),
+            verdict: verdict.to_owned(),
+            stage: stage.map(|stage| stage.as_str().to_owned()),
+            code,
+            enhanced: enhanced.map(|(class, subject, detail)| format!("{class}.{subject}.{detail}")),
+            text: text.clone(),
+            ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// Whether an answer asks for a slower pace (RFC 3463 §3, and what the big providers say): not what a grey-listing host
+/// or a full mailbox says, which is about one message.
+pub fn asks_for_patience(outcome: &Outcome) -> bool {
+    let Outcome::Deferred { code, enhanced, text, stage } = outcome else { return false };
+    let text = text.to_ascii_lowercase();
+    if text.contains("grey") || text.contains("gray") || matches!(stage, Stage::Connect) {
+        return false;
+    }
+    *code == Some(421)
+        || matches!(enhanced, Some((4, 7, 28 | 500..) | (4, 3, 2) | (4, 4, 5)))
+        || ["too many", "rate limit", "too fast", "throttl", "unusual rate", "slow down"].iter().any(|words| text.contains(words))
 }
 
 /// Text of a relay fit to keep: printable, one line, at most [`TEXT_MAX`] characters.

@@ -8,6 +8,7 @@ pub mod entry;
 pub mod feed;
 pub mod link;
 pub mod newsletter;
+pub mod pace;
 pub mod relay;
 pub mod subscription;
 pub mod text;

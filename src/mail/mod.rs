@@ -19,9 +19,6 @@ use crate::domain::delivery::{Outcome, Stage, said};
 use self::outbox::Outbox;
 use self::smtp::{Connection, RelaySettings};
 
-/// Messages sent over one connection before a new one is opened: some relays refuse more.
-pub const MESSAGES_PER_CONNECTION: u32 = 500;
-
 /// One way out for messages; a worker has one of its own.
 #[derive(Debug)]
 pub enum Mailer {
@@ -48,13 +45,29 @@ impl Mailer {
     }
 
     /// Opens the connection, unless a good one stands: tells a relay that is away from a message that it did not take.
+    /// A folder has none and is always there.
     ///
     /// # Errors
-    /// Why not, as [`Connection::open`] says it; a folder is always there.
-    pub async fn connect(&mut self) -> Result<(), Outcome> {
+    /// Why not, as [`Connection::open`] says it.
+    pub async fn connect(&mut self) -> Result<Option<&mut Connection>, Outcome> {
         match self {
-            Self::Relay { settings, connection } => ready(settings, connection).await.map(drop),
-            Self::Outbox(_) => Ok(()),
+            Self::Relay { settings, connection } => ready(settings, connection).await.map(Some),
+            Self::Outbox(_) => Ok(None),
+        }
+    }
+
+    /// The connection that stands, whatever its state.
+    pub fn kept(&mut self) -> Option<&mut Connection> {
+        match self {
+            Self::Relay { connection, .. } => connection.as_deref_mut(),
+            Self::Outbox(_) => None,
+        }
+    }
+
+    /// Drops the connection without a word: a message that was announced over it must not be sent.
+    pub fn abandon(&mut self) {
+        if let Self::Relay { connection, .. } = self {
+            *connection = None;
         }
     }
 
@@ -101,7 +114,7 @@ async fn ready<'a>(
 ) -> Result<&'a mut Connection, Outcome> {
     let connection = match kept.take() {
         Some(mut old) => {
-            if old.is_usable() && old.accepted() < MESSAGES_PER_CONNECTION {
+            if old.is_usable() && old.room() > 0 {
                 old
             } else {
                 old.quit().await;

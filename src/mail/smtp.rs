@@ -6,7 +6,8 @@
 //!
 //! | Extension | Use |
 //! |---|---|
-//! | PIPELINING (RFC 2920) | MAIL, RCPT and DATA in one write |
+//! | PIPELINING (RFC 2920) | MAIL, RCPT and DATA in one write, which also ends the message before |
+//! | CHUNKING (RFC 3030) | several whole messages under way, where the relay's depth is set to more than 1 |
 //! | SIZE (RFC 1870) | declared; a message beyond it is refused here |
 //! | 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531) | only for a message or address that needs it |
 //! | ENHANCEDSTATUSCODES (RFC 2034) | read wherever a reply has one |
@@ -16,7 +17,9 @@ mod open;
 mod tls;
 mod wire;
 
-use std::fmt::{self, Write as _};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,7 +76,12 @@ pub struct RelaySettings {
     pub root_certificates: Option<PathBuf>,
     /// Time limits.
     pub limits: Limits,
+    /// Messages sent over one connection before a new one is opened: some relays refuse more.
+    pub messages_per_connection: u32,
 }
+
+/// Messages over one connection where nothing else is set.
+pub const MESSAGES_PER_CONNECTION: u32 = 500;
 
 impl RelaySettings {
     /// A relay without credentials, with the usual limits.
@@ -86,9 +94,26 @@ impl RelaySettings {
             hello: None,
             root_certificates: None,
             limits: Limits::default(),
+            messages_per_connection: MESSAGES_PER_CONNECTION,
         }
     }
 }
+
+/// One message to one recipient.
+#[derive(Debug, Clone, Copy)]
+pub struct Parcel<'a> {
+    /// The envelope's sender, `""` for none.
+    pub from: &'a str,
+    /// The envelope's recipient.
+    pub to: &'a EmailAddress,
+    /// The message.
+    pub message: &'a [u8],
+    /// Whether it is fit for the wire as it is: CRLF only, CRLF at its end, no line that begins with a dot.
+    pub is_stuffed: bool,
+}
+
+const RESET: &[u8] = b"RSET\r\n";
+const DATA: &[u8] = b"DATA\r\n";
 
 /// What a relay said it can do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,6 +123,7 @@ struct Offers {
     eight_bit: bool,
     smtputf8: bool,
     starttls: bool,
+    chunking: bool,
     /// Largest message in bytes; `Some(0)` where none is named.
     size: Option<u64>,
     auth_plain: bool,
@@ -115,8 +141,18 @@ pub struct Connection {
     /// A refused transaction stands open: RSET goes before the next one.
     needs_reset: bool,
     accepted: u32,
-    /// The dot-stuffed message; kept for its memory.
+    /// Messages after which a new connection is due.
+    most: u32,
+    /// What is still to be read belongs to nothing any more.
+    is_lost: bool,
+    /// Messages handed over whose answer was not read yet.
+    under_way: VecDeque<UnderWay>,
+    /// The envelope of a relay without PIPELINING, said command by command.
+    in_turns: Option<Envelope>,
+    /// What is written next; kept for its memory.
     buffer: Vec<u8>,
+    /// A message before its length is known; kept for its memory.
+    chunk: Vec<u8>,
 }
 
 impl fmt::Debug for Connection {
@@ -151,6 +187,16 @@ impl Connection {
         self.accepted
     }
 
+    /// Messages that may still be sent over it before a new connection is due.
+    pub fn room(&self) -> usize {
+        usize::try_from(self.most.saturating_sub(self.accepted)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether another message may follow the one that is about to be handed over.
+    pub fn has_room_after_this(&self) -> bool {
+        self.room() > 1
+    }
+
     /// Whether TLS is on.
     pub fn is_secured(&self) -> bool {
         self.is_secured
@@ -162,27 +208,223 @@ impl Connection {
         !self.broken
     }
 
-    /// Sends one message to one recipient. `from` is the envelope's sender, `""` for none.
+    /// Sends one message to one recipient, and nothing else meanwhile.
     ///
-    /// A refused recipient leaves the connection open for the next. Bare CR and LF in `message` become CRLF, so that no
+    /// A refused recipient leaves the connection open for the next. Bare CR and LF in a message become CRLF, so that no
     /// relay can be made to see two messages in one.
     pub async fn send(&mut self, from: &str, to: &EmailAddress, message: &[u8]) -> Outcome {
-        if !self.is_usable() {
-            return deferred(Stage::Mail, "the relay had closed the connection");
-        }
-        let commands = match self.envelope_commands(from, to, message) {
-            Ok(commands) => commands,
-            Err(refusal) => return refusal,
-        };
-        self.broken = true;
-        if let Err(outcome) = self.transaction(&commands).await {
+        let parcel = &Parcel { from, to, message, is_stuffed: false };
+        if let Err(outcome) = self.offer(parcel).await {
             return outcome;
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        stuff(message, &mut buffer);
-        let outcome = self.body(&buffer).await;
-        self.buffer = buffer;
-        outcome
+        if let Err(outcome) = self.permitted().await {
+            return outcome;
+        }
+        self.hand_over(parcel, None).await;
+        self.verdict().await
+    }
+
+    /// Says MAIL, RCPT and DATA for a message; [`Self::permitted`] reads the answers.
+    ///
+    /// # Errors
+    /// What is known without them: the relay cannot take this message, or the connection is lost.
+    pub async fn offer(&mut self, parcel: &Parcel<'_>) -> Result<(), Outcome> {
+        if !self.is_usable() {
+            return Err(deferred(Stage::Mail, "the relay had closed the connection"));
+        }
+        let envelope = self.envelope(parcel)?;
+        self.buffer.clear();
+        if self.needs_reset {
+            self.buffer.extend_from_slice(RESET);
+        }
+        self.broken = true;
+        if self.offers.pipelining {
+            envelope.put(&mut self.buffer);
+            self.buffer.extend_from_slice(DATA);
+        } else {
+            self.in_turns = Some(envelope);
+        }
+        let limit = self.limits.command;
+        self.wire.write(&self.buffer, limit).await.map_err(|fault| lost(Stage::Mail, &fault))
+    }
+
+    /// Waits until the relay asks for the message that was offered.
+    ///
+    /// # Errors
+    /// The first refusal, or how the connection was lost.
+    pub async fn permitted(&mut self) -> Result<(), Outcome> {
+        if self.needs_reset {
+            self.reset_answered().await?;
+        }
+        let in_turns = self.in_turns.take();
+        let mut refusal: Option<Outcome> = None;
+        let mut recipient_taken = false;
+        for stage in [Stage::Mail, Stage::Rcpt, Stage::Data] {
+            if let Some(envelope) = &in_turns {
+                let written = self.wire.write(envelope.line(stage), self.limits.command).await;
+                written.map_err(|fault| lost(stage, &fault))?;
+            }
+            let limit = if stage == Stage::Data { self.limits.data } else { self.limits.command };
+            let reply = match self.wire.reply(limit).await {
+                Ok(reply) => reply,
+                Err(fault) => return Err(refusal.unwrap_or_else(|| lost(stage, &fault))),
+            };
+            match sorted(stage, if stage == Stage::Data { 3 } else { 2 }, &reply) {
+                Verdict::Yes if stage == Stage::Rcpt => recipient_taken = true,
+                Verdict::Yes if stage == Stage::Data && refusal.is_some() => {
+                    self.end_empty(recipient_taken).await;
+                    return refusal.map_or(Ok(()), Err);
+                }
+                Verdict::Yes => {}
+                Verdict::Nonsense(outcome) => return Err(refusal.unwrap_or(outcome)),
+                Verdict::No(outcome) if reply.is_closing() => return Err(refusal.unwrap_or(outcome)),
+                Verdict::No(outcome) => {
+                    refusal.get_or_insert(outcome);
+                    if in_turns.is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+        let Some(refusal) = refusal else { return Ok(()) };
+        self.needs_reset = true;
+        self.broken = false;
+        Err(refusal)
+    }
+
+    async fn reset_answered(&mut self) -> Result<(), Outcome> {
+        let reply = self.wire.reply(self.limits.command).await.map_err(|fault| lost(Stage::Mail, &fault))?;
+        match sorted(Stage::Mail, 2, &reply) {
+            Verdict::Yes => {
+                self.needs_reset = false;
+                Ok(())
+            }
+            // A refused RSET says nothing of this message: the connection is done, the message is not.
+            Verdict::No(_) | Verdict::Nonsense(_) => Err(deferred(Stage::Mail, &reply.text())),
+        }
+    }
+
+    /// Writes the message with its final dot and, in the same breath, the envelope of the next one. Returns whether that
+    /// one is offered now. [`Self::verdict`] reads the answer to the first, then [`Self::permitted`] those to the other.
+    ///
+    /// RFC 2920 §3.1 lets commands follow the dot without waiting for its answer; it saves a round trip a message.
+    pub async fn hand_over(&mut self, parcel: &Parcel<'_>, next: Option<&Parcel<'_>>) -> bool {
+        self.buffer.clear();
+        put_message(parcel, true, &mut self.buffer);
+        self.buffer.extend_from_slice(b".\r\n");
+        let until_dot = self.buffer.len();
+        let envelope = next.filter(|_| self.offers.pipelining).and_then(|next| self.envelope(next).ok());
+        if let Some(envelope) = &envelope {
+            envelope.put(&mut self.buffer);
+            self.buffer.extend_from_slice(DATA);
+        }
+        let written = self.wire.write(&self.buffer, self.limits.block).await;
+        self.under_way.push_back(UnderWay {
+            is_chunk: false,
+            fault: written.err().map(|fault| (fault, self.wire.written() >= until_dot)),
+        });
+        envelope.is_some()
+    }
+
+    /// Whether the relay takes messages that follow one another without waiting for answers (RFC 3030 with RFC 2920).
+    pub fn takes_chunks(&self) -> bool {
+        self.offers.chunking && self.offers.pipelining
+    }
+
+    /// Writes envelope and message at once (BDAT, RFC 3030), without waiting for anything. Several may be under way;
+    /// [`Self::verdict`] reads their answers in their order.
+    ///
+    /// # Errors
+    /// What is known without an answer: the relay cannot take this message, or the connection was lost before.
+    pub async fn post(&mut self, parcel: &Parcel<'_>) -> Result<(), Outcome> {
+        if self.under_way.is_empty() && !self.is_usable() {
+            return Err(deferred(Stage::Mail, "the relay had closed the connection"));
+        }
+        if self.is_lost || self.under_way.iter().any(|one| one.fault.is_some()) {
+            return Err(deferred(Stage::Mail, "the connection was lost"));
+        }
+        let envelope = self.envelope(parcel)?;
+        self.buffer.clear();
+        // What a refused chunk leaves open differs from relay to relay: each begins anew.
+        self.buffer.extend_from_slice(RESET);
+        envelope.put(&mut self.buffer);
+        let mut message = std::mem::take(&mut self.chunk);
+        message.clear();
+        put_message(parcel, false, &mut message);
+        // Writing to a Vec cannot fail.
+        let _ = write!(&mut self.buffer, "BDAT {} LAST\r\n", message.len());
+        self.buffer.extend_from_slice(&message);
+        self.chunk = message;
+        self.broken = true;
+        let written = self.wire.write(&self.buffer, self.limits.block).await;
+        let fault = written.err().map(|fault| (fault, self.wire.written() >= self.buffer.len()));
+        self.under_way.push_back(UnderWay { is_chunk: true, fault });
+        Ok(())
+    }
+
+    /// The relay's answer to the oldest message that is under way.
+    pub async fn verdict(&mut self) -> Outcome {
+        let Some(one) = self.under_way.pop_front() else {
+            return deferred(Stage::Body, "no message is under way");
+        };
+        if self.is_lost {
+            return unanswered(true, &WireFault::Closed);
+        }
+        if one.is_chunk { self.chunk_answered(one).await } else { self.dot_answered(one).await }
+    }
+
+    async fn dot_answered(&mut self, one: UnderWay) -> Outcome {
+        let reply = match &one.fault {
+            None => self.wire.reply(self.limits.dot).await,
+            // A relay that closes early may have said why before it did.
+            Some((WireFault::Closed | WireFault::Io(_), _)) => self.wire.reply(self.limits.farewell).await,
+            Some((fault, is_whole)) => return unanswered(*is_whole, fault),
+        };
+        let reply = match (reply, &one.fault) {
+            (Ok(reply), _) => reply,
+            (Err(_), Some((fault, is_whole))) => return unanswered(*is_whole, fault),
+            (Err(fault), None) => return unanswered(true, &fault),
+        };
+        match sorted(Stage::Body, 2, &reply) {
+            Verdict::Yes if one.fault.as_ref().is_none_or(|(_, is_whole)| *is_whole) => {
+                self.broken = one.fault.is_some();
+                self.accepted += 1;
+                Outcome::Accepted { reply: reply.text() }
+            }
+            Verdict::No(outcome) => {
+                self.broken = reply.is_closing() || one.fault.is_some();
+                outcome
+            }
+            Verdict::Yes | Verdict::Nonsense(_) => {
+                self.broken = true;
+                Outcome::Unknown { text: reply.text() }
+            }
+        }
+    }
+
+    /// Reads the answers to RSET, MAIL, RCPT and BDAT.
+    async fn chunk_answered(&mut self, one: UnderWay) -> Outcome {
+        let mut refusal = None;
+        for stage in [None, Some(Stage::Mail), Some(Stage::Rcpt)] {
+            let outcome = match self.wire.reply(self.limits.command).await {
+                // The message went with its commands: where an answer to those is missing, it may have been taken.
+                Err(fault) => unanswered(one.fault.as_ref().is_none_or(|(_, is_whole)| *is_whole), &fault),
+                Ok(reply) => match sorted(stage.unwrap_or(Stage::Mail), 2, &reply) {
+                    Verdict::Yes => continue,
+                    Verdict::No(outcome) if stage.is_some() && !reply.is_closing() => {
+                        refusal.get_or_insert(outcome);
+                        continue;
+                    }
+                    Verdict::No(outcome) | Verdict::Nonsense(outcome) => outcome,
+                },
+            };
+            self.is_lost = true;
+            return refusal.unwrap_or(outcome);
+        }
+        let outcome = self.dot_answered(one).await;
+        self.is_lost = self.broken;
+        self.broken |= !self.under_way.is_empty();
+        refusal.unwrap_or(outcome)
     }
 
     /// Says goodbye and closes.
@@ -194,13 +436,9 @@ impl Connection {
         self.wire.close(self.limits.farewell).await;
     }
 
-    /// MAIL, RCPT and DATA for one message, or the refusal that needs no relay to know.
-    fn envelope_commands(
-        &self,
-        from: &str,
-        to: &EmailAddress,
-        message: &[u8],
-    ) -> Result<[(Stage, String); 3], Outcome> {
+    /// MAIL and RCPT for one message, or the refusal that needs no relay to know.
+    fn envelope(&self, parcel: &Parcel<'_>) -> Result<Envelope, Outcome> {
+        let Parcel { from, to, message, .. } = parcel;
         if from.len() > 254 || from.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>')) {
             return Err(refused(Stage::Mail, 553, (5, 1, 7), "the envelope sender is not an address"));
         }
@@ -212,7 +450,7 @@ impl Connection {
                 return Err(refused(Stage::Mail, 552, (5, 3, 4), &text));
             }
             // Writing to a String cannot fail.
-            let _ = write!(mail, " SIZE={size}");
+            let _ = fmt::Write::write_fmt(&mut mail, format_args!(" SIZE={size}"));
         }
         let utf8 = to.needs_smtputf8() || !from.is_ascii();
         if utf8 && !self.offers.smtputf8 {
@@ -230,67 +468,7 @@ impl Connection {
             mail.push_str(" SMTPUTF8");
         }
         mail.push_str("\r\n");
-        Ok([(Stage::Mail, mail), (Stage::Rcpt, format!("RCPT TO:<{to}>\r\n")), (Stage::Data, "DATA\r\n".to_owned())])
-    }
-
-    /// Everything before the message itself: in one write where the relay takes that, else command by command.
-    async fn transaction(&mut self, commands: &[(Stage, String); 3]) -> Result<(), Outcome> {
-        let reset = if self.needs_reset { "RSET\r\n" } else { "" };
-        let [mail, rcpt, data] = commands;
-        let limit = self.limits.command;
-        if self.offers.pipelining {
-            let batch = [reset, &mail.1, &rcpt.1, &data.1].concat();
-            self.wire.write(batch.as_bytes(), limit).await.map_err(|fault| lost(Stage::Mail, &fault))?;
-        } else if self.needs_reset {
-            self.wire.write(reset.as_bytes(), limit).await.map_err(|fault| lost(Stage::Mail, &fault))?;
-        }
-        if self.needs_reset {
-            let reply = self.wire.reply(limit).await.map_err(|fault| lost(Stage::Mail, &fault))?;
-            match verdict(Stage::Mail, 2, &reply) {
-                Verdict::Yes => self.needs_reset = false,
-                // A refused RSET says nothing of this message: the connection is done, the message is not.
-                Verdict::No(_) | Verdict::Nonsense(_) => return Err(deferred(Stage::Mail, &reply.text())),
-            }
-        }
-        self.envelope_replies(commands).await
-    }
-
-    /// Reads the answers to MAIL, RCPT and DATA; the first refusal is the outcome.
-    async fn envelope_replies(&mut self, commands: &[(Stage, String); 3]) -> Result<(), Outcome> {
-        let mut refusal: Option<Outcome> = None;
-        let mut recipient_taken = false;
-        for (stage, command) in commands {
-            let stage = *stage;
-            if !self.offers.pipelining {
-                let written = self.wire.write(command.as_bytes(), self.limits.command).await;
-                written.map_err(|fault| lost(stage, &fault))?;
-            }
-            let limit = if stage == Stage::Data { self.limits.data } else { self.limits.command };
-            let reply = match self.wire.reply(limit).await {
-                Ok(reply) => reply,
-                Err(fault) => return Err(refusal.unwrap_or_else(|| lost(stage, &fault))),
-            };
-            match verdict(stage, if stage == Stage::Data { 3 } else { 2 }, &reply) {
-                Verdict::Yes if stage == Stage::Rcpt => recipient_taken = true,
-                Verdict::Yes if stage == Stage::Data && refusal.is_some() => {
-                    self.end_empty(recipient_taken).await;
-                    return refusal.map_or(Ok(()), Err);
-                }
-                Verdict::Yes => {}
-                Verdict::Nonsense(outcome) => return Err(refusal.unwrap_or(outcome)),
-                Verdict::No(outcome) if reply.is_closing() => return Err(refusal.unwrap_or(outcome)),
-                Verdict::No(outcome) => {
-                    refusal.get_or_insert(outcome);
-                    if !self.offers.pipelining {
-                        break;
-                    }
-                }
-            }
-        }
-        let Some(refusal) = refusal else { return Ok(()) };
-        self.needs_reset = true;
-        self.broken = false;
-        Err(refusal)
+        Ok(Envelope { mail, rcpt: format!("RCPT TO:<{to}>\r\n") })
     }
 
     /// Ends a message that a relay asks for although it refused sender or recipient (RFC 2920 §3.1): with a lone dot,
@@ -304,38 +482,43 @@ impl Connection {
             self.needs_reset = true;
         }
     }
+}
 
-    /// The message with its final dot, and the verdict on it.
-    async fn body(&mut self, stuffed: &[u8]) -> Outcome {
-        let written = self.wire.write(stuffed, self.limits.block).await;
-        let reply = match &written {
-            Ok(()) => self.wire.reply(self.limits.dot).await,
-            // A relay that closes early may have said why before it did.
-            Err(WireFault::Closed | WireFault::Io(_)) => self.wire.reply(self.limits.farewell).await,
-            Err(fault) => return lost(Stage::Body, fault),
-        };
-        let reply = match (reply, &written) {
-            (Ok(reply), _) => reply,
-            (Err(_), Err(fault)) => return lost(Stage::Body, fault),
-            (Err(fault), Ok(())) => return Outcome::Unknown { text: said(&fault.to_string()) },
-        };
-        match verdict(Stage::Body, 2, &reply) {
-            Verdict::Yes if written.is_ok() => {
-                self.broken = false;
-                self.accepted += 1;
-                Outcome::Accepted { reply: reply.text() }
-            }
-            Verdict::No(outcome) => {
-                self.broken = reply.is_closing() || written.is_err();
-                outcome
-            }
-            Verdict::Yes | Verdict::Nonsense(_) => Outcome::Unknown { text: reply.text() },
+/// The commands before a message.
+struct Envelope {
+    mail: String,
+    rcpt: String,
+}
+
+impl Envelope {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.mail.as_bytes());
+        out.extend_from_slice(self.rcpt.as_bytes());
+    }
+
+    fn line(&self, stage: Stage) -> &[u8] {
+        match stage {
+            Stage::Mail => self.mail.as_bytes(),
+            Stage::Rcpt => self.rcpt.as_bytes(),
+            _ => DATA,
         }
     }
 }
 
+/// A message whose last byte was written, or was to be.
+struct UnderWay {
+    is_chunk: bool,
+    /// How writing it failed, and whether all of the message may have gone out before.
+    fault: Option<(WireFault, bool)>,
+}
+
+/// No answer to a message came: whether it may have been taken depends on whether all of it went out.
+fn unanswered(is_whole: bool, fault: &WireFault) -> Outcome {
+    if is_whole { Outcome::Unknown { text: said(&fault.to_string()) } } else { lost(Stage::Body, fault) }
+}
+
 /// Sorts a reply: `yes` is the first digit hoped for.
-fn verdict(stage: Stage, yes: u16, reply: &Reply) -> Verdict {
+fn sorted(stage: Stage, yes: u16, reply: &Reply) -> Verdict {
     match reply.code / 100 {
         digit if digit == yes => Verdict::Yes,
         4 => Verdict::No(Outcome::Deferred {
@@ -363,30 +546,33 @@ fn refused(stage: Stage, code: u16, enhanced: Enhanced, text: &str) -> Outcome {
     Outcome::Refused { stage, code, enhanced: Some(enhanced), text: said(text) }
 }
 
-/// The message as DATA carries it (RFC 5321 §4.5.2): dots at line starts doubled, CRLF line ends only, the final dot.
-fn stuff(message: &[u8], out: &mut Vec<u8>) {
-    out.clear();
+/// A message as it goes over the wire: CRLF line ends only and, with `dots` for DATA (RFC 5321 §4.5.2), dots at line
+/// starts doubled.
+fn put_message(parcel: &Parcel<'_>, dots: bool, out: &mut Vec<u8>) {
+    let message = parcel.message;
+    if parcel.is_stuffed {
+        out.extend_from_slice(message);
+        return;
+    }
     out.reserve(message.len() + message.len() / 32 + 8);
+    let mut line = |line: &[u8]| {
+        if dots && line.first() == Some(&b'.') {
+            out.push(b'.');
+        }
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
+    };
     let mut start = 0;
     for at in memchr::memchr2_iter(b'\r', b'\n', message) {
         // The LF of a CRLF was passed with its CR.
         if at >= start {
-            stuff_line(&message[start..at], out);
+            line(&message[start..at]);
             start = at + if message[at..].starts_with(b"\r\n") { 2 } else { 1 };
         }
     }
     if start < message.len() {
-        stuff_line(&message[start..], out);
+        line(&message[start..]);
     }
-    out.extend_from_slice(b".\r\n");
-}
-
-fn stuff_line(line: &[u8], out: &mut Vec<u8>) {
-    if line.first() == Some(&b'.') {
-        out.push(b'.');
-    }
-    out.extend_from_slice(line);
-    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -395,17 +581,21 @@ mod tests {
 
     #[test]
     fn dots_are_doubled_and_no_bare_line_end_is_left() {
-        let stuffed = |message: &str| {
+        let to = EmailAddress::parse("a@b.example").unwrap();
+        let put = |message: &str, dots| {
             let mut out = Vec::new();
-            stuff(message.as_bytes(), &mut out);
+            let parcel = Parcel { from: "", to: &to, message: message.as_bytes(), is_stuffed: false };
+            put_message(&parcel, dots, &mut out);
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(stuffed("a\r\n.b\r\n"), "a\r\n..b\r\n.\r\n");
-        assert_eq!(stuffed(".\r\n..x\r\n"), "..\r\n...x\r\n.\r\n");
-        assert_eq!(stuffed("a\n.\r\nMAIL FROM:<x>"), "a\r\n..\r\nMAIL FROM:<x>\r\n.\r\n");
-        assert_eq!(stuffed("a\r.\rb\r\n\r\nc"), "a\r\n..\r\nb\r\n\r\nc\r\n.\r\n");
-        assert_eq!(stuffed("a\r\r\n.\n\rb"), "a\r\n\r\n..\r\n\r\nb\r\n.\r\n");
-        assert_eq!(stuffed(""), ".\r\n");
+        let stuffed = |message: &str| put(message, true);
+        assert_eq!(put("a\n.b\rc", false), "a\r\n.b\r\nc\r\n");
+        assert_eq!(stuffed("a\r\n.b\r\n"), "a\r\n..b\r\n");
+        assert_eq!(stuffed(".\r\n..x\r\n"), "..\r\n...x\r\n");
+        assert_eq!(stuffed("a\n.\r\nMAIL FROM:<x>"), "a\r\n..\r\nMAIL FROM:<x>\r\n");
+        assert_eq!(stuffed("a\r.\rb\r\n\r\nc"), "a\r\n..\r\nb\r\n\r\nc\r\n");
+        assert_eq!(stuffed("a\r\r\n.\n\rb"), "a\r\n\r\n..\r\n\r\nb\r\n");
+        assert_eq!(stuffed(""), "");
     }
 
     #[test]

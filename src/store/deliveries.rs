@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder};
 use super::subscribers::{UNSUPPRESSED, address_of};
 use super::{Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::address::EmailAddress;
-use crate::domain::delivery::DeliveryState;
+use crate::domain::delivery::{Attempt, DeliveryState};
 use crate::domain::digest::DigestId;
 use crate::domain::subscription::SubscriberId;
 
@@ -60,10 +60,27 @@ pub struct Settled {
     pub state: DeliveryState,
     /// When to try again, for what was put off; otherwise when it was settled.
     pub at: DateTime<Utc>,
-    /// Whether the relay was tried at all.
-    pub attempted: bool,
-    /// The relay's verdict in words.
-    pub outcome: String,
+    /// The attempt, if a relay was tried at all.
+    pub attempt: Option<Attempt>,
+    /// Why it was not sent, in words; for what was sent the attempt says it all.
+    pub outcome: Option<String>,
+}
+
+/// An attempt as a line of the log.
+fn entry(attempt: &Attempt) -> String {
+    json(attempt) + "\n"
+}
+
+fn day(at: DateTime<Utc>) -> i64 {
+    at.timestamp().div_euclid(24 * 3600)
+}
+
+fn accepted_by_relay(settled: &[Settled]) -> HashMap<&str, i64> {
+    let mut counts = HashMap::new();
+    for attempt in settled.iter().filter(|row| row.state == DeliveryState::Sent).filter_map(|row| row.attempt.as_ref()) {
+        *counts.entry(attempt.relay.as_str()).or_default() += 1;
+    }
+    counts
 }
 
 impl Store {
@@ -89,9 +106,9 @@ impl Store {
             for row in &rows {
                 let (digest, subscriber) = (DigestId(id(&row.digest)?), SubscriberId(id(&row.subscriber)?));
                 let Some((address, name)) = wanted.get(&(row.subscriber.as_str(), row.newsletter.as_str())) else {
-                    let outcome = "left or suppressed".to_owned();
+                    let outcome = Some("left or suppressed".to_owned());
                     let state = DeliveryState::Skipped;
-                    unwanted.push(Settled { digest, subscriber, state, at: now, attempted: false, outcome });
+                    unwanted.push(Settled { digest, subscriber, state, at: now, attempt: None, outcome });
                     continue;
                 };
                 claimed.push(Claimed {
@@ -183,7 +200,7 @@ impl Store {
         let mut recorded = 0;
         begin!(self.database, tx => {
             for rows in settled.chunks(ROWS_PER_STATEMENT) {
-                let mut update = QueryBuilder::new("WITH v (digest, subscriber, state, due_at, settled_at, attempted, outcome) AS (");
+                let mut update = QueryBuilder::new("WITH v (digest, subscriber, state, due_at, settled_at, attempted, outcome, entry) AS (");
                 update.push_values(rows, |mut values, row| {
                     let open = !row.state.is_final();
                     values
@@ -192,12 +209,14 @@ impl Store {
                         .push_bind(row.state.as_str().to_owned())
                         .push_bind(millis(row.at))
                         .push_bind((!open).then(|| millis(row.at)))
-                        .push_bind(i64::from(row.attempted))
-                        .push_bind(row.outcome.clone());
+                        .push_bind(i64::from(row.attempt.is_some()))
+                        .push_bind(row.outcome.clone())
+                        .push_bind(row.attempt.as_ref().map(entry));
                 });
                 update
                     .push(") UPDATE deliveries SET state = v.state, due_at = v.due_at, settled_at = v.settled_at, claim = NULL, \
-                           outcome = v.outcome, attempts = deliveries.attempts + v.attempted, \
+                           outcome = v.outcome, log = CASE WHEN v.entry IS NULL THEN deliveries.log \
+                           ELSE COALESCE(deliveries.log, '') || v.entry END, attempts = deliveries.attempts + v.attempted, \
                            first_attempt_at = COALESCE(deliveries.first_attempt_at, CASE WHEN v.attempted = 1 THEN CAST(")
                     .push_bind(millis(now))
                     .push(" AS BIGINT) END) FROM v WHERE deliveries.digest = v.digest AND deliveries.subscriber = v.subscriber \
@@ -205,9 +224,41 @@ impl Store {
                     .push_bind(claim.to_owned());
                 recorded += update.build().persistent(rows.len() == ROWS_PER_STATEMENT).execute(&mut *tx).await?.rows_affected();
             }
+            for (relay, accepted) in accepted_by_relay(settled) {
+                sqlx::query(
+                    "INSERT INTO relay_days (relay, day, accepted) VALUES ($1, $2, $3) \
+                     ON CONFLICT (relay, day) DO UPDATE SET accepted = relay_days.accepted + excluded.accepted",
+                )
+                .bind(relay).bind(day(now)).bind(accepted)
+                .execute(&mut *tx).await?;
+            }
             tx.commit().await?;
         });
         Ok(recorded)
+    }
+
+    /// How many messages a relay accepted on the day of `now` (UTC), from every process that sends.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn accepted_today(&self, relay: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let sql = "SELECT accepted FROM relay_days WHERE relay = $1 AND day = $2";
+        let accepted: Option<i64> =
+            on!(self.database, pool => sqlx::query_scalar(sql).bind(relay).bind(day(now)).fetch_optional(pool).await)?;
+        Ok(accepted.unwrap_or(0).cast_unsigned())
+    }
+
+    /// Every attempt to deliver a digest to someone, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn attempts(&self, digest: DigestId, subscriber: SubscriberId) -> Result<Vec<Attempt>, StoreError> {
+        let sql = "SELECT COALESCE(log, '') FROM deliveries WHERE digest = $1 AND subscriber = $2";
+        let log: Option<String> = on!(self.database, pool => {
+            sqlx::query_scalar(sql).bind(digest.to_string()).bind(subscriber.to_string()).fetch_optional(pool).await
+        })?;
+        let corrupt = |_| StoreError::Corrupt("the log of a delivery".into());
+        log.unwrap_or_default().lines().map(|line| serde_json::from_str(line).map_err(corrupt)).collect()
     }
 
     /// What was said of a digest's deliveries that were not sent: state, outcome, how many; the most frequent first.

@@ -67,7 +67,7 @@ pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskEr
         let from = publication.config.mail.from.address.as_str();
         let file_stem = format!("confirm-{}", waiting.subscriber.id);
         let outcome = match mailer.connect().await {
-            Ok(()) => mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await,
+            Ok(_) => mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await,
             Err(outcome) => {
                 tracing::warn!(outcome = describe(&outcome), "confirmations wait for the relay");
                 break;

@@ -1,40 +1,50 @@
 //! Deliveries out: claimed with a lease, rendered, handed to a relay, settled under a fence.
 //!
-//! A connection takes its next delivery only when the outcome of the one before is committed, so after a crash at
-//! most the messages in flight on open connections go out twice, and then under the same Message-ID. All connections
-//! share one commit. Each is a task of its own, so that every core renders.
+//! A connection sends its next body only when the outcome of the one before is committed, so after a crash at most the
+//! messages in flight on open connections go out twice, and then under the same Message-ID. All connections share one
+//! commit. Each is a task of its own, so that every core renders.
 //!
-//! A lasting no that is our own fault (a wrong password, a blocked sender) halts the digest even where another relay
-//! would have taken it: an editor has to know.
+//! A lasting no that is our own fault (a wrong password, a blocked sender) halts the digest: an editor has to know.
+//! Where another relay still works, a relay that refuses us is merely left alone.
 
+mod queue;
+mod settle;
+mod vigil;
 mod ways;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use self::queue::Queue;
+use self::settle::insistently;
 use self::ways::Way;
 use self::worker::Worker;
 use super::render::Rendered;
 use super::{Publication, TaskError};
-use crate::domain::delivery::{DeliveryState, Outcome, RetryPolicy};
+use crate::domain::delivery::{Attempt, DeliveryState, Outcome, RetryPolicy};
 use crate::domain::digest::{DigestId, DigestState};
 use crate::mail::Mailer;
-use crate::store::{Claimed, Settled};
+use crate::store::{Claimed, Sender, Settled};
+
+pub use self::vigil::{Vigil, interval};
 
 /// How long a claim holds, in which no other worker sends the same.
 const LEASE: TimeDelta = TimeDelta::minutes(20);
 /// What must be left of it when a message is begun: 10 minutes for the final dot (RFC 5321 §4.5.3.2.6) and 5 for what
 /// comes before. What waited for its turn for longer goes back and is claimed anew.
 const LEAST_LEASE: TimeDelta = TimeDelta::minutes(15);
-/// Deliveries claimed per connection at a time.
+/// Deliveries claimed per connection at a time, at most.
 const CLAIMED_PER_CONNECTION: usize = 20;
+/// Deliveries claimed at a time are what goes out in about this time: whoever leaves meanwhile is still written to.
+const CLAIMED_AHEAD: Duration = Duration::from_millis(500);
 
 /// Says when to stop: what is under way is finished, what is claimed is put back.
 #[derive(Debug, Clone)]
@@ -85,26 +95,36 @@ pub struct DispatchReport {
 pub struct Counts {
     /// Accepted so far.
     pub sent: AtomicU64,
-    /// Everything else so far.
+    /// Put off, refused, given up or skipped so far.
     pub others: AtomicU64,
 }
 
+impl Counts {
+    fn add(&self, settled: &[Settled]) {
+        let sent = settled.iter().filter(|one| one.state == DeliveryState::Sent).count();
+        let back = settled.iter().filter(|one| !one.state.is_final() && one.attempt.is_none()).count();
+        self.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        self.others.fetch_add((settled.len() - sent - back) as u64, Ordering::Relaxed);
+    }
+}
+
 /// A claimed delivery on its way to a worker.
+#[derive(Debug)]
 struct Job {
     claimed: Claimed,
-    /// Number of the claim that brought it, from 1.
-    batch: u64,
     lease_until: DateTime<Utc>,
 }
 
-/// A delivery with the place where its worker waits for the commit.
-type Verdict = (Settled, oneshot::Sender<()>);
+/// A delivery, with the place where its worker waits for the commit if it does.
+type Verdict = (Settled, Option<oneshot::Sender<()>>);
 
 /// What the parts of a round wait for.
 #[derive(Debug, Default)]
 struct Pace {
     /// Deliveries claimed and not settled.
     open: usize,
+    /// Deliveries settled so far.
+    settled: u64,
     /// A connection stands: more than the first ones can be claimed.
     is_up: bool,
     /// Nothing more is to be begun.
@@ -113,45 +133,51 @@ struct Pace {
 
 struct Round {
     publication: Publication,
+    claim: String,
     rendered: Arc<Rendered>,
     policy: RetryPolicy,
     ways: Vec<Way>,
+    queue: Queue,
     pace: watch::Sender<Pace>,
-    /// Claims begun so far.
-    batches: AtomicU64,
-    /// Halted digests with the last claim that may have been begun before: what a later one brings was resumed.
-    halted: std::sync::Mutex<HashMap<DigestId, u64>>,
+    /// Digests met so far.
+    met: std::sync::Mutex<HashSet<DigestId>>,
+    /// Those of them that are not being sent any more, by an editor's word or a halt.
+    resting: std::sync::Mutex<HashMap<DigestId, DigestState>>,
+    /// Halts so far: what was read before one is out of date.
+    halts: AtomicU64,
     /// How many recipients of a digest were refused by policy, which may be the recipient's or ours.
     suspicions: std::sync::Mutex<HashMap<DigestId, u32>>,
     /// Why digests were halted.
     faults: std::sync::Mutex<Vec<String>>,
     /// What a relay said that gave up.
     given_up: std::sync::Mutex<Option<String>>,
+    /// When the store last heard that we are alive.
+    alive_at: std::sync::Mutex<Instant>,
     stop: Stop,
 }
 
 /// Sends everything that is due, until nothing is, every relay is away, or the word to stop is given.
 ///
+/// A store that does not answer is waited for, with everything in hand kept, until it does or the word to stop is given.
+///
 /// # Errors
-/// When the store fails; what was in flight is in doubt until its lease ends, everything else is as it was.
+/// When the store fails for good; what was in flight is in doubt until its lease ends, everything else is as it was.
 pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -> Result<DispatchReport, TaskError> {
     publication.store.skip_unwanted(publication.clock.now()).await?;
-    let claim = uuid::Uuid::now_v7().to_string();
     let round = Arc::new(Round::new(publication, stop));
-    let connections = ways::connections(&publication.config, &round.ways);
-    let batch = connections.len() * CLAIMED_PER_CONNECTION;
-    // Room for a batch and the half of the one before, so that the claimer never waits with rows in its hands.
-    let (jobs, queue) = mpsc::channel::<Job>(batch * 2);
-    let queue = Arc::new(Mutex::new(queue));
-    let (verdicts, settling) = mpsc::channel::<Verdict>(batch);
-
+    round.begin().await?;
+    let connections: usize = round.ways.iter().map(|way| way.connections).sum();
+    let (verdicts, settling) = mpsc::channel::<Verdict>(connections * CLAIMED_PER_CONNECTION);
     let mut workers = JoinSet::new();
-    for (way, asks_first, mailer) in connections {
-        let (round, queue, verdicts) = (Arc::clone(&round), Arc::clone(&queue), verdicts.clone());
-        workers.spawn(Worker { round, way, asks_first, mailer, queue, verdicts, failures: 0 }.work());
+    for (way, number) in round.ways.iter().enumerate().flat_map(|(at, way)| (0..way.connections).map(move |n| (at, n))) {
+        let mailer = ways::mailer(&publication.config, way);
+        let (round, verdicts) = (Arc::clone(&round), verdicts.clone());
+        workers.spawn(Worker { round, way, asks_first: number == 0, mailer, verdicts, failures: 0 }.work());
     }
-    drop((queue, verdicts));
-    let (claimed, settled) = tokio::join!(round.claim(&claim, batch, jobs), round.settle(&claim, settling, counts));
+    let (claimed, settled) = tokio::select! {
+        done = async { tokio::join!(round.claim(verdicts), round.settle(settling, counts)) } => done,
+        never = round.stay_alive() => match never {},
+    };
     let mut worked = Ok(());
     while let Some(done) = workers.join_next().await {
         worked = worked.and(done.map_err(TaskError::from).flatten());
@@ -159,10 +185,60 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     let mut report = settled?;
     claimed?;
     worked?;
+    let rest: Vec<_> =
+        round.queue.drain().iter().map(|job| round.put_back(&job.claimed, TimeDelta::zero(), "put back")).collect();
+    insistently(stop, async || round.publication.store.settle(&round.claim, &rest, round.now()).await).await?;
+    let resting: Vec<_> = lock(&round.resting).drain().collect();
+    for (digest, _) in resting.into_iter().filter(|(_, state)| *state == DigestState::Cancelled) {
+        publication.store.leave_out(digest, round.now()).await?;
+    }
+    publication.store.end_sender(&round.claim).await?;
     publication.store.finish_digests(publication.clock.now()).await?;
     report.stopped = stop.is_given();
-    report.relay_away = round.ways.iter().all(Way::is_away).then(|| lock(&round.given_up).clone()).flatten();
+    report.relay_away = if round.ways.iter().all(Way::is_away) {
+        lock(&round.given_up).clone()
+    } else {
+        round.exhausted()
+    };
     report.halted.clone_from(&lock(&round.faults));
+    Ok(report)
+}
+
+/// As [`dispatch`], and where a process died that had deliveries in hand, waits until they can be taken over, and sends
+/// those as well.
+///
+/// # Errors
+/// As [`dispatch`].
+pub async fn dispatch_all(
+    publication: &Publication,
+    stop: &Stop,
+    counts: &Counts,
+    on_wait: &(dyn Fn() + Sync),
+) -> Result<DispatchReport, TaskError> {
+    let mut vigil = Vigil::default();
+    let mut report = dispatch(publication, stop, counts).await?;
+    let mut has_told = false;
+    while !report.stopped && report.relay_away.is_none() && publication.store.is_anything_claimed().await? {
+        let seen = vigil.look(publication, Instant::now()).await?;
+        if seen.taken_over == 0 && seen.in_doubt == 0 {
+            // They are in living hands, or wait for the end of a lease.
+            break;
+        }
+        if seen.taken_over > 0 {
+            let more = dispatch(publication, stop, counts).await?;
+            report.add(more);
+            continue;
+        }
+        if !has_told {
+            on_wait();
+            has_told = true;
+        }
+        let mut stop = stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(interval(publication)) => {}
+            () = stop.given() => report.stopped = true,
+        }
+    }
     Ok(report)
 }
 
@@ -181,17 +257,48 @@ impl Round {
         let is_up = ways.iter().any(Way::is_open);
         Self {
             publication: publication.clone(),
+            claim: uuid::Uuid::now_v7().to_string(),
             rendered: Arc::default(),
-            policy: RetryPolicy::default(),
+            policy: publication.config.mail.retry,
+            queue: Queue::new(ways.len(), &publication.config.paces),
             ways,
             pace: watch::Sender::new(Pace { is_up, ..Pace::default() }),
-            batches: AtomicU64::new(0),
-            halted: std::sync::Mutex::default(),
+            met: std::sync::Mutex::default(),
+            resting: std::sync::Mutex::default(),
+            halts: AtomicU64::new(0),
             suspicions: std::sync::Mutex::default(),
             faults: std::sync::Mutex::default(),
             given_up: std::sync::Mutex::default(),
+            alive_at: std::sync::Mutex::new(Instant::now()),
             stop: stop.clone(),
         }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.publication.clock.now()
+    }
+
+    /// Makes itself known, and learns what the warm-ups allow.
+    async fn begin(&self) -> Result<(), TaskError> {
+        let host = lettre::transport::smtp::extension::ClientId::default().to_string();
+        let sender = Sender {
+            claim: self.claim.clone(),
+            host,
+            pid: std::process::id(),
+            beat: 0,
+            started_at: self.now(),
+        };
+        self.publication.store.begin_sender(&sender).await?;
+        self.allow().await
+    }
+
+    async fn allow(&self) -> Result<(), TaskError> {
+        for way in self.ways.iter().filter(|way| way.warms_up()) {
+            let now = self.now();
+            let accepted = self.publication.store.accepted_today(&way.name, now).await?;
+            way.allow(accepted, self.pace.borrow().open as u64, now);
+        }
+        Ok(())
     }
 
     fn is_over(&self) -> bool {
@@ -201,6 +308,7 @@ impl Round {
     /// Nothing more is begun.
     fn end(&self) {
         self.pace.send_modify(|pace| pace.is_over = true);
+        self.queue.close();
     }
 
     /// Waits for what `done` looks for, or until the round is over.
@@ -223,19 +331,44 @@ impl Round {
         self.until(|_| false).await;
     }
 
+    /// Waits for so long, or until the round is over.
+    async fn until_over_or(&self, wait: Duration) {
+        // Either way the waiting is over.
+        let _ = tokio::time::timeout(wait, self.until_over()).await;
+    }
+
     async fn until_open(&self, way: usize) {
         self.until(|_| self.ways[way].is_open()).await;
     }
 
     /// A connection of this way stands: its others may follow.
     fn opened(&self, way: usize) {
-        if self.ways[way].opened() {
+        if !self.ways[way].is_open() && self.ways[way].opened() {
             self.pace.send_modify(|pace| pace.is_up = true);
         }
     }
 
+    /// A connection of this way was left alone for a while and may be tried again.
+    fn come_back(&self, way: usize, asks_first: bool) {
+        self.ways[way].come_back(asks_first);
+        self.pace.send_modify(|_| {});
+    }
+
+    /// Whether no other way is left.
+    fn is_last_way(&self, way: usize) -> bool {
+        self.ways.iter().enumerate().all(|(at, other)| at == way || other.is_away())
+    }
+
+    /// Why no relay takes more today, if that is so.
+    fn exhausted(&self) -> Option<String> {
+        if self.ways.iter().any(Way::has_room) {
+            return None;
+        }
+        self.ways.iter().find_map(|way| way.exhausted(self.now()))
+    }
+
     /// A connection of this way is given up. Returns whether nothing is left to send by.
-    fn give_up_one(&self, way: usize, why: &str) -> bool {
+    async fn give_up_one(&self, way: usize, why: &str) -> bool {
         *lock(&self.given_up) = Some(why.to_owned());
         if self.ways[way].give_up_one() {
             tracing::warn!(relay = self.ways[way].name, why = %crate::problem::printable(why), "relay is away");
@@ -243,34 +376,50 @@ impl Round {
         let nothing_is_left = self.ways.iter().all(Way::is_away);
         if nothing_is_left {
             self.end();
+        } else if self.ways[way].is_away() {
+            let left = self.queue.reassign(way, &self.ways);
+            let back: Vec<_> =
+                left.iter().map(|job| self.put_back(&job.claimed, TimeDelta::zero(), "its relay is away")).collect();
+            let count = back.len();
+            // What cannot be put back now is due again when its lease ends.
+            if self.publication.store.settle(&self.claim, &back, self.now()).await.is_ok() {
+                self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(count));
+            }
         }
         nothing_is_left
     }
 
     /// Claims batch after batch while there is something due. It ends the round.
-    async fn claim(&self, claim: &str, batch: usize, jobs: mpsc::Sender<Job>) -> Result<(), TaskError> {
-        let claimed = self.claim_what_is_due(claim, batch, &jobs).await;
+    async fn claim(&self, verdicts: mpsc::Sender<Verdict>) -> Result<(), TaskError> {
+        let claimed = self.claim_what_is_due(&verdicts).await;
         self.end();
         claimed
     }
 
-    async fn claim_what_is_due(&self, claim: &str, batch: usize, jobs: &mpsc::Sender<Job>) -> Result<(), TaskError> {
+    async fn claim_what_is_due(&self, verdicts: &mpsc::Sender<Verdict>) -> Result<(), TaskError> {
+        let connections: usize = self.ways.iter().map(|way| way.connections * way.depth).sum();
+        let mut last = (Instant::now(), 0);
         while !self.is_over() {
             let was_up = self.pace.borrow().is_up;
             // Until a relay answers, each has one delivery to be asked with.
-            let limit = if was_up { batch } else { self.ways.len() };
-            let number = self.batches.fetch_add(1, Ordering::AcqRel) + 1;
-            let now = self.publication.clock.now();
+            let limit = if was_up { self.batch(connections, &mut last) } else { self.ways.len() };
+            let now = self.now();
             let lease_until = now + LEASE;
-            let claimed = self.publication.store.claim(claim, lease_until, limit, now).await?;
+            let claim = async || self.publication.store.claim(&self.claim, lease_until, limit, now).await;
+            let claimed = insistently(&self.stop, claim).await?;
             let is_full = claimed.len() == limit;
             if claimed.is_empty() && self.pace.borrow().open == 0 {
                 break;
             }
             self.pace.send_modify(|pace| pace.open += claimed.len());
+            lock(&self.met).extend(claimed.iter().map(|claimed| claimed.digest));
             for claimed in claimed {
-                if jobs.send(Job { claimed, batch: number, lease_until }).await.is_err() {
-                    return Ok(());
+                if let Some(job) = self.queue.put(Job { claimed, lease_until }, &self.ways) {
+                    // Every relay has had enough for today; or all went away just now.
+                    self.end();
+                    let back = self.put_back(&job.claimed, TimeDelta::minutes(1), "no relay takes more now");
+                    // Whoever settles ends only with the store.
+                    let _ = verdicts.send((back, None)).await;
                 }
             }
             // The next batch comes when this one is half through: a claim should not wait in a queue. After the last
@@ -281,15 +430,34 @@ impl Round {
         Ok(())
     }
 
+    /// How many to claim: what goes out in a short while.
+    fn batch(&self, connections: usize, last: &mut (Instant, u64)) -> usize {
+        let settled = self.pace.borrow().settled;
+        let took = last.0.elapsed().as_secs_f64().max(0.001);
+        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+        let measured = (settled - last.1) as f64 / took;
+        *last = (Instant::now(), settled);
+        let set: Option<f64> = self.ways.iter().map(Way::per_second).sum();
+        let rate = set.map_or(measured, |set| measured.min(set));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is neither huge nor negative")]
+        let wanted = (rate * CLAIMED_AHEAD.as_secs_f64()) as usize;
+        let least = if set.is_some() { self.ways.len() } else { connections * 3 };
+        wanted.clamp(least, (connections * CLAIMED_PER_CONNECTION).max(least))
+    }
+
     /// What becomes of a delivery that must not be sent now; `None` where it must.
     fn held_back(&self, job: &Job) -> Option<Settled> {
         let claimed = &job.claimed;
+        if lock(&self.resting).contains_key(&claimed.digest) {
+            // Should it be resumed this very moment, it must not be asked for again and again.
+            return Some(self.put_back(claimed, TimeDelta::seconds(1), "the digest rests"));
+        }
         let why = if self.is_over() {
             "put back"
-        } else if lock(&self.halted).get(&claimed.digest).is_some_and(|last| job.batch <= *last) {
-            "halted"
-        } else if job.lease_until - self.publication.clock.now() < LEAST_LEASE {
+        } else if job.lease_until - self.now() < LEAST_LEASE {
             "waited too long"
+        } else if lock(&self.alive_at).elapsed() > self.publication.config.mail.take_over_after / 2 {
+            "out of touch with the store"
         } else {
             return None;
         };
@@ -299,59 +467,31 @@ impl Round {
     /// Stops a digest for a fault of ours; the editor mends it and resumes. The delivery goes back.
     async fn halt(&self, job: &Job, why: String) -> Result<Settled, TaskError> {
         let digest = job.claimed.digest;
-        let is_first = {
-            let mut halted = lock(&self.halted);
-            let is_first = halted.get(&digest).is_none_or(|last| job.batch > *last);
-            if is_first {
-                halted.insert(digest, u64::MAX);
-                lock(&self.faults).push(why.clone());
-            }
-            is_first
-        };
+        let state = DigestState::Halted { why: why.clone() };
+        let is_first = lock(&self.resting).insert(digest, state.clone()).is_none();
         if is_first {
+            self.halts.fetch_add(1, Ordering::AcqRel);
+            lock(&self.faults).push(why.clone());
             tracing::error!(%digest, why = %crate::problem::printable(&why), "digest halted");
-            self.publication.store.move_digest(digest, "sending", &DigestState::Halted { why }).await?;
-            lock(&self.halted).insert(digest, self.batches.load(Ordering::Acquire));
+            self.publication.store.move_digest(digest, "sending", &state).await?;
+            self.halts.fetch_add(1, Ordering::AcqRel);
         }
         Ok(self.put_back(&job.claimed, TimeDelta::zero(), "halted"))
     }
 
-    fn settled(&self, claimed: &Claimed, state: DeliveryState, attempted: bool, outcome: String) -> Settled {
-        let at = self.publication.clock.now();
-        Settled { digest: claimed.digest, subscriber: claimed.subscriber, state, at, attempted, outcome }
+    fn settled(
+        claimed: &Claimed,
+        state: DeliveryState,
+        at: DateTime<Utc>,
+        attempt: Option<Attempt>,
+        outcome: Option<String>,
+    ) -> Settled {
+        Settled { digest: claimed.digest, subscriber: claimed.subscriber, state, at, attempt, outcome }
     }
 
     fn put_back(&self, claimed: &Claimed, wait: TimeDelta, why: &str) -> Settled {
-        let settled = self.settled(claimed, DeliveryState::Queued, false, why.to_owned());
-        Settled { at: settled.at + wait, ..settled }
-    }
-
-    /// Commits whatever outcomes have come in, all at once, then lets their workers go on.
-    async fn settle(
-        &self,
-        claim: &str,
-        mut settling: mpsc::Receiver<Verdict>,
-        counts: &Counts,
-    ) -> Result<DispatchReport, TaskError> {
-        let mut report = DispatchReport::default();
-        let mut verdicts: Vec<Verdict> = vec![];
-        while settling.recv_many(&mut verdicts, 1000).await > 0 {
-            let (settled, waiting): (Vec<Settled>, Vec<_>) = verdicts.drain(..).unzip();
-            if let Err(error) = self.publication.store.settle(claim, &settled, self.publication.clock.now()).await {
-                self.end();
-                return Err(error.into());
-            }
-            report.count(&settled);
-            counts.sent.store(report.sent, Ordering::Relaxed);
-            let others = report.deferred + report.refused + report.failed + report.skipped;
-            counts.others.store(others, Ordering::Relaxed);
-            for waiting in waiting {
-                // A worker that no longer waits has ended.
-                let _ = waiting.send(());
-            }
-            self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(settled.len()));
-        }
-        Ok(report)
+        let state = if claimed.attempts > 0 { DeliveryState::Deferred } else { DeliveryState::Queued };
+        Self::settled(claimed, state, self.now() + wait, None, Some(why.to_owned()))
     }
 }
 
@@ -360,13 +500,24 @@ impl DispatchReport {
         for one in settled {
             match one.state {
                 DeliveryState::Sent => self.sent += 1,
-                DeliveryState::Deferred => self.deferred += 1,
+                DeliveryState::Deferred if one.attempt.is_some() => self.deferred += 1,
                 DeliveryState::Refused => self.refused += 1,
                 DeliveryState::Failed => self.failed += 1,
                 DeliveryState::Skipped => self.skipped += 1,
-                DeliveryState::Queued | DeliveryState::Claimed => {}
+                DeliveryState::Queued | DeliveryState::Claimed | DeliveryState::Deferred => {}
             }
         }
+    }
+
+    fn add(&mut self, more: Self) {
+        self.sent += more.sent;
+        self.deferred += more.deferred;
+        self.refused += more.refused;
+        self.failed += more.failed;
+        self.skipped += more.skipped;
+        self.halted.extend(more.halted);
+        self.relay_away = more.relay_away;
+        self.stopped = more.stopped;
     }
 }
 

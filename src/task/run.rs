@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use super::dispatch::{Counts, DispatchReport, Stop, dispatch};
+use super::dispatch::{Counts, DispatchReport, Stop, Vigil, dispatch, interval};
 use super::publish::{PublishReport, Site};
 use super::sync::SyncReport;
 use super::{Publication, TaskError, confirm, publish, schedule, sync};
@@ -180,29 +180,50 @@ async fn confirm_what_waits(publication: &Publication, on_event: &(dyn Fn(Event)
     Ok(!publication.store.pending_confirmations(sent_before, 1).await?.is_empty())
 }
 
-async fn keep_dispatching(
+/// Sends whatever is due, and takes over what processes that died had in hand, until the word to stop.
+pub async fn keep_dispatching(
     publication: &Publication,
     composed: &Notify,
     mut stop: Stop,
     on_event: &(dyn Fn(Event) + Sync),
 ) {
-    loop {
-        let is_away = match dispatch_what_is_due(publication, &stop, on_event).await {
-            Ok(is_away) => is_away,
-            Err(error) => {
-                on_event(Event::Failed(error));
-                false
+    let watching = keep_vigil(publication, composed, stop.clone());
+    let sending = async {
+        loop {
+            let is_away = match dispatch_what_is_due(publication, &stop, on_event).await {
+                Ok(is_away) => is_away,
+                Err(error) => {
+                    on_event(Event::Failed(error));
+                    false
+                }
+            };
+            tokio::select! {
+                () = stop.given() => return,
+                () = composed.notified(), if !is_away => {}
+                () = tokio::time::sleep(if is_away { COOLING } else { TICK }) => {}
             }
-        };
+        }
+    };
+    tokio::join!(watching, sending);
+}
+
+/// Looks after the processes that send, this one included.
+async fn keep_vigil(publication: &Publication, taken_over: &Notify, mut stop: Stop) {
+    let mut vigil = Vigil::default();
+    loop {
+        match vigil.look(publication, std::time::Instant::now()).await {
+            Ok(seen) if seen.taken_over > 0 => taken_over.notify_one(),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(?error, "no look at the senders"),
+        }
         tokio::select! {
             () = stop.given() => return,
-            () = composed.notified(), if !is_away => {}
-            () = tokio::time::sleep(if is_away { COOLING } else { TICK }) => {}
+            () = tokio::time::sleep(interval(publication)) => {}
         }
     }
 }
 
-/// Whether the relay was found to be away.
+/// Whether no relay takes anything for now.
 async fn dispatch_what_is_due(
     publication: &Publication,
     stop: &Stop,

@@ -1,5 +1,6 @@
 //! From a host name to a session that mail can be sent over: TCP, greeting, EHLO, STARTTLS, AUTH.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 
 use super::tls::{TlsFault, secure};
 use super::wire::{Reply, Stream, Wire};
-use super::{Connection, Limits, Offers, RelaySettings, Secret, Tls, Verdict, deferred, lost, refused, verdict};
+use super::{Connection, Limits, Offers, RelaySettings, Secret, Tls, Verdict, deferred, lost, refused, sorted};
 use crate::domain::delivery::{Outcome, Stage};
 
 /// See [`Connection::open`].
@@ -58,7 +59,12 @@ pub(super) async fn open(settings: &RelaySettings) -> Result<Connection, Outcome
         broken: false,
         needs_reset: false,
         accepted: 0,
+        most: settings.messages_per_connection,
+        is_lost: false,
+        under_way: VecDeque::new(),
+        in_turns: None,
         buffer: Vec::new(),
+        chunk: Vec::new(),
     })
 }
 
@@ -135,7 +141,7 @@ impl Opening {
     /// Reads a reply whose first digit must be `yes`.
     async fn expect(&mut self, stage: Stage, yes: u16) -> Result<Reply, Outcome> {
         let reply = self.wire.reply(self.limits.command).await.map_err(|fault| lost(stage, &fault))?;
-        match verdict(stage, yes, &reply) {
+        match sorted(stage, yes, &reply) {
             Verdict::Yes => Ok(reply),
             Verdict::No(outcome) | Verdict::Nonsense(outcome) => Err(outcome),
         }
@@ -189,6 +195,7 @@ impl Offers {
                 Some("PIPELINING") => offers.pipelining = true,
                 Some("8BITMIME") => offers.eight_bit = true,
                 Some("SMTPUTF8") => offers.smtputf8 = true,
+                Some("CHUNKING") => offers.chunking = true,
                 Some("STARTTLS") => offers.starttls = true,
                 Some("SIZE") => offers.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0)),
                 Some("AUTH") => {

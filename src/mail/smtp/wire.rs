@@ -75,11 +75,13 @@ impl Reply {
 pub(super) struct Wire {
     stream: Box<dyn Stream>,
     unread: Vec<u8>,
+    /// Bytes of the last write that went out.
+    written: usize,
 }
 
 impl Wire {
     pub fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, unread: Vec::new() }
+        Self { stream, unread: Vec::new(), written: 0 }
     }
 
     /// The stream, to put TLS over it. What arrived in clear and unasked is a fault, not part of the secured talk.
@@ -89,14 +91,28 @@ impl Wire {
 
     /// Writes all of `bytes`, each block within `limit`.
     pub async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), WireFault> {
+        self.written = 0;
         for block in bytes.chunks(BLOCK_BYTES) {
             let write = async {
-                self.stream.write_all(block).await?;
-                self.stream.flush().await
+                let mut rest = block;
+                while !rest.is_empty() {
+                    let count = self.stream.write(rest).await?;
+                    if count == 0 {
+                        return Err(WireFault::Closed);
+                    }
+                    self.written += count;
+                    rest = &rest[count..];
+                }
+                Ok(self.stream.flush().await?)
             };
             timeout(limit, write).await.map_err(|_| WireFault::Silent(limit))??;
         }
         Ok(())
+    }
+
+    /// How many bytes of the last write went out, as far as can be known.
+    pub fn written(&self) -> usize {
+        self.written
     }
 
     /// Reads one reply, the whole of it within `limit`.

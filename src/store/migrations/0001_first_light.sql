@@ -171,9 +171,29 @@ CREATE TABLE deliveries (
     attempts BIGINT NOT NULL,
     first_attempt_at BIGINT,
     settled_at BIGINT,
+    -- Why it was not sent, in words.
     outcome TEXT,
+    -- Every attempt, a line of JSON each.
+    log TEXT,
     PRIMARY KEY (digest, subscriber)
 );
 -- Only what waits for an outcome, digest by digest: what is paused or done costs a claim nothing.
 CREATE INDEX deliveries_open ON deliveries (digest, due_at) WHERE state IN ('queued', 'deferred', 'claimed');
 CREATE INDEX deliveries_subscriber ON deliveries (subscriber);
+
+-- Processes that send, each under the name of its claims. The beat moves while one is alive.
+CREATE TABLE senders (
+    claim TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    pid BIGINT NOT NULL,
+    beat BIGINT NOT NULL,
+    started_at BIGINT NOT NULL
+);
+
+-- What each relay accepted, day by day (UTC, days since 1970).
+CREATE TABLE relay_days (
+    relay TEXT NOT NULL,
+    day BIGINT NOT NULL,
+    accepted BIGINT NOT NULL,
+    PRIMARY KEY (relay, day)
+);

@@ -1,23 +1,28 @@
 //! One connection's work: a delivery, its outcome, the commit, the next.
+//!
+//! The envelope of the next message is written together with the end of the one before, and the one after that is
+//! rendered while the relay works. Its body waits until the outcome before is committed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::TimeDelta;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use super::queue::Next as Given;
+use super::ways::COOLING;
 use super::{Job, Round, Verdict, describe, lock};
-use crate::domain::delivery::{DeliveryState, Fault, Next, Outcome, Stage, fault};
+use crate::domain::delivery::{Attempt, DeliveryState, Fault, Next, Outcome, Stage, fault};
 use crate::mail::Mailer;
+use crate::mail::smtp::Parcel;
 use crate::store::{Claimed, Settled};
 use crate::task::TaskError;
-use crate::task::render::Renderer;
+use crate::task::render::{Prepared, Renderer};
 
-/// How long a delivery that found every relay away is left alone.
-const COOLING: TimeDelta = TimeDelta::minutes(1);
-/// Failures of the connection itself, one after another, after which it is given up for this round: a relay that says
+/// Failures of the connection itself, one after another, after which it is given up for a while: a relay that says
 /// 421 to everything would otherwise be asked once for each reader.
 const FAILURES: u32 = 3;
-
 /// Recipients refused by policy in one round, from which on it is taken for a ban on us.
 const SUSPICIOUS: u32 = 3;
 
@@ -29,7 +34,6 @@ pub(super) struct Worker {
     /// Whether it is the first to ask its relay.
     pub(super) asks_first: bool,
     pub(super) mailer: Mailer,
-    pub(super) queue: Arc<Mutex<mpsc::Receiver<Job>>>,
     pub(super) verdicts: mpsc::Sender<Verdict>,
     /// Failures of the connection since the last answer.
     pub(super) failures: u32,
@@ -44,74 +48,334 @@ impl Drop for EndsTheRound {
     }
 }
 
+/// A delivery with its message, and the instant of its turn.
+struct Ready {
+    job: Job,
+    prepared: Prepared,
+    turn: Instant,
+}
+
+impl Ready {
+    fn parcel(&self) -> Parcel<'_> {
+        let Prepared { from, bytes, .. } = &self.prepared;
+        Parcel { from, to: &self.job.claimed.address, message: bytes, is_stuffed: false }
+    }
+
+    fn is_due(&self) -> bool {
+        self.turn <= Instant::now()
+    }
+}
+
+/// Why a connection stops working.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The round is over.
+    Over,
+    /// The connection is given up for a while.
+    GivenUp,
+}
+
 impl Worker {
-    /// Works until the queue is closed. What is in the queue when the round is over goes back.
+    /// Works until the round is over.
     pub(super) async fn work(mut self) -> Result<(), TaskError> {
         let round = Arc::clone(&self.round);
         let _guard = EndsTheRound(Arc::clone(&round));
         let renderer = Renderer::sharing(&round.publication, Arc::clone(&round.rendered));
-        if !self.asks_first {
-            round.until_open(self.way).await;
-        }
         loop {
-            let Some(job) = self.queue.lock().await.recv().await else { break };
-            let settled = match round.held_back(&job) {
-                Some(settled) => settled,
-                None => self.deliver(&renderer, &job).await?,
-            };
-            let (done, committed) = oneshot::channel();
-            if self.verdicts.send((settled, done)).await.is_err() || committed.await.is_err() {
+            if !self.asks_first {
+                round.until_open(self.way).await;
+            }
+            let depth = round.ways[self.way].depth;
+            let end = if depth > 1 { self.chain(&renderer, depth).await? } else { self.carry(&renderer).await? };
+            if end == End::Over || round.is_over() {
                 break;
             }
-            if self.is_given_up() {
-                round.until_over().await;
-            }
+            self.failures = 0;
+            round.until_over_or(COOLING).await;
+            round.come_back(self.way, self.asks_first);
         }
         self.mailer.close().await;
         Ok(())
     }
 
-    fn is_given_up(&self) -> bool {
-        self.failures >= FAILURES
+    /// Message after message, each envelope riding with the message before.
+    async fn carry(&mut self, renderer: &Renderer<'_>) -> Result<End, TaskError> {
+        let round = Arc::clone(&self.round);
+        let (mut current, mut ahead): (Option<Ready>, Option<Ready>) = (None, None);
+        // Whether the relay has the envelope of the current one.
+        let mut is_offered = false;
+        loop {
+            if current.is_none() {
+                current = ahead.take();
+            }
+            let Some(ready) = (match current.take() {
+                Some(ready) => Some(ready),
+                None => self.awaited(renderer).await?,
+            }) else {
+                return Ok(End::Over);
+            };
+            let Some(ready) = self.when_due(ready, is_offered).await? else {
+                if is_offered {
+                    self.mailer.abandon();
+                    is_offered = false;
+                }
+                continue;
+            };
+            let started = Instant::now();
+            let connection = if is_offered {
+                self.mailer.kept()
+            } else {
+                match self.mailer.connect().await {
+                    Ok(connection) => connection,
+                    Err(outcome) => {
+                        if let Some(ahead) = ahead {
+                            self.put_back(&ahead.job, TimeDelta::zero(), "no connection").await?;
+                        }
+                        return self.not_connected(&ready.job, &outcome).await;
+                    }
+                }
+            };
+            round.opened(self.way);
+            let Some(connection) = connection else {
+                let Prepared { from, bytes, file_stem, .. } = &ready.prepared;
+                let outcome = self.mailer.send(from, &ready.job.claimed.address, file_stem, bytes).await;
+                self.conclude(&ready.job, &outcome, started).await?;
+                continue;
+            };
+            let permitted = match if is_offered { Ok(()) } else { connection.offer(&ready.parcel()).await } {
+                Ok(()) => connection.permitted().await,
+                Err(outcome) => Err(outcome),
+            };
+            let outcome = match permitted {
+                // It was lost on the way of the message before, which says nothing of this one.
+                Err(outcome) if is_offered && is_failure_of_the_connection(&outcome) => {
+                    is_offered = false;
+                    current = Some(ready);
+                    continue;
+                }
+                Err(outcome) => {
+                    is_offered = false;
+                    outcome
+                }
+                Ok(()) => {
+                    if ahead.is_none() {
+                        ahead = self.at_hand(renderer).await?;
+                    }
+                    let Some(connection) = self.mailer.kept() else { continue };
+                    let may_ride = !round.is_over() && connection.has_room_after_this();
+                    let rides = ahead.as_ref().filter(|ahead| may_ride && ahead.is_due()).map(Ready::parcel);
+                    is_offered = connection.hand_over(&ready.parcel(), rides.as_ref()).await;
+                    // The relay works; so do we.
+                    if current.is_none() {
+                        current = ahead.take();
+                        ahead = self.at_hand(renderer).await?;
+                    }
+                    match self.mailer.kept() {
+                        Some(connection) => connection.verdict().await,
+                        None => continue,
+                    }
+                }
+            };
+            if self.conclude(&ready.job, &outcome, started).await? {
+                for left in [current, ahead].into_iter().flatten() {
+                    self.put_back(&left.job, TimeDelta::zero(), "the connection was given up").await?;
+                }
+                return Ok(End::GivenUp);
+            }
+        }
     }
 
-    async fn deliver(&mut self, renderer: &Renderer<'_>, job: &Job) -> Result<Settled, TaskError> {
-        let claimed = &job.claimed;
-        let prepared = match renderer.prepare(claimed).await {
-            Ok(Some(prepared)) => prepared,
+    /// Several messages under way at once, on a relay that takes chunks.
+    async fn chain(&mut self, renderer: &Renderer<'_>, depth: usize) -> Result<End, TaskError> {
+        let round = Arc::clone(&self.round);
+        let mut posted: VecDeque<(Ready, Instant)> = VecDeque::new();
+        loop {
+            let room = match self.mailer.kept() {
+                Some(connection) if !posted.is_empty() => {
+                    depth.min(connection.room().saturating_sub(posted.len() - 1))
+                }
+                _ => depth,
+            };
+            while posted.len() < room {
+                let next = if posted.is_empty() { self.awaited(renderer).await? } else { self.at_hand(renderer).await? };
+                let Some(ready) = next else { break };
+                let Some(ready) = self.when_due(ready, false).await? else { continue };
+                let connected = if posted.is_empty() { self.mailer.connect().await } else { Ok(self.mailer.kept()) };
+                let connection = match connected {
+                    Ok(Some(connection)) => connection,
+                    Ok(None) => return self.carry(renderer).await,
+                    Err(outcome) => return self.not_connected(&ready.job, &outcome).await,
+                };
+                round.opened(self.way);
+                let started = Instant::now();
+                if !connection.takes_chunks() {
+                    self.put_back(&ready.job, TimeDelta::zero(), "the relay takes no chunks").await?;
+                    return self.carry(renderer).await;
+                }
+                match connection.post(&ready.parcel()).await {
+                    Ok(()) => posted.push_back((ready, started)),
+                    // Only those who are under way know how the connection was lost.
+                    Err(outcome) if !posted.is_empty() && is_failure_of_the_connection(&outcome) => {
+                        self.put_back(&ready.job, TimeDelta::zero(), "the connection was lost").await?;
+                        break;
+                    }
+                    Err(outcome) => {
+                        if self.conclude(&ready.job, &outcome, started).await? {
+                            return Ok(End::GivenUp);
+                        }
+                    }
+                }
+            }
+            let Some((ready, started)) = posted.pop_front() else {
+                if round.is_over() {
+                    return Ok(End::Over);
+                }
+                continue;
+            };
+            let Some(connection) = self.mailer.kept() else { continue };
+            let outcome = connection.verdict().await;
+            if self.conclude(&ready.job, &outcome, started).await? && posted.is_empty() {
+                return Ok(End::GivenUp);
+            }
+        }
+    }
+
+    /// The next delivery with its message, whenever it comes; `None` when the round is over.
+    async fn awaited(&mut self, renderer: &Renderer<'_>) -> Result<Option<Ready>, TaskError> {
+        let round = Arc::clone(&self.round);
+        loop {
+            if round.is_over() {
+                return Ok(None);
+            }
+            match self.given(renderer).await? {
+                Ok(ready) => return Ok(Some(ready)),
+                Err(Given::Closed) => return Ok(None),
+                Err(Given::Nothing(wait)) => {
+                    tokio::select! {
+                        () = round.queue.arrived(self.way, wait) => {}
+                        () = round.until_over() => {}
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The next delivery with its message, if there is one at once.
+    async fn at_hand(&mut self, renderer: &Renderer<'_>) -> Result<Option<Ready>, TaskError> {
+        while !self.round.is_over() {
+            match self.given(renderer).await? {
+                Ok(ready) => return Ok(Some(ready)),
+                Err(Given::Closed | Given::Nothing(_)) => return Ok(None),
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks into the queue once. What is not to be sent is settled on the way.
+    async fn given(&mut self, renderer: &Renderer<'_>) -> Result<Result<Ready, Given>, TaskError> {
+        let round = Arc::clone(&self.round);
+        let job = match round.queue.next(self.way, Instant::now()) {
+            Given::Job(job) => job,
+            Given::GoesBack(job, wait) => {
+                let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+                self.settle(round.put_back(&job.claimed, wait, "its domain is busy")).await?;
+                return Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)));
+            }
+            nothing => return Ok(Err(nothing)),
+        };
+        if let Some(settled) = round.held_back(&job) {
+            self.release(&job, settled).await?;
+            return Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)));
+        }
+        let settled = match renderer.prepare(&job.claimed).await {
+            Ok(Some(prepared)) => {
+                let turn = round.ways[self.way].turn(Instant::now());
+                return Ok(Ok(Ready { job, prepared, turn }));
+            }
             Ok(None) => {
-                return Ok(self.round.settled(claimed, DeliveryState::Skipped, false, "nothing left to bring".into()));
+                let why = "nothing left to bring".to_owned();
+                Round::settled(&job.claimed, DeliveryState::Skipped, round.publication.clock.now(), None, Some(why))
             }
             Err(error @ TaskError::Store(_)) => return Err(error),
-            Err(error) => return self.round.halt(job, error.to_string()).await,
+            Err(error) => round.halt(&job, error.to_string()).await?,
         };
-        if let Err(outcome) = self.mailer.connect().await {
-            return self.not_connected(job, &outcome).await;
+        self.release(&job, settled).await?;
+        Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)))
+    }
+
+    /// Waits for the turn of a delivery. `None` where it must not be sent any more; then it has gone back.
+    async fn when_due(&mut self, ready: Ready, is_offered: bool) -> Result<Option<Ready>, TaskError> {
+        let round = Arc::clone(&self.round);
+        if !ready.is_due() {
+            tokio::select! {
+                () = tokio::time::sleep_until(ready.turn.into()) => {}
+                () = round.until_over() => {}
+            }
         }
-        self.round.opened(self.way);
-        let outcome = self.mailer.send(&prepared.from, &claimed.address, &prepared.file_stem, &prepared.bytes).await;
-        if is_before_the_message(&outcome) {
-            return self.not_connected(job, &outcome).await;
+        // What the relay has been told of is under way: a stop waits for it.
+        if is_offered && round.is_over() && round.stop.is_given() {
+            return Ok(Some(ready));
         }
-        self.failures = if is_failure_of_the_connection(&outcome) { self.failures + 1 } else { 0 };
-        if self.is_given_up() {
-            self.round.give_up_one(self.way, &describe(&outcome));
+        let Some(settled) = round.held_back(&ready.job) else { return Ok(Some(ready)) };
+        self.release(&ready.job, settled).await?;
+        Ok(None)
+    }
+
+    /// A delivery goes back untried.
+    async fn put_back(&mut self, job: &Job, wait: TimeDelta, why: &str) -> Result<(), TaskError> {
+        let settled = self.round.put_back(&job.claimed, wait, why);
+        self.release(job, settled).await
+    }
+
+    async fn release(&mut self, job: &Job, settled: Settled) -> Result<(), TaskError> {
+        self.round.queue.done(job.claimed.address.domain(), None, Instant::now());
+        self.settle(settled).await
+    }
+
+    /// Hands an outcome over without waiting for its commit.
+    async fn settle(&mut self, settled: Settled) -> Result<(), TaskError> {
+        // Whoever receives it ends only with the store.
+        let _ = self.verdicts.send((settled, None)).await;
+        Ok(())
+    }
+
+    /// Hands an outcome over and waits until it is committed. Returns whether the connection is given up.
+    async fn conclude(&mut self, job: &Job, outcome: &Outcome, started: Instant) -> Result<bool, TaskError> {
+        let round = Arc::clone(&self.round);
+        let now = Instant::now();
+        round.queue.done(job.claimed.address.domain(), Some(outcome), now);
+        round.ways[self.way].learn(outcome, now);
+        self.failures = if is_failure_of_the_connection(outcome) { self.failures + 1 } else { 0 };
+        let settled = self.judge(job, outcome, now.saturating_duration_since(started)).await?;
+        let (done, committed) = oneshot::channel();
+        if self.verdicts.send((settled, Some(done))).await.is_err() || committed.await.is_err() {
+            // The store is gone for good; the round ends, and nothing more may be begun.
+            round.end();
         }
-        self.judge(job, &outcome).await
+        if self.failures < FAILURES {
+            return Ok(false);
+        }
+        round.give_up_one(self.way, &describe(outcome)).await;
+        Ok(true)
     }
 
     /// The relay did not even look at the message: nobody is counted as attempted. A lasting no to the first
     /// connection is our own fault; to a further one it means that there are enough.
-    async fn not_connected(&mut self, job: &Job, outcome: &Outcome) -> Result<Settled, TaskError> {
+    async fn not_connected(&mut self, job: &Job, outcome: &Outcome) -> Result<End, TaskError> {
+        let round = Arc::clone(&self.round);
         let words = describe(outcome);
-        let is_open = self.round.ways[self.way].is_open();
-        if matches!(outcome, Outcome::Refused { .. }) && !is_open {
-            return self.round.halt(job, words).await;
+        let is_ours = matches!(outcome, Outcome::Refused { .. }) && !round.ways[self.way].is_open();
+        if is_ours && round.is_last_way(self.way) {
+            let settled = round.halt(job, words).await?;
+            self.release(job, settled).await?;
+            return Ok(End::Over);
         }
-        self.failures = FAILURES;
-        let nothing_is_left = self.round.give_up_one(self.way, &words);
-        let wait = if nothing_is_left { COOLING } else { TimeDelta::zero() };
-        Ok(self.round.put_back(&job.claimed, wait, &words))
+        let nothing_is_left = round.give_up_one(self.way, &words).await;
+        let wait = if nothing_is_left { TimeDelta::from_std(COOLING).unwrap_or_default() } else { TimeDelta::zero() };
+        self.put_back(job, wait, &words).await?;
+        Ok(End::GivenUp)
     }
 
     /// Whether so few recipients of the digest were refused by policy that it is rather theirs than a ban on us: a
@@ -124,9 +388,8 @@ impl Worker {
     }
 
     /// What follows from a relay's verdict on a message.
-    async fn judge(&self, job: &Job, outcome: &Outcome) -> Result<Settled, TaskError> {
+    async fn judge(&self, job: &Job, outcome: &Outcome, took: std::time::Duration) -> Result<Settled, TaskError> {
         let (round, claimed) = (&self.round, &job.claimed);
-        let words = describe(outcome);
         let now = round.publication.clock.now();
         let first = claimed.first_attempt_at.unwrap_or(now);
         let next = |outcome| round.policy.next(outcome, claimed.attempts + 1, first, now, jitter());
@@ -137,21 +400,24 @@ impl Worker {
             },
             other => other,
         };
-        let state = match next {
-            Next::Sent => DeliveryState::Sent,
-            Next::Failed => DeliveryState::Failed,
+        let attempt = Some(Attempt::new(outcome, &round.ways[self.way].name, now, took));
+        let (state, at) = match next {
+            Next::Sent => return Ok(Round::settled(claimed, DeliveryState::Sent, now, attempt, None)),
+            Next::Failed => (DeliveryState::Failed, now),
             Next::Refused => {
                 if fault(outcome) == Some(Fault::Address) {
-                    suppress(round, claimed, &words).await?;
+                    suppress(round, claimed, &describe(outcome)).await?;
                 }
-                DeliveryState::Refused
+                (DeliveryState::Refused, now)
             }
-            Next::RetryAt(at) => {
-                return Ok(Settled { at, ..round.settled(claimed, DeliveryState::Deferred, true, words) });
+            Next::RetryAt(at) => (DeliveryState::Deferred, at),
+            Next::HaltDigest => {
+                let halted = round.halt(job, describe(outcome)).await?;
+                // It is kept that it was tried; that it counts as an attempt would shorten its life.
+                return Ok(halted);
             }
-            Next::HaltDigest => return round.halt(job, words).await,
         };
-        Ok(round.settled(claimed, state, true, words))
+        Ok(Round::settled(claimed, state, at, attempt, Some(describe(outcome))))
     }
 }
 
@@ -169,17 +435,6 @@ async fn suppress(round: &Round, claimed: &Claimed, words: &str) -> Result<(), T
     let publication = &round.publication;
     let hash = publication.keyring.address_hash(&claimed.address.key());
     Ok(publication.store.suppress(&hash, "refused", words, publication.clock.now()).await?)
-}
-
-/// The connection was lost again before the message was on its way.
-fn is_before_the_message(outcome: &Outcome) -> bool {
-    match outcome {
-        // Whatever the enhanced code says: "421 4.7.0 too many connections" is about no message either.
-        Outcome::Deferred { stage, .. } => {
-            matches!(stage, Stage::Connect | Stage::Hello | Stage::StartTls | Stage::Auth)
-        }
-        Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Unknown { .. } => false,
-    }
 }
 
 /// The relay closed or broke off: 421, or no answer at all.

@@ -1,0 +1,225 @@
+//! Claimed deliveries between the claimer and the connections: each assigned to a way, and given out when the domain of
+//! its recipient may be asked to take another. One slow domain never holds up the rest.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::ways::Way;
+use super::{Job, lock};
+use crate::domain::delivery::{Outcome, Stage, asks_for_patience};
+use crate::domain::pace::{DomainPace, Learned, Turns};
+
+/// How far the queue is looked through for somebody whose domain has a turn.
+const LOOK_AHEAD: usize = 64;
+/// Whoever would wait for longer than this goes back to the store, to make room for others.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The queues of all ways.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    arrived: Vec<Notify>,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: Vec<VecDeque<Job>>,
+    /// Messages given to each way so far.
+    given: Vec<u64>,
+    gates: HashMap<String, Gate>,
+    paces: Vec<DomainPace>,
+    is_closed: bool,
+}
+
+/// What one domain may be asked to take.
+#[derive(Debug, Default)]
+struct Gate {
+    limit: Option<usize>,
+    turns: Option<Turns>,
+    learned: Learned,
+    under_way: usize,
+    /// When the next of those who go back would have its turn.
+    later: Option<Instant>,
+}
+
+/// What a connection gets when it asks for work.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// To be sent.
+    Job(Job),
+    /// Its domain has no turn soon: it goes back for so long.
+    GoesBack(Job, Duration),
+    /// Nothing for now; something after so long.
+    Nothing(Duration),
+    /// Nothing, and nothing will come.
+    Closed,
+}
+
+impl Gate {
+    fn wait(&self, now: Instant) -> Duration {
+        self.turns.as_ref().map_or(Duration::ZERO, |turns| turns.wait(now)).max(self.learned.wait(now))
+    }
+
+    fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.under_way >= limit)
+    }
+
+    fn enter(&mut self, now: Instant) {
+        self.under_way += 1;
+        self.learned.take(now);
+        if let Some(turns) = &mut self.turns {
+            turns.take(now);
+        }
+    }
+
+    /// How long someone is sent back for: one after another, in the domain's rhythm.
+    fn sent_back(&mut self, now: Instant) -> Duration {
+        let wait = self.wait(now).max(PATIENCE);
+        let rhythm = wait.min(Duration::from_secs(1)) / 4;
+        let later = self.later.map_or(now + wait, |later| later.max(now + wait)) + rhythm;
+        self.later = Some(later);
+        later - now
+    }
+}
+
+impl Queue {
+    pub(super) fn new(ways: usize, paces: &[DomainPace]) -> Self {
+        let state = State {
+            waiting: (0..ways).map(|_| VecDeque::new()).collect(),
+            given: vec![0; ways],
+            gates: HashMap::new(),
+            paces: paces.to_vec(),
+            is_closed: false,
+        };
+        Self { state: Mutex::new(state), arrived: (0..ways).map(|_| Notify::new()).collect() }
+    }
+
+    /// Assigns a delivery to the way that has the least for its weight; back comes what no way has room for.
+    pub(super) fn put(&self, job: Job, ways: &[Way]) -> Option<Job> {
+        let mut state = lock(&self.state);
+        let open = ways.iter().enumerate().filter(|(_, way)| way.has_room());
+        let Some((place, way)) = open.min_by_key(|(place, way)| way.load(state.given[*place])) else {
+            return Some(job);
+        };
+        way.given();
+        state.given[place] += 1;
+        state.waiting[place].push_back(job);
+        self.arrived[place].notify_one();
+        None
+    }
+
+    /// What waits for this way is assigned anew, to others; back comes what no way has room for.
+    pub(super) fn reassign(&self, place: usize, ways: &[Way]) -> Vec<Job> {
+        let waiting = std::mem::take(&mut lock(&self.state).waiting[place]);
+        waiting.into_iter().filter_map(|job| self.put(job, ways)).collect()
+    }
+
+    /// So many processes send: they keep the rates of domains together.
+    pub(super) fn share(&self, senders: usize) {
+        let state = &mut *lock(&self.state);
+        for pace in &state.paces {
+            let Some(rate) = pace.rate else { continue };
+            for domain in &pace.domains {
+                if let Some(turns) = state.gates.get_mut(domain).and_then(|gate| gate.turns.as_mut()) {
+                    turns.set(rate.shared_by(senders));
+                }
+            }
+        }
+    }
+
+    /// Nothing more will come.
+    pub(super) fn close(&self) {
+        lock(&self.state).is_closed = true;
+        for arrived in &self.arrived {
+            arrived.notify_waiters();
+        }
+    }
+
+    /// Everything that was not given out.
+    pub(super) fn drain(&self) -> Vec<Job> {
+        lock(&self.state).waiting.iter_mut().flat_map(|waiting| waiting.drain(..)).collect()
+    }
+
+    /// What is next for this way, without waiting.
+    pub(super) fn next(&self, place: usize, now: Instant) -> Next {
+        let state = &mut *lock(&self.state);
+        let mut wait = Duration::MAX;
+        for at in 0..state.waiting[place].len().min(LOOK_AHEAD) {
+            let domain = state.waiting[place][at].claimed.address.domain();
+            let Some(gate) = gate(&mut state.gates, &state.paces, domain) else {
+                return given(&mut state.waiting[place], at);
+            };
+            let until = gate.wait(now);
+            if until > PATIENCE {
+                let until = gate.sent_back(now);
+                return match given(&mut state.waiting[place], at) {
+                    Next::Job(job) => Next::GoesBack(job, until),
+                    other => other,
+                };
+            }
+            if until.is_zero() && !gate.is_full() {
+                gate.enter(now);
+                return given(&mut state.waiting[place], at);
+            }
+            wait = wait.min(if until.is_zero() { PATIENCE } else { until });
+        }
+        match state.waiting[place].len() {
+            0 if state.is_closed => Next::Closed,
+            // The queue is full of those whose domain is busy: some make room for others.
+            many if many >= LOOK_AHEAD / 2 => {
+                let domain = state.waiting[place][0].claimed.address.domain();
+                let until = gate(&mut state.gates, &state.paces, domain).map_or(PATIENCE, |gate| gate.sent_back(now));
+                match given(&mut state.waiting[place], 0) {
+                    Next::Job(job) => Next::GoesBack(job, until),
+                    other => other,
+                }
+            }
+            _ => Next::Nothing(wait),
+        }
+    }
+
+    /// Waits until there is something new for this way, for so long at most.
+    pub(super) async fn arrived(&self, place: usize, wait: Duration) {
+        // Whoever waited in vain looks again all the same.
+        let _ = tokio::time::timeout(wait.min(Duration::from_secs(1)), self.arrived[place].notified()).await;
+    }
+
+    /// A delivery that was given out has its outcome; `None` where it was not tried.
+    pub(super) fn done(&self, domain: &str, outcome: Option<&Outcome>, now: Instant) {
+        let state = &mut *lock(&self.state);
+        let slower = outcome.is_some_and(|outcome| {
+            matches!(outcome, Outcome::Deferred { stage: Stage::Rcpt | Stage::Data | Stage::Body, .. })
+                && asks_for_patience(outcome)
+        });
+        if slower && !state.gates.contains_key(domain) {
+            state.gates.insert(domain.to_owned(), Gate { under_way: 1, ..Gate::default() });
+        }
+        let Some(gate) = state.gates.get_mut(domain) else { return };
+        gate.under_way = gate.under_way.saturating_sub(1);
+        if slower {
+            gate.learned.put_off(now);
+        } else if matches!(outcome, Some(Outcome::Accepted { .. })) {
+            gate.learned.went_well();
+        }
+    }
+}
+
+/// The gate of a domain, if it has a pace.
+fn gate<'a>(gates: &'a mut HashMap<String, Gate>, paces: &[DomainPace], domain: &str) -> Option<&'a mut Gate> {
+    if gates.is_empty() && paces.is_empty() {
+        return None;
+    }
+    if !gates.contains_key(domain) {
+        let pace = paces.iter().find(|pace| pace.domains.iter().any(|one| one == domain))?;
+        let gate = Gate { limit: pace.connections, turns: pace.rate.map(Turns::new), ..Gate::default() };
+        gates.insert(domain.to_owned(), gate);
+    }
+    gates.get_mut(domain)
+}
+
+fn given(waiting: &mut VecDeque<Job>, at: usize) -> Next {
+    waiting.remove(at).map_or(Next::Nothing(PATIENCE), Next::Job)
+}

@@ -1,0 +1,111 @@
+//! Outcomes in, all that have come at once in one commit; and the sign of life.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::{Counts, DispatchReport, Round, Stop, Verdict, Vigil, interval, lock};
+use crate::store::{Settled, StoreError};
+use crate::task::TaskError;
+
+/// The first wait for a store that does not answer; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// Tries that are left once the word to stop was given.
+const LAST_TRIES: u32 = 5;
+
+/// Does something with the store until it is done: a full disk, a lock, a restart of the database pass, and what is in
+/// hand is kept meanwhile.
+///
+/// # Errors
+/// What time does not mend, and anything once the word to stop was given.
+pub(super) async fn insistently<T>(
+    stop: &Stop,
+    mut attempt: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut wait = FIRST_WAIT;
+    let mut tries_left = LAST_TRIES;
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error @ StoreError::Statement(_)) => error,
+            Err(error) => return Err(error),
+        };
+        if stop.is_given() {
+            tries_left -= 1;
+            if tries_left == 0 {
+                return Err(error);
+            }
+            wait = FIRST_WAIT;
+        }
+        let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        tracing::error!(why, "the store does not answer: sending waits until it does, nothing is lost");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+impl Round {
+    /// Commits whatever outcomes have come in, all at once, then lets their workers go on.
+    pub(super) async fn settle(
+        &self,
+        mut settling: mpsc::Receiver<Verdict>,
+        counts: &Counts,
+    ) -> Result<DispatchReport, TaskError> {
+        let mut report = DispatchReport::default();
+        let mut verdicts: Vec<Verdict> = vec![];
+        while settling.recv_many(&mut verdicts, 1000).await > 0 {
+            let (settled, waiting): (Vec<Settled>, Vec<_>) = verdicts.drain(..).unzip();
+            let commit = async || self.publication.store.settle(&self.claim, &settled, self.now()).await;
+            if let Err(error) = insistently(&self.stop, commit).await {
+                self.end();
+                return Err(error.into());
+            }
+            report.count(&settled);
+            counts.add(&settled);
+            for waiting in waiting.into_iter().flatten() {
+                // A worker that no longer waits has ended.
+                let _ = waiting.send(());
+            }
+            self.pace.send_modify(|pace| {
+                pace.open = pace.open.saturating_sub(settled.len());
+                pace.settled += settled.len() as u64;
+            });
+        }
+        Ok(report)
+    }
+
+    /// Shows that we are alive, and sees which digests rest, for as long as anything is in hand.
+    pub(super) async fn stay_alive(&self) -> std::convert::Infallible {
+        let mut vigil = Vigil::default();
+        loop {
+            tokio::time::sleep(interval(&self.publication)).await;
+            if let Err(error) = self.look_around(&mut vigil).await {
+                let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(why, "out of touch with the store");
+            }
+        }
+    }
+
+    async fn look_around(&self, vigil: &mut Vigil) -> Result<(), TaskError> {
+        let store = &self.publication.store;
+        if !store.beat(&self.claim).await? {
+            // Others took us for dead, and have what we had.
+            self.end();
+            return Ok(());
+        }
+        *lock(&self.alive_at) = Instant::now();
+        let seen = vigil.look(&self.publication, Instant::now()).await?;
+        let senders = seen.alive.max(1);
+        self.ways.iter().for_each(|way| way.share(senders));
+        self.queue.share(senders);
+        let halts = self.halts.load(Ordering::Acquire);
+        let met: Vec<_> = lock(&self.met).iter().copied().collect();
+        let resting = store.not_sending(&met).await?;
+        if self.halts.load(Ordering::Acquire) == halts {
+            *lock(&self.resting) = resting.into_iter().collect();
+        }
+        self.allow().await
+    }
+}
