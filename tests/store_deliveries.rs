@@ -5,16 +5,17 @@
 mod support;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use support::engines::for_each_engine;
 use support::store::{
     active, at, compose, feed, keep, new_digest, news, readers, release_articles, subscription, tally,
 };
-use tidings::domain::delivery::DeliveryState;
+use tidings::domain::delivery::{Attempt, DeliveryState, Outcome, Stage};
 use tidings::domain::digest::{DigestId, DigestKey, DigestState, Tally};
 use tidings::domain::newsletter::Cadence;
 use tidings::domain::subscription::SubscriberId;
-use tidings::store::{Claimed, NewDigest, NewSubscription, ReaderGroup, Settled, Store};
+use tidings::store::{Claimed, NewDigest, NewSubscription, ReaderGroup, Sender, Settled, Store};
 
 for_each_engine! {
     a_digest_is_composed_once_however_many_ask,
@@ -38,6 +39,11 @@ for_each_engine! {
     who_left_gets_nothing_though_it_was_on_its_way,
     who_was_removed_gets_nothing_though_it_was_on_its_way,
     the_look_for_slots_never_goes_back,
+    every_attempt_is_kept_in_its_order,
+    what_a_relay_accepted_is_counted_by_the_day,
+    what_a_dead_sender_had_in_hand_passes_on_once,
+    a_cancelled_digest_gives_those_who_did_not_get_it_their_cursors_back,
+    a_digest_that_is_sent_is_not_cancelled,
 }
 
 const LEASE: i64 = 20;
@@ -54,9 +60,21 @@ async fn claim(store: &Store, by: &str, limit: usize, minute: i64) -> Vec<Claime
     store.claim(by, at(minute + LEASE), limit, at(minute)).await.unwrap()
 }
 
+fn attempt(minute: i64) -> Attempt {
+    let outcome = Outcome::Accepted { reply: "2.0.0 it's \"in\"\n".into() };
+    Attempt::new(&outcome, "smtp.lantern.example", at(minute), Duration::from_millis(7))
+}
+
 fn verdict(claimed: &Claimed, state: DeliveryState, minute: i64) -> Settled {
-    let outcome = format!("$1 'said' {}", state.as_str());
-    Settled { digest: claimed.digest, subscriber: claimed.subscriber, state, at: at(minute), attempted: true, outcome }
+    let outcome = Some(format!("$1 'said' {}", state.as_str()));
+    Settled {
+        digest: claimed.digest,
+        subscriber: claimed.subscriber,
+        state,
+        at: at(minute),
+        attempt: Some(attempt(minute)),
+        outcome,
+    }
 }
 
 async fn settle(store: &Store, by: &str, verdicts: &[Settled], minute: i64) -> u64 {
@@ -325,7 +343,7 @@ async fn what_is_put_back_was_no_attempt(url: String) {
     let store = with_readers(&url, 1).await;
     let digest = compose(&store, &news(), at(10)).await;
     let claimed = claim(&store, "w", 9, 10).await;
-    let back = Settled { attempted: false, ..verdict(&claimed[0], DeliveryState::Queued, 11) };
+    let back = Settled { attempt: None, ..verdict(&claimed[0], DeliveryState::Queued, 11) };
     assert_eq!(settle(&store, "w", &[back], 10).await, 1);
     assert_eq!(tally(&store, digest).await.queued, 1);
     let again = claim(&store, "w", 9, 11).await;
@@ -410,7 +428,7 @@ async fn who_left_gets_nothing_though_it_was_on_its_way(url: String) {
         store.leave(one.subscriber, Some(&news()), at(11)).await.unwrap();
     }
     let [put_back, deferred, dead] = &claimed[..] else { panic!("three were claimed") };
-    let put_back = Settled { attempted: false, ..verdict(put_back, DeliveryState::Queued, 12) };
+    let put_back = Settled { attempt: None, ..verdict(put_back, DeliveryState::Queued, 12) };
     assert_eq!(settle(&store, "w", &[put_back, verdict(deferred, DeliveryState::Deferred, 12)], 12).await, 2);
     // The third was in the hands of a worker that died. One more is banned by now.
     let _ = dead;
@@ -450,4 +468,86 @@ async fn the_look_for_slots_never_goes_back(url: String) {
         assert_eq!(until(99).await, at(seen));
     }
     assert_eq!(store.looked_until(&news(), Cadence::Weekly, at(1)).await.unwrap(), at(1));
+}
+
+async fn every_attempt_is_kept_in_its_order(url: String) {
+    let store = with_readers(&url, 1).await;
+    compose(&store, &news(), at(10)).await;
+    let claimed = claim(&store, "a", 10, 10).await;
+    let put_off = Outcome::Deferred {
+        stage: Stage::Rcpt,
+        code: Some(450),
+        enhanced: Some((4, 2, 2)),
+        text: "over quota\twith 'quotes'".into(),
+    };
+    let first = Attempt::new(&put_off, "smtp.lantern.example", at(10), Duration::from_millis(30));
+    let settled = Settled { attempt: Some(first.clone()), ..verdict(&claimed[0], DeliveryState::Deferred, 11) };
+    store.settle("a", &[settled], at(10)).await.unwrap();
+    let again = claim(&store, "a", 10, 12).await;
+    store.settle("a", &[verdict(&again[0], DeliveryState::Sent, 13)], at(13)).await.unwrap();
+    let kept = store.attempts(again[0].digest, again[0].subscriber).await.unwrap();
+    assert_eq!(kept, [first, attempt(13)]);
+    assert_eq!((kept[0].code, kept[0].enhanced.as_deref(), kept[0].ms), (Some(450), Some("4.2.2"), 30));
+}
+
+async fn what_a_relay_accepted_is_counted_by_the_day(url: String) {
+    let store = with_readers(&url, 5).await;
+    compose(&store, &news(), at(10)).await;
+    let claimed = claim(&store, "a", 10, 10).await;
+    let states = [DeliveryState::Sent, DeliveryState::Sent, DeliveryState::Refused, DeliveryState::Deferred];
+    let settled: Vec<_> = claimed.iter().zip(states).map(|(claimed, state)| verdict(claimed, state, 11)).collect();
+    store.settle("a", &settled, at(11)).await.unwrap();
+    store.settle("a", &[verdict(&claimed[4], DeliveryState::Sent, 12)], at(12)).await.unwrap();
+    assert_eq!(store.accepted_today("smtp.lantern.example", at(12)).await.unwrap(), 3);
+    assert_eq!(store.accepted_today("smtp.lantern.example", at(12 + 24 * 60)).await.unwrap(), 0);
+    assert_eq!(store.accepted_today("other.lantern.example", at(12)).await.unwrap(), 0);
+}
+
+async fn what_a_dead_sender_had_in_hand_passes_on_once(url: String) {
+    let store = with_readers(&url, 6).await;
+    compose(&store, &news(), at(10)).await;
+    for name in ["dead", "alive"] {
+        let sender = Sender { claim: name.into(), host: "h".into(), pid: 7, beat: 0, started_at: at(10) };
+        store.begin_sender(&sender).await.unwrap();
+    }
+    let dead = claim(&store, "dead", 3, 10).await;
+    let alive = claim(&store, "alive", 2, 10).await;
+    store.settle("dead", &[verdict(&dead[0], DeliveryState::Sent, 10)], at(10)).await.unwrap();
+    assert!(store.beat("alive").await.unwrap());
+    assert_eq!(store.senders().await.unwrap().iter().map(|sender| sender.beat).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(store.take_over("dead", at(11)).await.unwrap(), 2);
+    assert_eq!(store.take_over("dead", at(11)).await.unwrap(), 0);
+    assert!(!store.beat("dead").await.unwrap(), "it is told that it counts as dead");
+    assert_eq!(store.settle("dead", &[verdict(&dead[1], DeliveryState::Sent, 11)], at(11)).await.unwrap(), 0);
+    assert_eq!(claim(&store, "alive", 10, 11).await.len(), 3);
+    assert_eq!(store.settle("alive", &[verdict(&alive[0], DeliveryState::Sent, 11)], at(11)).await.unwrap(), 1);
+}
+
+async fn a_cancelled_digest_gives_those_who_did_not_get_it_their_cursors_back(url: String) {
+    let store = with_readers(&url, 4).await;
+    let cut_off = store.newest_release().await.unwrap();
+    let digest = compose(&store, &news(), at(10)).await;
+    let claimed = claim(&store, "a", 2, 10).await;
+    store.settle("a", &[verdict(&claimed[0], DeliveryState::Sent, 10)], at(10)).await.unwrap();
+    assert_eq!(store.cancel_digest(digest, at(11)).await.unwrap(), Some(2));
+    assert_eq!(store.cancel_digest(digest, at(11)).await.unwrap(), None);
+    // What was in hand meanwhile is put back, and left out as well.
+    let back = Settled { attempt: None, ..verdict(&claimed[1], DeliveryState::Queued, 11) };
+    store.settle("a", &[back], at(11)).await.unwrap();
+    assert_eq!(store.leave_out(digest, at(11)).await.unwrap(), 1);
+    let found = store.tally(digest).await.unwrap();
+    assert_eq!((found.sent, found.skipped, found.total()), (1, 3, 4));
+    let cursors: Vec<_> =
+        store.readers(&news()).await.unwrap().iter().map(|group| (group.cursor, group.readers)).collect();
+    assert_eq!(cursors, [(0, 3), (cut_off, 1)]);
+    assert!(claim(&store, "b", 10, 100).await.is_empty());
+}
+
+async fn a_digest_that_is_sent_is_not_cancelled(url: String) {
+    let store = with_readers(&url, 1).await;
+    let digest = compose(&store, &news(), at(10)).await;
+    let claimed = claim(&store, "a", 2, 10).await;
+    store.settle("a", &[verdict(&claimed[0], DeliveryState::Sent, 10)], at(10)).await.unwrap();
+    store.finish_digests(at(11)).await.unwrap();
+    assert_eq!(store.cancel_digest(digest, at(11)).await.unwrap(), None);
 }

@@ -259,7 +259,10 @@ async fn send(
 async fn cancel(publication: &Publication, id: &str, json: bool) -> anyhow::Result<Ended> {
     let digest = found(publication, id).await?;
     let Some(left_out) = publication.store.cancel_digest(digest.id, publication.clock.now()).await? else {
-        output::complain(&format!("this digest is {}; only one that is still to be sent can be cancelled", digest.state));
+        output::complain(&format!(
+            "this digest is {}; only one that is still to be sent can be cancelled",
+            digest.state
+        ));
         return Ok(Ended::WithFaults);
     };
     if json {
@@ -323,7 +326,9 @@ async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
     };
     let patience = publication.config.mail.take_over_after.as_secs();
     let on_wait = || {
-        output::complain(&format!("another process died while it was sending; what it had in hand goes out in {patience} s"));
+        output::complain(&format!(
+            "another process died while it was sending; what it had in hand goes out in {patience} s"
+        ));
     };
     let report = tokio::select! {
         report = dispatch::dispatch_all(publication, &stop, &counts, &on_wait) => report?,

@@ -3,8 +3,6 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-
 /// What to write where a length of time is not understood.
 pub(super) const SPAN_HINT: &str = "write a number with s, m, h, d or w, such as 15m or 4h";
 
@@ -17,10 +15,6 @@ impl Span {
 
     pub(super) fn duration(self) -> Duration {
         self.0
-    }
-
-    pub(super) fn delta(self) -> TimeDelta {
-        TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)
     }
 }
 
@@ -45,7 +39,7 @@ impl FromStr for Span {
                 'w' => 7 * 24 * 3600,
                 _ => return Err(()),
             };
-            sum += Duration::from_secs(number.checked_mul(seconds).ok_or(())?.min(Self::MAX.as_secs()));
+            sum = sum.checked_add(Duration::from_secs(number.checked_mul(seconds).ok_or(())?)).ok_or(())?;
             rest = rest[digits + 1..].trim_start();
         }
         (sum >= Duration::from_secs(1) && sum <= Self::MAX).then_some(Self(sum)).ok_or(())

@@ -118,9 +118,7 @@ impl Attempt {
     pub fn new(outcome: &Outcome, relay: &str, at: DateTime<Utc>, took: Duration) -> Self {
         let (verdict, stage, code, enhanced, text) = match outcome {
             Outcome::Accepted { reply } => ("accepted", None, None, None, reply),
-            Outcome::Refused { stage, code, enhanced, text } => {
-                ("refused", Some(*stage), Some(*code), *enhanced, text)
-            }
+            Outcome::Refused { stage, code, enhanced, text } => ("refused", Some(*stage), Some(*code), *enhanced, text),
             Outcome::Deferred { stage, code, enhanced, text } => ("deferred", Some(*stage), *code, *enhanced, text),
             Outcome::Unknown { text } => ("unknown", Some(Stage::Body), None, None, text),
         };
@@ -147,7 +145,9 @@ pub fn asks_for_patience(outcome: &Outcome) -> bool {
     }
     *code == Some(421)
         || matches!(enhanced, Some((4, 7, 28 | 500..) | (4, 3, 2) | (4, 4, 5)))
-        || ["too many", "rate limit", "too fast", "throttl", "unusual rate", "slow down"].iter().any(|words| text.contains(words))
+        || ["too many", "rate limit", "too fast", "throttl", "unusual rate", "slow down"]
+            .iter()
+            .any(|words| text.contains(words))
 }
 
 /// Text of a relay fit to keep: printable, one line, at most [`TEXT_MAX`] characters.

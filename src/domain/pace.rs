@@ -96,8 +96,11 @@ impl Learned {
     const MOST: Duration = Duration::from_mins(1);
     const GONE: Duration = Duration::from_millis(10);
 
-    /// The other side said: not so fast.
+    /// The other side said: not so fast. What it says of several messages at once counts once.
     pub fn put_off(&mut self, now: Instant) {
+        if !self.wait(now).is_zero() {
+            return;
+        }
         self.interval = (self.interval * 2).clamp(Self::LEAST, Self::MOST);
         self.next = Some(now + self.interval * 4);
     }
@@ -208,6 +211,9 @@ mod tests {
         assert_eq!(learned.wait(now), Duration::ZERO);
         learned.put_off(now);
         let first = learned.wait(now);
+        learned.put_off(now);
+        assert_eq!(learned.wait(now), first);
+        let now = now + first;
         learned.put_off(now);
         assert!(learned.wait(now) > first);
         for _ in 0..100 {

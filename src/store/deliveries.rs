@@ -77,7 +77,8 @@ fn day(at: DateTime<Utc>) -> i64 {
 
 fn accepted_by_relay(settled: &[Settled]) -> HashMap<&str, i64> {
     let mut counts = HashMap::new();
-    for attempt in settled.iter().filter(|row| row.state == DeliveryState::Sent).filter_map(|row| row.attempt.as_ref()) {
+    for attempt in settled.iter().filter(|row| row.state == DeliveryState::Sent).filter_map(|row| row.attempt.as_ref())
+    {
         *counts.entry(attempt.relay.as_str()).or_default() += 1;
     }
     counts

@@ -109,7 +109,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn not_sending(&self, digests: &[DigestId]) -> Result<Vec<(DigestId, DigestState)>, StoreError> {
-        let sql = format!("SELECT id, state, why FROM digests WHERE state <> 'sending' AND id IN {}", self.database.list(1));
+        let sql =
+            format!("SELECT id, state, why FROM digests WHERE state <> 'sending' AND id IN {}", self.database.list(1));
         let ids = json(&digests.iter().map(ToString::to_string).collect::<Vec<_>>());
         let rows: Vec<(String, String, Option<String>)> =
             on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;

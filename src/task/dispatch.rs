@@ -169,7 +169,8 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     let connections: usize = round.ways.iter().map(|way| way.connections).sum();
     let (verdicts, settling) = mpsc::channel::<Verdict>(connections * CLAIMED_PER_CONNECTION);
     let mut workers = JoinSet::new();
-    for (way, number) in round.ways.iter().enumerate().flat_map(|(at, way)| (0..way.connections).map(move |n| (at, n))) {
+    for (way, number) in round.ways.iter().enumerate().flat_map(|(at, way)| (0..way.connections).map(move |n| (at, n)))
+    {
         let mailer = ways::mailer(&publication.config, way);
         let (round, verdicts) = (Arc::clone(&round), verdicts.clone());
         workers.spawn(Worker { round, way, asks_first: number == 0, mailer, verdicts, failures: 0 }.work());
@@ -195,11 +196,8 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     publication.store.end_sender(&round.claim).await?;
     publication.store.finish_digests(publication.clock.now()).await?;
     report.stopped = stop.is_given();
-    report.relay_away = if round.ways.iter().all(Way::is_away) {
-        lock(&round.given_up).clone()
-    } else {
-        round.exhausted()
-    };
+    report.relay_away =
+        if round.ways.iter().all(Way::is_away) { lock(&round.given_up).clone() } else { round.exhausted() };
     report.halted.clone_from(&lock(&round.faults));
     Ok(report)
 }
@@ -281,13 +279,8 @@ impl Round {
     /// Makes itself known, and learns what the warm-ups allow.
     async fn begin(&self) -> Result<(), TaskError> {
         let host = lettre::transport::smtp::extension::ClientId::default().to_string();
-        let sender = Sender {
-            claim: self.claim.clone(),
-            host,
-            pid: std::process::id(),
-            beat: 0,
-            started_at: self.now(),
-        };
+        let sender =
+            Sender { claim: self.claim.clone(), host, pid: std::process::id(), beat: 0, started_at: self.now() };
         self.publication.store.begin_sender(&sender).await?;
         self.allow().await
     }
@@ -405,6 +398,7 @@ impl Round {
             let limit = if was_up { self.batch(connections, &mut last) } else { self.ways.len() };
             let now = self.now();
             let lease_until = now + LEASE;
+            let halts = self.halts.load(Ordering::Acquire);
             let claim = async || self.publication.store.claim(&self.claim, lease_until, limit, now).await;
             let claimed = insistently(&self.stop, claim).await?;
             let is_full = claimed.len() == limit;
@@ -412,7 +406,7 @@ impl Round {
                 break;
             }
             self.pace.send_modify(|pace| pace.open += claimed.len());
-            lock(&self.met).extend(claimed.iter().map(|claimed| claimed.digest));
+            self.meet(&claimed, halts);
             for claimed in claimed {
                 if let Some(job) = self.queue.put(Job { claimed, lease_until }, &self.ways) {
                     // Every relay has had enough for today; or all went away just now.
@@ -430,6 +424,19 @@ impl Round {
         Ok(())
     }
 
+    /// Remembers the digests of what was claimed. Only those that are being sent are claimed: whatever was known of them
+    /// before is out of date, unless one was halted meanwhile.
+    fn meet(&self, claimed: &[Claimed], halts: u64) {
+        let mut met = lock(&self.met);
+        let mut resting = lock(&self.resting);
+        for claimed in claimed {
+            met.insert(claimed.digest);
+            if self.halts.load(Ordering::Acquire) == halts {
+                resting.remove(&claimed.digest);
+            }
+        }
+    }
+
     /// How many to claim: what goes out in a short while.
     fn batch(&self, connections: usize, last: &mut (Instant, u64)) -> usize {
         let settled = self.pace.borrow().settled;
@@ -439,7 +446,11 @@ impl Round {
         *last = (Instant::now(), settled);
         let set: Option<f64> = self.ways.iter().map(Way::per_second).sum();
         let rate = set.map_or(measured, |set| measured.min(set));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is neither huge nor negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate is neither huge nor negative"
+        )]
         let wanted = (rate * CLAIMED_AHEAD.as_secs_f64()) as usize;
         let least = if set.is_some() { self.ways.len() } else { connections * 3 };
         wanted.clamp(least, (connections * CLAIMED_PER_CONNECTION).max(least))
@@ -448,11 +459,9 @@ impl Round {
     /// What becomes of a delivery that must not be sent now; `None` where it must.
     fn held_back(&self, job: &Job) -> Option<Settled> {
         let claimed = &job.claimed;
-        if lock(&self.resting).contains_key(&claimed.digest) {
-            // Should it be resumed this very moment, it must not be asked for again and again.
-            return Some(self.put_back(claimed, TimeDelta::seconds(1), "the digest rests"));
-        }
-        let why = if self.is_over() {
+        let why = if lock(&self.resting).contains_key(&claimed.digest) {
+            "the digest rests"
+        } else if self.is_over() {
             "put back"
         } else if job.lease_until - self.now() < LEAST_LEASE {
             "waited too long"

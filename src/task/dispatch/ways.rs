@@ -182,7 +182,10 @@ impl Way {
         let learned = &mut lock(&self.turns).1;
         match outcome {
             Outcome::Accepted { .. } => learned.went_well(),
-            Outcome::Deferred { stage: Stage::Mail, .. } if asks_for_patience(outcome) => learned.put_off(now),
+            // After a goodbye (421) the connection is given up soon; that is pause enough.
+            Outcome::Deferred { stage: Stage::Mail, code, .. } if *code != Some(421) && asks_for_patience(outcome) => {
+                learned.put_off(now);
+            }
             _ => {}
         }
     }

@@ -87,11 +87,13 @@ impl Worker {
             }
             let depth = round.ways[self.way].depth;
             let end = if depth > 1 { self.chain(&renderer, depth).await? } else { self.carry(&renderer).await? };
+            if end == End::GivenUp {
+                round.until_over_or(COOLING).await;
+            }
             if end == End::Over || round.is_over() {
                 break;
             }
             self.failures = 0;
-            round.until_over_or(COOLING).await;
             round.come_back(self.way, self.asks_first);
         }
         self.mailer.close().await;
@@ -191,13 +193,12 @@ impl Worker {
         let mut posted: VecDeque<(Ready, Instant)> = VecDeque::new();
         loop {
             let room = match self.mailer.kept() {
-                Some(connection) if !posted.is_empty() => {
-                    depth.min(connection.room().saturating_sub(posted.len() - 1))
-                }
+                Some(connection) if !posted.is_empty() => depth.min(connection.room().saturating_sub(posted.len() - 1)),
                 _ => depth,
             };
             while posted.len() < room {
-                let next = if posted.is_empty() { self.awaited(renderer).await? } else { self.at_hand(renderer).await? };
+                let next =
+                    if posted.is_empty() { self.awaited(renderer).await? } else { self.at_hand(renderer).await? };
                 let Some(ready) = next else { break };
                 let Some(ready) = self.when_due(ready, false).await? else { continue };
                 let connected = if posted.is_empty() { self.mailer.connect().await } else { Ok(self.mailer.kept()) };
