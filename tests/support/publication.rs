@@ -54,11 +54,15 @@ pub struct Setup {
     pub feeds: Vec<(&'static str, String)>,
     /// Slugs of articles that the first sync finds, the newest first.
     pub archive: Vec<&'static str>,
+    /// More keys of each relay; the last goes for all that follow.
+    pub relay_keys: Vec<&'static str>,
+    /// More of config.toml.
+    pub more: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { relays: vec![], connections: 4, feeds: vec![("news", NEWS.to_owned())], archive: vec![] }
+        Self { relays: vec![], connections: 4, feeds: vec![("news", NEWS.to_owned())], archive: vec![], relay_keys: vec![], more: "" }
     }
 }
 
@@ -73,14 +77,15 @@ impl Setup {
             "[publication]\ntitle = \"The Harbour Lantern\"\nurl = \"{URL}\"\ntime_zone = \"Europe/Lisbon\"\n\
              address = \"1 Quay Street, Port Example\"\n[serve]\nurl = \"{URL}\"\n[database]\nurl = \"{database}\"\n"
         );
-        for port in &self.relays {
+        for (at, port) in self.relays.iter().enumerate() {
+            let keys = self.relay_keys.get(at).or(self.relay_keys.last()).copied().unwrap_or_default();
             let _ = write!(
                 text,
-                "[[relay]]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nhello = \"lantern.example\"\nconnections = {}\n",
+                "[[relay]]\n{keys}\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nhello = \"lantern.example\"\nconnections = {}\n",
                 self.connections
             );
         }
-        text
+        text + self.more
     }
 }
 

@@ -1,0 +1,247 @@
+//! The pace that was set is the pace that is kept: per relay, per domain of recipients, per day; and nobody waits for
+//! somebody else's.
+#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use support::publication::{Lantern, Setup};
+use support::smtp_sink::{Answer, Moment, Options, Sink, Step, say};
+use tidings::domain::newsletter::Cadence;
+use tidings::task::dispatch::{Counts, Stop, Vigil, dispatch};
+
+support::engines::for_each_engine! {
+    the_rate_of_a_relay_is_the_rate_that_goes_out,
+    relays_get_their_shares_by_weight,
+    a_relay_of_weight_0_helps_out_when_the_others_are_away,
+    a_relay_that_refuses_us_is_passed_over_while_another_works,
+    a_warm_up_sends_what_the_day_allows_and_goes_on_tomorrow,
+    a_slow_domain_does_not_hold_up_the_rest,
+    a_domain_gets_no_more_messages_at_once_than_it_may,
+    a_digest_that_is_cancelled_stops_within_a_moment,
+    a_digest_that_is_paused_stops_and_goes_on_where_it_stopped,
+    what_a_dead_process_had_in_hand_is_taken_over,
+    the_next_envelope_rides_with_the_dot,
+}
+
+async fn composed(lantern: &Lantern, readers: usize) -> tidings::domain::digest::Digest {
+    lantern.readers(readers).await;
+    lantern.release(&["lamp"]).await;
+    lantern.compose().await.expect("somebody to write to").0
+}
+
+async fn the_rate_of_a_relay_is_the_rate_that_goes_out(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let setup = Setup { relay_keys: vec!["rate = \"40/s\"\n"], ..Setup::relay(sink.port()) };
+    let lantern = Lantern::open(&url, setup).await;
+    composed(&lantern, 60).await;
+    let started = Instant::now();
+    assert_eq!(lantern.dispatch().await.sent, 60);
+    // 60 messages at 40 a second, less the slack of a tenth of a second; a busy machine may take longer.
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(1350), "{took:?}");
+}
+
+async fn relays_get_their_shares_by_weight(url: String) {
+    let sinks = [Sink::start(Options::default()).await, Sink::start(Options::default()).await];
+    let relays = sinks.iter().map(Sink::port).collect();
+    let setup = Setup { relays, relay_keys: vec!["weight = 3\n", "weight = 1\n"], ..Setup::default() };
+    let lantern = Lantern::open(&url, setup).await;
+    composed(&lantern, 400).await;
+    assert_eq!(lantern.dispatch().await.sent, 400);
+    let shares = sinks.each_ref().map(Sink::count);
+    assert!((280..=320).contains(&shares[0]), "{shares:?}");
+}
+
+async fn a_relay_of_weight_0_helps_out_when_the_others_are_away(url: String) {
+    let is_bad = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_bad);
+    let first = Sink::start(Options::script(move |moment| {
+        let is_bad = flag.load(Ordering::SeqCst) && matches!(moment.step, Step::Greeting | Step::Mail);
+        if is_bad { Answer::SayAndDrop("421 4.3.2 closing".into()) } else { Answer::Usual }
+    }))
+    .await;
+    let spare = Sink::start(Options::default()).await;
+    let relays = vec![first.port(), spare.port()];
+    let setup = Setup { relays, relay_keys: vec!["", "weight = 0\n"], ..Setup::default() };
+    let lantern = Lantern::open(&url, setup).await;
+    composed(&lantern, 50).await;
+    assert_eq!(lantern.dispatch().await.sent, 50);
+    assert_eq!((first.count(), spare.count()), (50, 0));
+    is_bad.store(true, Ordering::SeqCst);
+    lantern.pass(TimeDelta::days(1));
+    lantern.release(&["rope"]).await;
+    lantern.compose().await.unwrap();
+    let report = lantern.dispatch().await;
+    assert_eq!((report.sent + report.deferred, report.relay_away), (50, None));
+    lantern.pass(TimeDelta::hours(1));
+    lantern.dispatch().await;
+    assert_eq!((first.count(), spare.count()), (50, 50));
+}
+
+async fn a_relay_that_refuses_us_is_passed_over_while_another_works(url: String) {
+    let bad = Sink::start(Options::at(Step::Greeting, say("554 5.7.1 you are blocked"))).await;
+    let good = Sink::start(Options::default()).await;
+    let setup = Setup { relays: vec![bad.port(), good.port()], ..Setup::default() };
+    let lantern = Lantern::open(&url, setup).await;
+    composed(&lantern, 40).await;
+    let report = lantern.dispatch().await;
+    assert_eq!((report.sent, report.halted.len()), (40, 0), "{report:?}");
+}
+
+async fn a_warm_up_sends_what_the_day_allows_and_goes_on_tomorrow(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let keys = "warm_up = { start = 20, since = 2026-11-24 }\n";
+    let lantern = Lantern::open(&url, Setup { relay_keys: vec![keys], ..Setup::relay(sink.port()) }).await;
+    composed(&lantern, 45).await;
+    for _ in 0..3 {
+        let report = lantern.dispatch().await;
+        assert!(report.relay_away.is_some_and(|why| why.contains("warm-up allows 20 messages today")));
+        assert_eq!(sink.count(), 20);
+        lantern.pass(TimeDelta::minutes(2));
+    }
+    lantern.pass(TimeDelta::days(1));
+    assert_eq!(lantern.dispatch().await.sent, 25, "30 are allowed");
+}
+
+/// Readers of two domains: many of `slow.example`, few of `quick.example`.
+async fn readers_of_two_domains(lantern: &Lantern, slow: usize, quick: usize) {
+    for number in 0..slow {
+        lantern.reader(&format!("r{number}@slow.example"), Cadence::Daily, None).await;
+    }
+    for number in 0..quick {
+        lantern.reader(&format!("r{number}@quick.example"), Cadence::Daily, None).await;
+    }
+    lantern.release(&["lamp"]).await;
+    lantern.compose().await.unwrap();
+}
+
+async fn a_slow_domain_does_not_hold_up_the_rest(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let more = "[[pace]]\ndomains = [\"slow.example\"]\nrate = \"1/m\"\n";
+    let lantern = Lantern::open(&url, Setup { more, ..Setup::relay(sink.port()) }).await;
+    readers_of_two_domains(&lantern, 150, 30).await;
+    let report = lantern.dispatch().await;
+    let to = |domain: &str| sink.messages().iter().filter(|message| message.to[0].ends_with(domain)).count();
+    assert_eq!((to("quick.example"), report.deferred), (30, 0));
+    assert_eq!(to("slow.example"), 1);
+    assert_eq!(lantern.count("SELECT MAX(attempts) FROM deliveries WHERE state = 'queued'").await, 0);
+    let spread = "SELECT COUNT(DISTINCT due_at) FROM deliveries WHERE state = 'queued'";
+    assert!(lantern.count(spread).await > 100, "they do not all come back at once");
+}
+
+async fn a_domain_gets_no_more_messages_at_once_than_it_may(url: String) {
+    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (now, top) = (Arc::clone(&under_way), Arc::clone(&most));
+    let sink = Sink::start(Options::script(move |moment: &Moment<'_>| {
+        match moment.step {
+            Step::Content => {
+                let count = now.fetch_add(1, Ordering::SeqCst) + 1;
+                top.fetch_max(count, Ordering::SeqCst);
+            }
+            Step::Dot => {
+                now.fetch_sub(1, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        Answer::Usual
+    }))
+    .await;
+    let more = "[[pace]]\ndomains = [\"slow.example\"]\nconnections = 2\n";
+    let lantern = Lantern::open(&url, Setup { more, connections: 8, ..Setup::relay(sink.port()) }).await;
+    readers_of_two_domains(&lantern, 20, 0).await;
+    assert_eq!(lantern.dispatch().await.sent, 20);
+    assert!(most.load(Ordering::SeqCst) <= 2, "{most:?}");
+}
+
+/// A sink that gives a word once it has taken so many messages, and then answers no dot until it is told to go on.
+async fn until_told(after: usize) -> (Sink, Arc<tokio::sync::Notify>) {
+    let word = Arc::new(tokio::sync::Notify::new());
+    let (told, count) = (Arc::clone(&word), AtomicUsize::new(0));
+    let sink = Sink::start(Options::script(move |moment: &Moment<'_>| {
+        if moment.step == Step::Dot && count.fetch_add(1, Ordering::SeqCst) + 1 == after {
+            told.notify_one();
+        }
+        Answer::Usual
+    }))
+    .await;
+    (sink, word)
+}
+
+async fn a_digest_that_is_cancelled_stops_within_a_moment(url: String) {
+    let (sink, word) = until_told(20).await;
+    let more = "[mail]\ntake_over_after = \"1s\"\n";
+    let setup = Setup { more, relay_keys: vec!["rate = \"100/s\"\n"], ..Setup::relay(sink.port()) };
+    let lantern = Lantern::open(&url, setup).await;
+    let digest = composed(&lantern, 400).await;
+    let cancelled = async {
+        word.notified().await;
+        lantern.publication.store.cancel_digest(digest.id, lantern.now()).await.unwrap()
+    };
+    let (report, cancelled) = tokio::join!(lantern.dispatch(), cancelled);
+    assert!(cancelled.is_some_and(|left_out| left_out > 200));
+    assert!((20..300).contains(&report.sent), "{report:?}");
+    assert_eq!(lantern.deliveries("sent").await, i64::try_from(sink.count()).unwrap());
+    assert_eq!(lantern.deliveries("sent").await + lantern.deliveries("skipped").await, 400);
+    let given_back = "SELECT COUNT(*) FROM subscriptions WHERE cursor = 0";
+    assert_eq!(lantern.count(given_back).await, lantern.deliveries("skipped").await);
+}
+
+async fn a_digest_that_is_paused_stops_and_goes_on_where_it_stopped(url: String) {
+    use tidings::domain::digest::DigestState;
+    let (sink, word) = until_told(20).await;
+    let more = "[mail]\ntake_over_after = \"1s\"\n";
+    let setup = Setup { more, relay_keys: vec!["rate = \"100/s\"\n"], ..Setup::relay(sink.port()) };
+    let lantern = Lantern::open(&url, setup).await;
+    let digest = composed(&lantern, 300).await;
+    let store = &lantern.publication.store;
+    let paused = async {
+        word.notified().await;
+        assert!(store.move_digest(digest.id, "sending", &DigestState::Paused).await.unwrap());
+    };
+    let (report, ()) = tokio::join!(lantern.dispatch(), paused);
+    assert!((20..250).contains(&report.sent), "{report:?}");
+    assert_eq!(sink.count() as u64, report.sent);
+    assert_eq!(lantern.deliveries("claimed").await, 0);
+    assert!(store.move_digest(digest.id, "paused", &DigestState::Sending).await.unwrap());
+    assert_eq!(lantern.dispatch().await.sent, 300 - report.sent);
+    assert_eq!(sink.count(), 300);
+}
+
+async fn what_a_dead_process_had_in_hand_is_taken_over(url: String) {
+    let (sink, word) = until_told(30).await;
+    let more = "[mail]\ntake_over_after = \"1s\"\n";
+    let lantern = Lantern::open(&url, Setup { more, ..Setup::relay(sink.port()) }).await;
+    composed(&lantern, 200).await;
+    let (_word, stop) = Stop::new();
+    let counts = Counts::default();
+    tokio::select! {
+        _ = dispatch(&lantern.publication, &stop, &counts) => panic!("it was to die"),
+        () = word.notified() => {}
+    }
+    assert!(lantern.deliveries("claimed").await > 0);
+    let mut vigil = Vigil::default();
+    let now = Instant::now();
+    // Twice at different times: a sender that moves in between is alive.
+    assert_eq!(vigil.look(&lantern.publication, now).await.unwrap().taken_over, 0);
+    let seen = vigil.look(&lantern.publication, now + Duration::from_secs(2)).await.unwrap();
+    assert!(seen.taken_over > 0, "{seen:?}");
+    assert_eq!(lantern.deliveries("claimed").await, 0);
+    lantern.dispatch().await;
+    assert_eq!(lantern.deliveries("sent").await, 200);
+    assert!((200..=204).contains(&sink.count()), "no more doubled than connections: {}", sink.count());
+}
+
+async fn the_next_envelope_rides_with_the_dot(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let lantern = Lantern::open(&url, Setup { connections: 1, ..Setup::relay(sink.port()) }).await;
+    composed(&lantern, 30).await;
+    assert_eq!(lantern.dispatch().await.sent, 30);
+    assert_eq!(sink.connections(), 1);
+    assert_eq!(sink.violations(), Vec::<String>::new());
+    assert!(sink.rides() >= 25, "only {} envelopes came with the message before", sink.rides());
+}
