@@ -64,7 +64,7 @@ fn number(name: &str, default: usize) -> usize {
         .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-/// Numbers that look like chance and come again with the seed (SplitMix64).
+/// Numbers that look like chance and come again with the seed (`SplitMix64`).
 struct Chance(u64);
 
 impl Chance {

@@ -50,6 +50,8 @@ pub struct Setup {
     pub relays: Vec<u16>,
     /// Connections to each of them.
     pub connections: usize,
+    /// How they are spoken to; by default in clear.
+    pub secured: Option<String>,
     /// Feed definitions by name.
     pub feeds: Vec<(&'static str, String)>,
     /// Slugs of articles that the first sync finds, the newest first.
@@ -58,7 +60,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { relays: vec![], connections: 4, feeds: vec![("news", NEWS.to_owned())], archive: vec![] }
+        Self { relays: vec![], connections: 4, secured: None, feeds: vec![("news", NEWS.to_owned())], archive: vec![] }
     }
 }
 
@@ -74,9 +76,10 @@ impl Setup {
              address = \"1 Quay Street, Port Example\"\n[serve]\nurl = \"{URL}\"\n[database]\nurl = \"{database}\"\n"
         );
         for port in &self.relays {
+            let how = self.secured.as_deref().unwrap_or("host = \"127.0.0.1\"\ntls = \"none\"");
             let _ = write!(
                 text,
-                "[[relay]]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nhello = \"lantern.example\"\nconnections = {}\n",
+                "[[relay]]\n{how}\nport = {port}\nhello = \"lantern.example\"\nconnections = {}\n",
                 self.connections
             );
         }
