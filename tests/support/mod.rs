@@ -6,6 +6,7 @@ pub mod accounting;
 pub mod engines;
 pub mod http;
 pub mod place;
+pub mod postfix;
 pub mod postgres;
 pub mod publication;
 pub mod site;
