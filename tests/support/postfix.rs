@@ -97,7 +97,7 @@ impl Postfix {
             return None;
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::Builder::new().prefix("tidings-postfix-").tempdir_in("/tmp").unwrap();
+        let folder = tempfile::Builder::new().prefix("tidings-postfix-").tempdir_in(place()).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["etc", "spool", "data"] {
             fs::create_dir(folder.path().join(name)).unwrap();
@@ -152,4 +152,11 @@ impl Postfix {
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
+}
+
+/// Memory, where there is such a folder: Postfix waits for the disk at each message. Root's TMPDIR may be closed to
+/// Postfix's own user.
+fn place() -> &'static Path {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory } else { Path::new("/tmp") }
 }
