@@ -2,9 +2,11 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+pub mod accounting;
 pub mod engines;
 pub mod http;
 pub mod place;
+pub mod postfix;
 pub mod postgres;
 pub mod publication;
 pub mod site;

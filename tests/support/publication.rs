@@ -50,6 +50,8 @@ pub struct Setup {
     pub relays: Vec<u16>,
     /// Connections to each of them.
     pub connections: usize,
+    /// How they are spoken to; by default in clear.
+    pub secured: Option<String>,
     /// Feed definitions by name.
     pub feeds: Vec<(&'static str, String)>,
     /// Slugs of articles that the first sync finds, the newest first.
@@ -62,7 +64,15 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { relays: vec![], connections: 4, feeds: vec![("news", NEWS.to_owned())], archive: vec![], relay_keys: vec![], more: "" }
+        Self {
+            relays: vec![],
+            connections: 4,
+            secured: None,
+            feeds: vec![("news", NEWS.to_owned())],
+            archive: vec![],
+            relay_keys: vec![],
+            more: "",
+        }
     }
 }
 
@@ -78,10 +88,17 @@ impl Setup {
              address = \"1 Quay Street, Port Example\"\n[serve]\nurl = \"{URL}\"\n[database]\nurl = \"{database}\"\n"
         );
         for (at, port) in self.relays.iter().enumerate() {
+            let how = self.secured.as_deref().unwrap_or("host = \"127.0.0.1\"
+tls = \"none\"");
             let keys = self.relay_keys.get(at).or(self.relay_keys.last()).copied().unwrap_or_default();
             let _ = write!(
                 text,
-                "[[relay]]\n{keys}\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nhello = \"lantern.example\"\nconnections = {}\n",
+                "[[relay]]
+{keys}{how}
+port = {port}
+hello = \"lantern.example\"
+connections = {}
+",
                 self.connections
             );
         }

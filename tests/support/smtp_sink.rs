@@ -60,6 +60,8 @@ pub enum Answer {
     Say(String),
     /// This reply, then the connection is closed.
     SayAndDrop(String),
+    /// This reply instead, with a code and whatever bytes.
+    SayBytes(Vec<u8>),
     /// These bytes and nothing else.
     Raw(Vec<u8>),
     /// The connection is closed without a word.
@@ -75,6 +77,17 @@ pub fn say(reply: &str) -> Answer {
     Answer::Say(reply.to_owned())
 }
 
+/// Which certificate the sink shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificate {
+    /// For `localhost`, valid to whoever trusts [`Sink::certificate`].
+    Good,
+    /// The same, and its time is over.
+    Expired,
+    /// For another host.
+    OtherHost,
+}
+
 type Script = dyn Fn(&Moment<'_>) -> Answer + Send + Sync;
 
 /// What the sink offers and how it behaves.
@@ -86,10 +99,12 @@ pub struct Options {
     pub eight_bit: bool,
     pub smtputf8: bool,
     pub size: Option<u64>,
+    pub chunking: bool,
     /// Offered mechanisms, such as "PLAIN LOGIN", with user and password.
     pub auth: Option<(&'static str, &'static str, &'static str)>,
     pub starttls: bool,
     pub implicit_tls: bool,
+    pub certificate: Certificate,
     pub script: Arc<Script>,
 }
 
@@ -101,9 +116,11 @@ impl Default for Options {
             eight_bit: true,
             smtputf8: true,
             size: Some(32 * 1024 * 1024),
+            chunking: false,
             auth: None,
             starttls: false,
             implicit_tls: false,
+            certificate: Certificate::Good,
             script: Arc::new(|_| Answer::Usual),
         }
     }
@@ -150,6 +167,7 @@ struct Account {
     lines: Vec<(usize, String)>,
     violations: Vec<String>,
     connections: usize,
+    rides: usize,
 }
 
 struct Shared {
@@ -186,7 +204,7 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (acceptor, certificate) = if options.starttls || options.implicit_tls {
-            let (acceptor, file) = self_made_certificate();
+            let (acceptor, file) = self_made_certificate(options.certificate);
             (Some(acceptor), Some(file))
         } else {
             (None, None)
@@ -248,6 +266,11 @@ impl Sink {
         }
     }
 
+    /// Messages so far whose dot came together with what follows.
+    pub fn rides(&self) -> usize {
+        self.shared.account().rides
+    }
+
     /// Connections so far.
     pub fn connections(&self) -> usize {
         self.shared.account().connections
@@ -264,17 +287,24 @@ impl Sink {
     }
 }
 
-/// A certificate for `localhost`, and the file that a client can trust it by.
-fn self_made_certificate() -> (TlsAcceptor, tempfile::NamedTempFile) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+/// A certificate, and the file that a client can trust it by.
+fn self_made_certificate(kind: Certificate) -> (TlsAcceptor, tempfile::NamedTempFile) {
+    let name = if kind == Certificate::OtherHost { "other.example" } else { "localhost" };
+    let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a host name");
+    if kind == Certificate::Expired {
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    }
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = parameters.self_signed(&key).expect("a certificate");
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), made.cert.pem()).expect("a written certificate");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    std::fs::write(file.path(), certificate.pem()).expect("a written certificate");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("TLS versions")
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![certificate.der().clone()], key)
         .expect("a usable certificate");
     (TlsAcceptor::from(Arc::new(config)), file)
 }
@@ -298,12 +328,14 @@ struct Session {
     user: Option<String>,
     transaction: usize,
     envelope: Option<Received>,
+    /// What came in chunks.
+    chunks: Vec<u8>,
 }
 
 impl Session {
     fn new(shared: Arc<Shared>, connection: usize, stream: Box<dyn Io>) -> Self {
         let stream = BufReader::new(stream);
-        Self { shared, connection, stream, secured: false, user: None, transaction: 0, envelope: None }
+        Self { shared, connection, stream, secured: false, user: None, transaction: 0, envelope: None, chunks: vec![] }
     }
 
     async fn run(mut self) -> Result<(), End> {
@@ -330,8 +362,10 @@ impl Session {
                 "MAIL" => self.mail(&line).await?,
                 "RCPT" => self.rcpt(&line).await?,
                 "DATA" => self.data(&line).await?,
+                "BDAT" => self.chunk(&line).await?,
                 "RSET" => {
                     self.envelope = None;
+                    self.chunks.clear();
                     self.answer(Step::Reset, &line, "250 2.0.0 forgotten").await?;
                 }
                 "NOOP" => self.write(b"250 2.0.0 ok\r\n").await?,
@@ -358,6 +392,7 @@ impl Session {
         offer(options.pipelining, "PIPELINING");
         offer(options.eight_bit, "8BITMIME");
         offer(options.smtputf8, "SMTPUTF8");
+        offer(options.chunking, "CHUNKING");
         offer(options.starttls && !self.secured, "STARTTLS");
         if let Some(size) = options.size {
             offer(true, &format!("SIZE {size}"));
@@ -463,6 +498,33 @@ impl Session {
         let no_message = self.ask(Step::Content, line);
         self.perform(no_message, "").await?;
         let bytes = self.content().await?;
+        self.verdict(line, bytes, ready).await
+    }
+
+    /// A chunk (RFC 3030 §2): the script is asked before it is read, and at the last one as at a final dot.
+    async fn chunk(&mut self, line: &str) -> Result<(), End> {
+        if !self.shared.options.chunking {
+            self.violation("BDAT was not offered".to_owned());
+        }
+        let ready = self.envelope.as_ref().is_some_and(|envelope| !envelope.to.is_empty());
+        let mut words = line.split(' ').skip(1);
+        let size: usize = words.next().and_then(|size| size.parse().ok()).ok_or_else(end)?;
+        let is_last = words.next().is_some_and(|word| word.eq_ignore_ascii_case("LAST"));
+        let no_message = self.ask(Step::Content, line);
+        self.perform(no_message, "").await?;
+        let mut chunk = vec![0; size];
+        self.stream.read_exact(&mut chunk).await?;
+        self.chunks.append(&mut chunk);
+        if is_last {
+            let bytes = std::mem::take(&mut self.chunks);
+            return self.verdict(line, bytes, ready).await;
+        }
+        let usual = if ready { "250 2.0.0 go on" } else { "554 5.5.1 no valid recipients" };
+        self.answer(Step::Data, line, usual).await.map(drop)
+    }
+
+    /// The whole message is here.
+    async fn verdict(&mut self, line: &str, bytes: Vec<u8>, ready: bool) -> Result<(), End> {
         let envelope = self.envelope.take();
         let answer = self.ask(Step::Dot, line);
         let take = matches!(answer, Answer::TakeAndDrop);
@@ -470,7 +532,10 @@ impl Session {
         // The account is kept before the answer goes out: whoever has the answer finds the message.
         let says_yes = match &answer {
             Answer::Usual => ready,
-            Answer::Say(reply) | Answer::SayAndDrop(reply) => reply.starts_with('2'),
+            Answer::Say(reply) | Answer::SayAndDrop(reply) => {
+                reply.lines().next_back().is_some_and(|last| last.starts_with('2'))
+            }
+            Answer::SayBytes(reply) => reply.starts_with(b"2"),
             _ => take,
         };
         if says_yes && let Some(mut envelope) = envelope {
@@ -561,12 +626,16 @@ impl Session {
             }
             Answer::Say(reply) => {
                 self.write(format!("{}\r\n", reply.trim_end()).as_bytes()).await?;
-                Ok(code(&reply))
+                Ok(code(reply.lines().next_back().unwrap_or_default()))
             }
             Answer::SayAndDrop(reply) => {
                 self.write(format!("{}\r\n", reply.trim_end()).as_bytes()).await?;
                 self.close().await?;
                 Err(end())
+            }
+            Answer::SayBytes(bytes) => {
+                self.write(&[&bytes[..], b"\r\n"].concat()).await?;
+                Ok(code(&String::from_utf8_lossy(&bytes)))
             }
             Answer::Raw(bytes) => {
                 self.write(&bytes).await?;
