@@ -26,6 +26,9 @@ support::engines::for_each_engine! {
     a_digest_that_is_paused_stops_and_goes_on_where_it_stopped,
     what_a_dead_process_had_in_hand_is_taken_over,
     the_next_envelope_rides_with_the_dot,
+    chunks_follow_one_another_as_deep_as_is_set,
+    a_refused_reader_among_chunks_stops_nobody,
+    a_connection_that_breaks_among_chunks_loses_nobody,
 }
 
 async fn composed(lantern: &Lantern, readers: usize) -> tidings::domain::digest::Digest {
@@ -244,4 +247,53 @@ async fn the_next_envelope_rides_with_the_dot(url: String) {
     assert_eq!(sink.connections(), 1);
     assert_eq!(sink.violations(), Vec::<String>::new());
     assert!(sink.rides() >= 25, "only {} envelopes came with the message before", sink.rides());
+}
+
+fn chunks(script: impl Fn(&Moment<'_>) -> Answer + Send + Sync + 'static) -> Options {
+    Options { chunking: true, ..Options::script(script) }
+}
+
+async fn with_depth(url: &str, sink: &Sink) -> Lantern {
+    let setup = Setup { relay_keys: vec!["depth = 4\n"], connections: 2, ..Setup::relay(sink.port()) };
+    Lantern::open(url, setup).await
+}
+
+async fn chunks_follow_one_another_as_deep_as_is_set(url: String) {
+    let sink = Sink::start(chunks(|_| Answer::Usual)).await;
+    let lantern = with_depth(&url, &sink).await;
+    composed(&lantern, 80).await;
+    assert_eq!(lantern.dispatch().await.sent, 80);
+    assert_eq!(sink.violations(), Vec::<String>::new());
+    let lines = sink.lines();
+    assert!(lines.iter().all(|(_, line)| !line.starts_with("DATA")), "chunks alone");
+    assert_eq!(sink.count(), 80);
+}
+
+async fn a_refused_reader_among_chunks_stops_nobody(url: String) {
+    let sink = Sink::start(chunks(|moment| {
+        let is_unknown = moment.step == Step::Rcpt && moment.line.contains("reader7@");
+        if is_unknown { say("550 5.1.1 no such user") } else { Answer::Usual }
+    }))
+    .await;
+    let lantern = with_depth(&url, &sink).await;
+    composed(&lantern, 40).await;
+    let report = lantern.dispatch().await;
+    assert_eq!((report.sent, report.refused, sink.count()), (39, 1, 39));
+    assert_eq!(sink.violations(), Vec::<String>::new());
+}
+
+async fn a_connection_that_breaks_among_chunks_loses_nobody(url: String) {
+    let dots = AtomicUsize::new(0);
+    let sink = Sink::start(chunks(move |moment| {
+        let is_it = moment.step == Step::Dot && dots.fetch_add(1, Ordering::SeqCst) == 10;
+        if is_it { Answer::TakeAndDrop } else { Answer::Usual }
+    }))
+    .await;
+    let lantern = with_depth(&url, &sink).await;
+    composed(&lantern, 60).await;
+    let report = lantern.dispatch().await;
+    assert!((1..=4).contains(&report.deferred), "as deep as is set is in doubt: {report:?}");
+    lantern.pass(TimeDelta::minutes(31));
+    assert_eq!(lantern.dispatch().await.sent, report.deferred);
+    assert!((61..=64).contains(&sink.count()), "{}", sink.count());
 }

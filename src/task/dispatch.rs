@@ -407,10 +407,11 @@ impl Round {
             }
             self.pace.send_modify(|pace| pace.open += claimed.len());
             self.meet(&claimed, halts);
+            let mut nobody_takes_more = false;
             for claimed in claimed {
                 if let Some(job) = self.queue.put(Job { claimed, lease_until }, &self.ways) {
                     // Every relay has had enough for today; or all went away just now.
-                    self.end();
+                    nobody_takes_more = true;
                     let back = self.put_back(&job.claimed, TimeDelta::minutes(1), "no relay takes more now");
                     // Whoever settles ends only with the store.
                     let _ = verdicts.send((back, None)).await;
@@ -418,8 +419,11 @@ impl Round {
             }
             // The next batch comes when this one is half through: a claim should not wait in a queue. After the last
             // one all have to be settled, since some may have been put back.
-            let few = if is_full { limit / 2 } else { 0 };
+            let few = if is_full && !nobody_takes_more { limit / 2 } else { 0 };
             self.until(|pace| pace.open <= few || (pace.is_up && !was_up)).await;
+            if nobody_takes_more {
+                break;
+            }
         }
         Ok(())
     }

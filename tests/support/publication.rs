@@ -88,8 +88,10 @@ impl Setup {
              address = \"1 Quay Street, Port Example\"\n[serve]\nurl = \"{URL}\"\n[database]\nurl = \"{database}\"\n"
         );
         for (at, port) in self.relays.iter().enumerate() {
-            let how = self.secured.as_deref().unwrap_or("host = \"127.0.0.1\"
-tls = \"none\"");
+            let how = self.secured.as_deref().unwrap_or(
+                "host = \"127.0.0.1\"
+tls = \"none\"",
+            );
             let keys = self.relay_keys.get(at).or(self.relay_keys.last()).copied().unwrap_or_default();
             let _ = write!(
                 text,

@@ -498,6 +498,9 @@ impl Session {
         let no_message = self.ask(Step::Content, line);
         self.perform(no_message, "").await?;
         let bytes = self.content().await?;
+        if !self.stream.buffer().is_empty() {
+            self.shared.account().rides += 1;
+        }
         self.verdict(line, bytes, ready).await
     }
 
