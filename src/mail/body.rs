@@ -76,18 +76,14 @@ impl Body {
     /// Encodes what all readers get alike, in quoted-printable or base64, whichever is shorter.
     pub(super) fn new(form: Form, pieces: &[Piece<'_>]) -> Self {
         let pieces = merged(pieces);
-        let quoted = quoted(&pieces);
-        let text: usize = pieces.iter().map(|piece| if let Merged::Text(text) = piece { text.len() } else { 0 }).sum();
-        let length: usize = quoted.iter().map(|part| if let Quoted::Text(text) = part { text.len() } else { 0 }).sum();
-        // Four for three, and a line end for every 57.
-        let parts = if length > text.div_ceil(3) * 4 + text.div_ceil(LINE_BYTES) * 2 {
+        let parts = if is_shorter_in_base64(&pieces) {
             let part = |piece| match piece {
                 Merged::Text(text) => Base64::Text(Phases::new(text.into_bytes())),
                 Merged::Place(number) => Base64::Place(number),
             };
             Parts::Base64(pieces.into_iter().map(part).collect())
         } else {
-            Parts::Quoted(quoted)
+            Parts::Quoted(quoted(&pieces))
         };
         Self { form, parts }
     }
@@ -191,6 +187,20 @@ fn normal(text: &str) -> Cow<'_, str> {
     }
     out.push_str(rest);
     out.into()
+}
+
+/// Whether most of it would have to be escaped: each escape costs two bytes more, base64 a third and a line end every
+/// 76 bytes.
+fn is_shorter_in_base64(pieces: &[Merged]) -> bool {
+    let (mut length, mut escaped) = (0, 0);
+    for piece in pieces {
+        if let Merged::Text(text) = piece {
+            let stands = |b: &u8| matches!(b, b' '..=b'<' | b'>'..=b'~' | b'\t' | b'\r' | b'\n');
+            length += text.len();
+            escaped += text.bytes().filter(|b| !stands(b)).count();
+        }
+    }
+    escaped * 2 > length * 37 / 100
 }
 
 fn quoted(pieces: &[Merged]) -> Vec<Quoted> {
