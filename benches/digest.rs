@@ -32,7 +32,7 @@ fn digest(criterion: &mut Criterion) {
     let compiled = renderer.compile(feed, newsletter, None, &articles).unwrap();
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name);
     let to = Mailbox::new(Some("Mara Quill"), EmailAddress::parse("mara@example.org").unwrap());
-    let letter = renderer.letter(feed, newsletter, &compiled, "bench").unwrap();
+    let letter = renderer.letter(feed, newsletter, &compiled, None, "bench").unwrap();
     let message = || renderer.message(newsletter, &letter, &to, &own, "id".into()).unwrap();
     let bytes = message().bytes.len() as u64;
 

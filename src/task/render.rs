@@ -145,7 +145,7 @@ impl<'a> Renderer<'a> {
         if compiled.is_patched() {
             // The same on every machine and retry.
             let boundary = format!("{}g{skipped}", digest.id.0.simple());
-            return Ok(Group::Alike(self.letter(feed, newsletter, &compiled, &boundary)?));
+            return Ok(Group::Alike(self.letter(feed, newsletter, &compiled, None, &boundary)?));
         }
         tracing::info!(template = %newsletter.template, "the template looks at the reader: each message is rendered anew");
         Ok(Group::Apart(Box::new(compiled)))
@@ -173,14 +173,15 @@ impl<'a> Renderer<'a> {
             Group::Alike(letter) => self.message(newsletter, letter, &to, &own, file_stem),
             Group::Apart(compiled) => {
                 let bodies = compiled.for_reader(&self.publication.templates, &own);
-                let letter = self.whole_letter(feed, newsletter, &compiled.subject, &bodies, &file_stem)?;
+                let letter = self.letter(feed, newsletter, compiled, Some(&bodies), &file_stem)?;
                 self.message(newsletter, &letter, &to, &own, file_stem)
             }
         };
         prepared.map(Some)
     }
 
-    /// A compiled digest as a letter that is to be patched. `boundary` is what makes its boundary.
+    /// A compiled digest as a letter that is to be patched, or that says `whole` to whomever. `boundary` is what makes
+    /// its boundary.
     ///
     /// # Errors
     /// When a value does not fit into its header.
@@ -189,46 +190,27 @@ impl<'a> Renderer<'a> {
         feed: &Feed,
         newsletter: &Newsletter,
         compiled: &CompiledDigest,
+        whole: Option<&Bodies>,
         boundary: &str,
     ) -> Result<CompiledLetter, TaskError> {
-        let text: Vec<_> = compiled.text_pieces().flat_map(pieces).collect();
-        let html: Vec<_> = compiled.html_pieces().flat_map(pieces).collect();
-        self.common(feed, newsletter, &compiled.subject, [&text, &html], boundary)
-    }
-
-    /// A letter to one reader alone.
-    fn whole_letter(
-        &self,
-        feed: &Feed,
-        newsletter: &Newsletter,
-        subject: &str,
-        bodies: &Bodies,
-        boundary: &str,
-    ) -> Result<CompiledLetter, TaskError> {
-        let (text, html) = (Piece::Text(&bodies.text), Piece::Text(&bodies.html));
-        self.common(feed, newsletter, subject, [&[text], &[html]], boundary)
-    }
-
-    fn common(
-        &self,
-        feed: &Feed,
-        newsletter: &Newsletter,
-        subject: &str,
-        [text, html]: [&[Piece<'_>]; 2],
-        boundary: &str,
-    ) -> Result<CompiledLetter, TaskError> {
+        let (text, html): (Vec<_>, Vec<_>) = match whole {
+            Some(bodies) => (vec![Piece::Text(&bodies.text)], vec![Piece::Text(&bodies.html)]),
+            None => {
+                (compiled.text_pieces().flat_map(pieces).collect(), compiled.html_pieces().flat_map(pieces).collect())
+            }
+        };
         let host = self.publication.config.host();
         Ok(CompiledLetter::new(&Common {
             from: self.sender(newsletter),
             reply_to: self.publication.config.mail.reply_to.as_ref(),
-            subject,
+            subject: &compiled.subject,
             list: Some(List {
                 id: (&feed.title, &format!("{}.{host}", feed.name)),
                 archive_url: Some(&self.presenter.urls.feed(&feed.name)),
                 feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, host.replace('.', "-"))),
             }),
-            text,
-            html,
+            text: &text,
+            html: &html,
             boundary,
         })?)
     }
@@ -307,7 +289,8 @@ pub async fn sample(
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
     let bodies = compiled.for_reader(&publication.templates, &own);
     let file_stem = format!("test-{}", uuid::Uuid::now_v7());
-    let letter = renderer.whole_letter(feed, newsletter, &compiled.subject, &bodies, &file_stem)?;
+    let whole = (!compiled.is_patched()).then_some(&bodies);
+    let letter = renderer.letter(feed, newsletter, &compiled, whole, &file_stem)?;
     let message = renderer.message(newsletter, &letter, to, &own, file_stem)?;
     Ok(Sample { message, bodies })
 }
