@@ -6,6 +6,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidings::config::{Config, load_feeds};
 use tidings::domain::address::{EmailAddress, Mailbox};
 use tidings::domain::subscription::SubscriberId;
+use tidings::mail::compiled::Piece::{Place, Text};
+use tidings::mail::compiled::{Common, CompiledLetter, Reader};
+use tidings::mail::message::{Links, List};
 use tidings::task::compose::newsletter;
 use tidings::task::render::Renderer;
 use tidings::task::sync::sync;
@@ -29,9 +32,9 @@ fn digest(criterion: &mut Criterion) {
     let compiled = renderer.compile(feed, newsletter, None, &articles).unwrap();
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name);
     let to = Mailbox::new(Some("Mara Quill"), EmailAddress::parse("mara@example.org").unwrap());
-    let message =
-        |bodies| renderer.message(feed, newsletter, &to, &compiled.subject, &bodies, &own, "id".into()).unwrap();
-    let bytes = message(compiled.for_reader(&own)).bytes.len() as u64;
+    let letter = renderer.letter(feed, newsletter, &compiled, None, "bench").unwrap();
+    let message = || renderer.message(newsletter, &letter, &to, &own, "id".into()).unwrap();
+    let bytes = message().bytes.len() as u64;
 
     let mut group = criterion.benchmark_group("digest");
     group.bench_function("compile once, 9 articles", |bencher| {
@@ -41,12 +44,56 @@ fn digest(criterion: &mut Criterion) {
     group.bench_function("links and greeting of a reader", |bencher| {
         bencher.iter(|| renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name));
     });
-    group.bench_function("bodies of a reader", |bencher| bencher.iter(|| compiled.for_reader(&own)));
-    group.bench_function("message of a reader", |bencher| {
-        bencher.iter(|| message(compiled.for_reader(&own)));
-    });
+    group.bench_function("message of a reader", |bencher| bencher.iter(message));
     group.finish();
 }
 
-criterion_group!(benches, digest);
+/// Bodies of a given size with the usual places, in two scripts: quoted-printable and base64.
+fn patched(criterion: &mut Criterion) {
+    let mailbox = |text: &str| Mailbox::parse(text).unwrap();
+    let (from, to) = (mailbox("The Harbour Lantern <news@lantern.example>"), mailbox("Mara Quill <mara@example.org>"));
+    let token = "x".repeat(70);
+    let (leave, help) = (
+        format!("https://lantern.example/unsubscribe/{token}"),
+        format!("https://lantern.example/preferences/{token}"),
+    );
+    let values = ["Hello Mara Quill,", &leave, &help];
+    let mut group = criterion.benchmark_group("patched");
+    for (name, words) in [
+        ("quoted-printable", "<td style=\"padding:4px\">After nine dark winters the lamp turns.</td>\n"),
+        ("base64", "<p>После девяти тёмных зим маяк снова горит над гаванью.</p>\n"),
+    ] {
+        let (text, html) = (words.repeat(2_048 / words.len()), words.repeat(20_480 / words.len()));
+        let (text, html): (&'static str, &'static str) = (text.leak(), html.leak());
+        let pieces = |body: &'static str| {
+            let (first, last) = body.split_at(body.len() / 2 / words.len() * words.len());
+            [Place(0), Text(first), Place(2), Text("\n"), Place(1), Text(last)]
+        };
+        let letter = CompiledLetter::new(&Common {
+            from: &from,
+            reply_to: None,
+            subject: "The lighthouse is lit again",
+            list: Some(List { id: ("Latest news", "news.lantern.example"), archive_url: None, feedback_id: None }),
+            text: &pieces(text),
+            html: &pieces(html),
+            boundary: "bench",
+        })
+        .unwrap();
+        let links = Links { unsubscribe_url: &leave, unsubscribe_mailto: None, help_url: Some(&help) };
+        let reader = Reader {
+            to: &to,
+            message_id: "0192f0c07e57@lantern.example",
+            date: chrono::DateTime::UNIX_EPOCH,
+            links: Some(links),
+            values: &values,
+        };
+        let mut out = vec![];
+        letter.write(&reader, &mut out).unwrap();
+        group.throughput(Throughput::Bytes(out.len() as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| letter.write(&reader, &mut out).unwrap()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, digest, patched);
 criterion_main!(benches);

@@ -12,7 +12,7 @@ use tidings::domain::digest::DigestState;
 use tidings::domain::link::Purpose;
 use tidings::domain::newsletter::Cadence;
 use tidings::task::compose::{Choice, compose, newsletter, plan_now};
-use tidings::task::dispatch::DispatchReport;
+use tidings::task::dispatch::{Counts, DispatchReport, Stop, dispatch};
 use tidings::task::schedule;
 
 support::engines::for_each_engine! {
@@ -22,6 +22,8 @@ support::engines::for_each_engine! {
     too_few_articles_wait_for_more,
     the_latest_articles_are_sent_again_when_an_editor_says_so,
     a_thousand_readers_get_a_message_each_with_a_link_of_their_own,
+    names_stand_in_every_message_as_they_are,
+    a_template_that_looks_at_the_reader_is_right_for_each,
     without_a_relay_every_message_is_a_file,
     an_outbox_that_cannot_be_written_halts_the_digest,
     who_comes_late_gets_what_the_others_had,
@@ -167,6 +169,52 @@ async fn a_thousand_readers_get_a_message_each_with_a_link_of_their_own(url: Str
         assert!(letter.text.contains(token), "the link is in the body too");
         assert_eq!(letter.subject, "News: lamp");
     }
+}
+
+/// Greetings by address, as each reader reads them.
+fn greetings(sink: &Sink) -> BTreeMap<String, String> {
+    let letters = sink.messages().into_iter().map(|message| Letter::read(&message.bytes));
+    let greeting = |text: &str| text.lines().find(|line| line.starts_with("Hello")).unwrap_or_default().to_owned();
+    letters.map(|letter| (letter.to.clone(), greeting(&letter.text))).collect()
+}
+
+async fn names_stand_in_every_message_as_they_are(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let lantern = Lantern::with_relay(&url, sink.port()).await;
+    let names = ["O'Neill & Sons", ". <b>", "Ёж =20", "灯台", "From here "];
+    lantern.readers(names.len()).await;
+    for (number, name) in names.iter().enumerate() {
+        let name = name.replace('\'', "''");
+        lantern
+            .rows(&format!("UPDATE subscribers SET name = '{name}' WHERE address LIKE 'reader{number}@%' RETURNING id"))
+            .await;
+    }
+    lantern.release(&["lamp"]).await;
+    lantern.compose().await.unwrap();
+    assert_eq!(lantern.dispatch().await.sent, 5);
+    let greetings = greetings(&sink);
+    for (number, name) in names.iter().enumerate() {
+        assert_eq!(greetings[&format!("reader{number}@reader.example")], format!("Hello {},", name.trim()));
+    }
+    assert_eq!(sink.violations(), Vec::<String>::new());
+}
+
+async fn a_template_that_looks_at_the_reader_is_right_for_each(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let lantern = Lantern::with_relay(&url, sink.port()).await;
+    lantern.readers(2).await;
+    lantern.rows("UPDATE subscribers SET name = 'Mara' WHERE address LIKE 'reader1@%' RETURNING id").await;
+    lantern.release(&["lamp"]).await;
+    lantern.compose().await.unwrap();
+    let mail = lantern.folder.path().join("templates/mail");
+    std::fs::create_dir_all(&mail).unwrap();
+    let text = "{{#if (eq reader.greeting \"Hello,\")}}Hello friend{{else}}{{reader.greeting}}{{/if}}\n";
+    std::fs::write(mail.join("digest.txt.hbs"), text).unwrap();
+    let (_word, stop) = Stop::new();
+    let report = dispatch(&lantern.again().await, &stop, &Counts::default()).await.unwrap();
+    assert_eq!(report.sent, 2);
+    let expected = [("reader0@reader.example", "Hello friend"), ("reader1@reader.example", "Hello Mara,")];
+    assert_eq!(greetings(&sink), expected.map(|(to, text)| (to.to_owned(), text.to_owned())).into());
 }
 
 async fn without_a_relay_every_message_is_a_file(url: String) {

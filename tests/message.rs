@@ -4,20 +4,23 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use mail_parser::{HeaderValue, MessageParser};
 use proptest::prelude::*;
 use tidings::domain::address::{EmailAddress, Mailbox};
-use tidings::mail::message::{Kind, Letter, MessageError, bytes};
+use tidings::mail::message::{Kind, Letter, Links, List, MessageError, bytes};
 
 const TEXT: &str =
     "The lighthouse is lit again\n\n.After nine dark winters — the lamp turns. \r\nFrom the quay\rone sees it.\n";
 const HTML: &str =
     "<!doctype html><html lang=\"en\"><title>x</title><p>After nine dark winters &mdash; the lamp turns.</p></html>\n";
 
-const DIGEST: Kind<'static> = Kind::Digest {
-    list_id: ("Latest news", "news.lantern.example"),
+const LIST: List<'static> = List {
+    id: ("Latest news", "news.lantern.example"),
+    archive_url: Some("https://lantern.example/digests/"),
+    feedback_id: Some("news:daily:digest:lantern"),
+};
+
+const LINKS: Links<'static> = Links {
     unsubscribe_url: "https://lantern.example/u/0123456789abcdef",
     unsubscribe_mailto: Some("mailto:leave@lantern.example?subject=0123456789abcdef"),
-    archive_url: Some("https://lantern.example/digests/"),
     help_url: Some("https://lantern.example/preferences/0123456789abcdef"),
-    feedback_id: Some("news:daily:digest:lantern"),
 };
 
 fn mailbox(name: &str, address: &str) -> Mailbox {
@@ -47,7 +50,7 @@ impl Default for Case<'_> {
             text: TEXT,
             html: HTML,
             to: "reader@example.org",
-            kind: DIGEST,
+            kind: Kind::Digest(LIST, LINKS),
         }
     }
 }
@@ -89,16 +92,16 @@ fn assert_lines(message: &[u8], max: usize) {
 
 const DIGEST_HEADERS: [&str; 15] = [
     "Date",
+    "To",
+    "Message-ID",
+    "List-Unsubscribe",
+    "List-Help",
     "From",
     "Reply-To",
-    "To",
     "Subject",
-    "Message-ID",
     "List-Id",
-    "List-Unsubscribe",
     "List-Unsubscribe-Post",
     "List-Archive",
-    "List-Help",
     "Precedence",
     "Feedback-ID",
     "MIME-Version",
@@ -109,7 +112,8 @@ const DIGEST_HEADERS: [&str; 15] = [
 fn a_digest_has_every_header_once_and_a_notice_those_of_a_notice() {
     assert_eq!(header_names(&Case::default().bytes().unwrap()), DIGEST_HEADERS);
     let notice = Case { kind: Kind::Notice, ..Case::default() }.bytes().unwrap();
-    let expected = [&DIGEST_HEADERS[..6], &["Auto-Submitted", "MIME-Version", "Content-Type"]].concat();
+    let expected =
+        [&DIGEST_HEADERS[..3], &DIGEST_HEADERS[5..8], &["Auto-Submitted", "MIME-Version", "Content-Type"]].concat();
     assert_eq!(header_names(&notice), expected);
 }
 
@@ -231,17 +235,10 @@ fn hostile_names_and_subjects_never_add_a_header() {
     assert!(corpus.len() >= 40);
     for text in &corpus {
         let shown: String = text.chars().take(60).collect();
-        let kind = match DIGEST {
-            Kind::Digest { list_id, unsubscribe_url, .. } => Kind::Digest {
-                list_id: (text, list_id.1),
-                unsubscribe_url,
-                unsubscribe_mailto: None,
-                archive_url: None,
-                help_url: None,
-                feedback_id: None,
-            },
-            Kind::Notice => Kind::Notice,
-        };
+        let kind = Kind::Digest(
+            List { id: (text, LIST.id.1), archive_url: None, feedback_id: None },
+            Links { unsubscribe_mailto: None, help_url: None, ..LINKS },
+        );
         let message = Case { name: text, subject: text, kind, ..Case::default() }.bytes().unwrap();
         let expected: Vec<_> = DIGEST_HEADERS
             .into_iter()
@@ -300,14 +297,10 @@ proptest! {
 #[test]
 fn identifiers_that_do_not_fit_are_an_error_and_never_a_header() {
     let with = |unsubscribe_url: &str, id: &str, feedback: &str| {
-        let kind = Kind::Digest {
-            list_id: ("x", id),
-            unsubscribe_url,
-            unsubscribe_mailto: None,
-            archive_url: None,
-            help_url: None,
-            feedback_id: Some(feedback),
-        };
+        let kind = Kind::Digest(
+            List { id: ("x", id), archive_url: None, feedback_id: Some(feedback) },
+            Links { unsubscribe_url, unsubscribe_mailto: None, help_url: None },
+        );
         Case { kind, ..Case::default() }.bytes().map(drop)
     };
     let (url, id, feedback) = ("https://a.example/u", "news.a.example", "a:b:c:d");

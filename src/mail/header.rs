@@ -3,9 +3,14 @@
 //! lettre's encoder lets encoded-word look-alikes and ASCII words of any length through, and panics on a line end in a
 //! name; what people write is therefore encoded here. Every line stays within [`LINE_MAX`] wherever it can be folded.
 
+use std::time::SystemTime;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Datelike as _, Utc};
+use lettre::message::header::{Date, HeaderName, HeaderValue, Headers};
 
+use super::message::MessageError;
 use crate::domain::address::Mailbox;
 use crate::domain::text::{one_line, shorten};
 
@@ -21,9 +26,50 @@ const NAME_MAX: usize = 120;
 /// Longest subject in characters; what goes beyond is shortened.
 const SUBJECT_MAX: usize = 200;
 
+/// Longest URL in a header in bytes: its line stays below the 998 of RFC 5322 §2.1.1.
+const URL_MAX_BYTES: usize = 900;
+
 const PREFIX_Q: &str = "=?utf-8?Q?";
 const PREFIX_B: &str = "=?utf-8?B?";
 const SUFFIX: &str = "?=";
+
+/// Adds a header whose value is already clean, encoded and folded.
+pub(super) fn put(headers: &mut Headers, name: &'static str, value: String) {
+    let name = HeaderName::new_from_ascii_str(name);
+    headers.insert_raw(HeaderValue::dangerous_new_pre_encoded(name, String::new(), value));
+}
+
+/// The value of a `Date` header, in the type of lettre, whose formatting panics outside these years: 1970 to 9999.
+pub(super) fn date(date: DateTime<Utc>) -> Result<Date, MessageError> {
+    if (1970..=9999).contains(&date.year()) { Ok(SystemTime::from(date).into()) } else { Err(MessageError::Date) }
+}
+
+/// A URL in angle brackets (RFC 2369 §2): ASCII without blanks or brackets, of one of these schemes.
+pub(super) fn uri(name: &'static str, url: &str, schemes: &[&str]) -> Result<String, MessageError> {
+    let fits = url.len() <= URL_MAX_BYTES
+        && url.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(&b))
+        && schemes.iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len());
+    if fits { Ok(format!("<{url}>")) } else { Err(MessageError::Header(name)) }
+}
+
+/// The value of a `Message-ID` header (RFC 5322 §3.6.4): two dot-atoms around one `@`, together at most 250 bytes.
+pub(super) fn message_id(id: &str) -> Result<String, MessageError> {
+    let atoms = |text: &str| {
+        text.split('.').all(|atom| {
+            !atom.is_empty() && atom.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b))
+        })
+    };
+    match id.split_once('@') {
+        Some((left, right)) if id.len() <= 250 && atoms(left) && atoms(right) => Ok(format!("<{id}>")),
+        _ => Err(MessageError::Header("Message-ID")),
+    }
+}
+
+/// The value of a `Feedback-ID` header: printable ASCII, at most 200 bytes.
+pub(super) fn feedback_id(id: &str) -> Result<String, MessageError> {
+    let fits = !id.is_empty() && id.len() <= 200 && id.bytes().all(|b| b.is_ascii_graphic());
+    if fits { Ok(id.to_owned()) } else { Err(MessageError::Header("Feedback-ID")) }
+}
 
 /// The value of a `Subject` header, folded.
 pub(super) fn subject(text: &str) -> String {
@@ -43,10 +89,13 @@ pub(super) fn mailbox(mailbox: &Mailbox, used: usize) -> String {
 }
 
 /// The value of a `List-Id` header (RFC 2919 §3), folded: the list's name and its host-like identifier.
-pub(super) fn list_id(name: &str, id: &str) -> String {
+pub(super) fn list_id(name: &str, id: &str) -> Result<String, MessageError> {
+    if id.is_empty() || id.len() > 255 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        return Err(MessageError::Header("List-Id"));
+    }
     let used = "List-Id: ".len();
     let phrase = phrase(name, used);
-    if phrase.is_empty() { format!("<{id}>") } else { with_angle(phrase, id, used) }
+    Ok(if phrase.is_empty() { format!("<{id}>") } else { with_angle(phrase, id, used) })
 }
 
 /// `phrase <inner>`, folded before the bracket where the line would get too long.

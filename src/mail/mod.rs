@@ -3,11 +3,14 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`message`] | a [`message::Letter`] to the bytes of a message |
+//! | [`compiled`] | the same for many readers: encoded once, patched for each |
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
 //!
 //! This room knows no readers, digests or stores; policy over what a relay answers is [`crate::domain::delivery`].
 
+mod body;
+pub mod compiled;
 mod header;
 pub mod message;
 pub mod outbox;

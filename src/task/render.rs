@@ -1,7 +1,13 @@
 //! A digest rendered: once for all who get the same articles, then patched for each reader.
+//!
+//! Whoever comes first to a digest, or to a group of its readers, loads or compiles it; others who want the same wait
+//! for that and nobody else does.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
 
 use super::compose::{newsletter, plan_now};
 use super::present::Presenter;
@@ -14,7 +20,8 @@ use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Newsletter;
 use crate::domain::subscription::SubscriberId;
 use crate::domain::text::one_line;
-use crate::mail::message::{self, Kind, Letter};
+use crate::mail::compiled::{Common, CompiledLetter, Piece, Reader};
+use crate::mail::message::{Links, List};
 use crate::problem::Problem;
 use crate::store::Claimed;
 use crate::template::{Bodies, CompiledDigest, Own};
@@ -26,6 +33,8 @@ pub struct Prepared {
     pub from: String,
     /// The message's bytes.
     pub bytes: Vec<u8>,
+    /// Whether no line begins with a dot, so that the bytes go over the wire as they are (RFC 5321 §4.5.2).
+    pub is_stuffed: bool,
     /// Its Message-ID without the host: a file's name in the outbox.
     pub file_stem: String,
 }
@@ -38,9 +47,17 @@ pub struct Renderer<'a> {
     rendered: Arc<Rendered>,
 }
 
+/// Values that are made once, each when it is first asked for.
+type Once<K, V> = Mutex<HashMap<K, Arc<OnceCell<V>>>>;
+
+/// The cell for `key`; the lock is held for no longer than that takes.
+fn cell<K: Eq + Hash, V>(cells: &Once<K, V>, key: K) -> Arc<OnceCell<V>> {
+    Arc::clone(cells.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default())
+}
+
 /// What is rendered so far: shared by renderers that work side by side.
 #[derive(Debug, Default)]
-pub struct Rendered(tokio::sync::Mutex<HashMap<DigestId, Arc<Loaded>>>);
+pub struct Rendered(Once<DigestId, Option<Loaded>>);
 
 #[derive(Debug)]
 struct Loaded {
@@ -49,7 +66,16 @@ struct Loaded {
     newsletter: Newsletter,
     articles: Vec<Released>,
     /// By the number of articles skipped at the beginning.
-    compiled: Mutex<HashMap<usize, Arc<CompiledDigest>>>,
+    groups: Once<usize, Group>,
+}
+
+/// Readers of a digest who get the same articles.
+#[derive(Debug)]
+enum Group {
+    /// Their messages differ in the places of one letter.
+    Alike(CompiledLetter),
+    /// The template looks at the reader: each message is rendered anew.
+    Apart(Box<CompiledDigest>),
 }
 
 impl<'a> Renderer<'a> {
@@ -105,23 +131,24 @@ impl<'a> Renderer<'a> {
         CompiledDigest::compile(templates, &newsletter.template, view)
     }
 
-    async fn loaded(&self, id: DigestId) -> Result<Option<Arc<Loaded>>, TaskError> {
-        let mut digests = self.rendered.0.lock().await;
-        if let Some(loaded) = digests.get(&id) {
-            return Ok(Some(Arc::clone(loaded)));
-        }
+    async fn load(&self, id: DigestId) -> Result<Option<Loaded>, TaskError> {
         let Some(digest) = self.publication.store.digest(id).await? else { return Ok(None) };
         let (feed, newsletter) = newsletter(self.publication, digest.key.newsletter.as_str())?;
+        let (feed, newsletter) = (feed.clone(), newsletter.clone());
         let articles = self.publication.store.articles_of(id).await?;
-        let loaded = Arc::new(Loaded {
-            digest,
-            feed: feed.clone(),
-            newsletter: newsletter.clone(),
-            articles,
-            compiled: Mutex::default(),
-        });
-        digests.insert(id, Arc::clone(&loaded));
-        Ok(Some(loaded))
+        Ok(Some(Loaded { digest, feed, newsletter, articles, groups: Mutex::default() }))
+    }
+
+    fn group(&self, loaded: &Loaded, skipped: usize) -> Result<Group, TaskError> {
+        let Loaded { digest, feed, newsletter, articles, .. } = loaded;
+        let compiled = self.compile(feed, newsletter, Some(digest), &articles[skipped..])?;
+        if compiled.is_patched() {
+            // The same on every machine and retry.
+            let boundary = format!("{}g{skipped}", digest.id.0.simple());
+            return Ok(Group::Alike(self.letter(feed, newsletter, &compiled, None, &boundary)?));
+        }
+        tracing::info!(template = %newsletter.template, "the template looks at the reader: each message is rendered anew");
+        Ok(Group::Apart(Box::new(compiled)))
     }
 
     /// The message of a claimed delivery; `None` where nothing is left to bring, since articles were withdrawn.
@@ -129,77 +156,102 @@ impl<'a> Renderer<'a> {
     /// # Errors
     /// When the store fails, or a template, a subject or the newsletter itself has a fault.
     pub async fn prepare(&self, claimed: &Claimed) -> Result<Option<Prepared>, TaskError> {
-        let Some(loaded) = self.loaded(claimed.digest).await? else { return Ok(None) };
+        let cell_of_digest = cell(&self.rendered.0, claimed.digest);
+        let loaded = cell_of_digest.get_or_try_init(|| self.load(claimed.digest)).await?;
+        let Some(loaded) = loaded else { return Ok(None) };
         let skipped = loaded.articles.partition_point(|released| released.release.number <= claimed.cursor_from);
         if skipped == loaded.articles.len() {
             return Ok(None);
         }
-        let compiled = {
-            let mut all = loaded.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(compiled) = all.get(&skipped) {
-                Arc::clone(compiled)
-            } else {
-                let articles = &loaded.articles[skipped..];
-                let compiled = self.compile(&loaded.feed, &loaded.newsletter, Some(&loaded.digest), articles)?;
-                let compiled = Arc::new(compiled);
-                all.insert(skipped, Arc::clone(&compiled));
-                compiled
-            }
-        };
-        let own = self.own(claimed.subscriber, claimed.name.as_deref(), &loaded.feed.name);
+        let cell_of_group = cell(&loaded.groups, skipped);
+        let group = cell_of_group.get_or_try_init(async || self.group(loaded, skipped)).await?;
+        let Loaded { feed, newsletter, .. } = loaded;
+        let own = self.own(claimed.subscriber, claimed.name.as_deref(), &feed.name);
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
         let file_stem = self.publication.keyring.message_id(claimed.digest, claimed.subscriber);
-        self.message(
-            &loaded.feed,
-            &loaded.newsletter,
-            &to,
-            &compiled.subject,
-            &compiled.for_reader(&own),
-            &own,
-            file_stem,
-        )
-        .map(Some)
+        let prepared = match group {
+            Group::Alike(letter) => self.message(newsletter, letter, &to, &own, file_stem),
+            Group::Apart(compiled) => {
+                let bodies = compiled.for_reader(&self.publication.templates, &own);
+                let letter = self.letter(feed, newsletter, compiled, Some(&bodies), &file_stem)?;
+                self.message(newsletter, &letter, &to, &own, file_stem)
+            }
+        };
+        prepared.map(Some)
     }
 
-    /// A digest as a message to one person.
+    /// A compiled digest as a letter that is to be patched, or that says `whole` to whomever. `boundary` is what makes
+    /// its boundary.
     ///
     /// # Errors
     /// When a value does not fit into its header.
-    #[expect(clippy::too_many_arguments, reason = "a message is made of just these")]
-    pub fn message(
+    pub fn letter(
         &self,
         feed: &Feed,
         newsletter: &Newsletter,
+        compiled: &CompiledDigest,
+        whole: Option<&Bodies>,
+        boundary: &str,
+    ) -> Result<CompiledLetter, TaskError> {
+        let (text, html): (Vec<_>, Vec<_>) = match whole {
+            Some(bodies) => (vec![Piece::Text(&bodies.text)], vec![Piece::Text(&bodies.html)]),
+            None => {
+                (compiled.text_pieces().flat_map(pieces).collect(), compiled.html_pieces().flat_map(pieces).collect())
+            }
+        };
+        let host = self.publication.config.host();
+        Ok(CompiledLetter::new(&Common {
+            from: self.sender(newsletter),
+            reply_to: self.publication.config.mail.reply_to.as_ref(),
+            subject: &compiled.subject,
+            list: Some(List {
+                id: (&feed.title, &format!("{}.{host}", feed.name)),
+                archive_url: Some(&self.presenter.urls.feed(&feed.name)),
+                feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, host.replace('.', "-"))),
+            }),
+            text: &text,
+            html: &html,
+            boundary,
+        })?)
+    }
+
+    fn sender<'n>(&'n self, newsletter: &'n Newsletter) -> &'n Mailbox {
+        newsletter.from.as_ref().unwrap_or(&self.publication.config.mail.from)
+    }
+
+    /// A letter patched for one person.
+    ///
+    /// # Errors
+    /// When a value does not fit into its header.
+    pub fn message(
+        &self,
+        newsletter: &Newsletter,
+        letter: &CompiledLetter,
         to: &Mailbox,
-        subject: &str,
-        bodies: &Bodies,
         own: &Own,
         file_stem: String,
     ) -> Result<Prepared, TaskError> {
-        let config = &self.publication.config;
-        let host = config.host();
-        let from = newsletter.from.as_ref().unwrap_or(&config.mail.from);
-        let list_id = format!("{}.{host}", feed.name);
-        let letter = Letter {
-            from,
-            reply_to: config.mail.reply_to.as_ref(),
+        let from = self.sender(newsletter);
+        let reader = Reader {
             to,
-            subject,
-            text: &bodies.text,
-            html: &bodies.html,
-            message_id: &format!("{file_stem}@{host}"),
+            message_id: &format!("{file_stem}@{}", self.publication.config.host()),
             date: self.publication.clock.now(),
-            kind: Kind::Digest {
-                list_id: (&feed.title, &list_id),
+            links: Some(Links {
                 unsubscribe_url: &own.unsubscribe_url,
                 unsubscribe_mailto: None,
-                archive_url: Some(&self.presenter.urls.feed(&feed.name)),
                 help_url: Some(&own.preferences_url),
-                feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, host.replace('.', "-"))),
-            },
+            }),
+            values: &own.values(),
         };
-        Ok(Prepared { from: from.address.as_str().to_owned(), bytes: message::bytes(&letter)?, file_stem })
+        let mut bytes = vec![];
+        letter.write(&reader, &mut bytes)?;
+        Ok(Prepared { from: from.address.as_str().to_owned(), bytes, is_stuffed: true, file_stem })
     }
+}
+
+/// A piece of a compiled digest with the place before it, as a letter takes them.
+fn pieces((place, text): (Option<usize>, &str)) -> impl Iterator<Item = Piece<'_>> {
+    place.map(Piece::Place).into_iter().chain([Piece::Text(text)])
 }
 
 /// A newsletter's message made for one person outside of any digest: for previews and tests.
@@ -235,8 +287,10 @@ pub async fn sample(
     let renderer = Renderer::new(publication);
     let compiled = renderer.compile(feed, newsletter, None, &articles)?;
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
-    let bodies = compiled.for_reader(&own);
+    let bodies = compiled.for_reader(&publication.templates, &own);
     let file_stem = format!("test-{}", uuid::Uuid::now_v7());
-    let message = renderer.message(feed, newsletter, to, &compiled.subject, &bodies, &own, file_stem)?;
+    let whole = (!compiled.is_patched()).then_some(&bodies);
+    let letter = renderer.letter(feed, newsletter, &compiled, whole, &file_stem)?;
+    let message = renderer.message(newsletter, &letter, to, &own, file_stem)?;
     Ok(Sample { message, bodies })
 }
