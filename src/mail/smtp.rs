@@ -253,6 +253,7 @@ impl Connection {
     /// # Errors
     /// The first refusal, or how the connection was lost.
     pub async fn permitted(&mut self) -> Result<(), Outcome> {
+        self.broken = true;
         if self.needs_reset {
             self.reset_answered().await?;
         }

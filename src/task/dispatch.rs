@@ -143,8 +143,8 @@ struct Round {
     met: std::sync::Mutex<HashSet<DigestId>>,
     /// Those of them that are not being sent any more, by an editor's word or a halt.
     resting: std::sync::Mutex<HashMap<DigestId, DigestState>>,
-    /// Halts so far: what was read before one is out of date.
-    halts: AtomicU64,
+    /// Halts begun and halts done so far: what was read before or during one is out of date.
+    halts: (AtomicU64, AtomicU64),
     /// How many recipients of a digest were refused by policy, which may be the recipient's or ours.
     suspicions: std::sync::Mutex<HashMap<DigestId, u32>>,
     /// Why digests were halted.
@@ -263,7 +263,7 @@ impl Round {
             pace: watch::Sender::new(Pace { is_up, ..Pace::default() }),
             met: std::sync::Mutex::default(),
             resting: std::sync::Mutex::default(),
-            halts: AtomicU64::new(0),
+            halts: (AtomicU64::new(0), AtomicU64::new(0)),
             suspicions: std::sync::Mutex::default(),
             faults: std::sync::Mutex::default(),
             given_up: std::sync::Mutex::default(),
@@ -398,7 +398,7 @@ impl Round {
             let limit = if was_up { self.batch(connections, &mut last) } else { self.ways.len() };
             let now = self.now();
             let lease_until = now + LEASE;
-            let halts = self.halts.load(Ordering::Acquire);
+            let halts = self.halts();
             let claim = async || self.publication.store.claim(&self.claim, lease_until, limit, now).await;
             let claimed = insistently(&self.stop, claim).await?;
             let is_full = claimed.len() == limit;
@@ -430,15 +430,21 @@ impl Round {
 
     /// Remembers the digests of what was claimed. Only those that are being sent are claimed: whatever was known of them
     /// before is out of date, unless one was halted meanwhile.
-    fn meet(&self, claimed: &[Claimed], halts: u64) {
+    fn meet(&self, claimed: &[Claimed], halts: Option<u64>) {
         let mut met = lock(&self.met);
         let mut resting = lock(&self.resting);
         for claimed in claimed {
             met.insert(claimed.digest);
-            if self.halts.load(Ordering::Acquire) == halts {
+            if halts.is_some() && self.halts() == halts {
                 resting.remove(&claimed.digest);
             }
         }
+    }
+
+    /// The number of halts so far; `None` while one is under way.
+    fn halts(&self) -> Option<u64> {
+        let done = self.halts.1.load(Ordering::Acquire);
+        (self.halts.0.load(Ordering::Acquire) == done).then_some(done)
     }
 
     /// How many to claim: what goes out in a short while.
@@ -481,14 +487,15 @@ impl Round {
     async fn halt(&self, job: &Job, why: String) -> Result<Settled, TaskError> {
         let digest = job.claimed.digest;
         let state = DigestState::Halted { why: why.clone() };
+        self.halts.0.fetch_add(1, Ordering::AcqRel);
         let is_first = lock(&self.resting).insert(digest, state.clone()).is_none();
         if is_first {
-            self.halts.fetch_add(1, Ordering::AcqRel);
             lock(&self.faults).push(why.clone());
             tracing::error!(%digest, why = %crate::problem::printable(&why), "digest halted");
-            self.publication.store.move_digest(digest, "sending", &state).await?;
-            self.halts.fetch_add(1, Ordering::AcqRel);
         }
+        let moved = if is_first { self.publication.store.move_digest(digest, "sending", &state).await } else { Ok(false) };
+        self.halts.1.fetch_add(1, Ordering::AcqRel);
+        moved?;
         Ok(self.put_back(&job.claimed, TimeDelta::zero(), "halted"))
     }
 

@@ -1,6 +1,5 @@
 //! Outcomes in, all that have come at once in one commit; and the sign of life.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -100,10 +99,10 @@ impl Round {
         let senders = seen.alive.max(1);
         self.ways.iter().for_each(|way| way.share(senders));
         self.queue.share(senders);
-        let halts = self.halts.load(Ordering::Acquire);
+        let halts = self.halts();
         let met: Vec<_> = lock(&self.met).iter().copied().collect();
         let resting = store.not_sending(&met).await?;
-        if self.halts.load(Ordering::Acquire) == halts {
+        if halts.is_some() && self.halts() == halts {
             *lock(&self.resting) = resting.into_iter().collect();
         }
         self.allow().await

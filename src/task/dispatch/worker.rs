@@ -57,8 +57,8 @@ struct Ready {
 
 impl Ready {
     fn parcel(&self) -> Parcel<'_> {
-        let Prepared { from, bytes, .. } = &self.prepared;
-        Parcel { from, to: &self.job.claimed.address, message: bytes, is_stuffed: false }
+        let Prepared { from, bytes, is_stuffed, .. } = &self.prepared;
+        Parcel { from, to: &self.job.claimed.address, message: bytes, is_stuffed: *is_stuffed }
     }
 
     fn is_due(&self) -> bool {
