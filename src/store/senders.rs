@@ -144,20 +144,21 @@ impl Store {
         let key = digest.to_string();
         begin!(self.database, tx => {
             sqlx::query(super::HOLD_RELEASES).execute(&mut *tx).await?;
-            // Where a later digest has moved the cursor on, or this one brought everyone the latest, nothing is given back.
-            sqlx::query(
-                "UPDATE subscriptions SET cursor = d.cursor_from FROM deliveries d, digests g \
-                 WHERE g.id = $1 AND g.state = 'cancelled' AND d.digest = g.id AND d.state IN ('queued', 'deferred') \
-                 AND d.cursor_from >= 0 AND subscriptions.subscriber = d.subscriber \
-                 AND subscriptions.feed = g.newsletter AND subscriptions.cursor = g.cut_off",
-            )
-            .bind(&key).execute(&mut *tx).await?;
             let left_out = sqlx::query(
                 "UPDATE deliveries SET state = 'skipped', settled_at = $2, outcome = 'cancelled' \
                  WHERE digest = $1 AND state IN ('queued', 'deferred') \
                  AND EXISTS (SELECT 1 FROM digests g WHERE g.id = $1 AND g.state = 'cancelled')",
             )
             .bind(&key).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+            // Where a later digest has moved the cursor on, or this one brought everyone the latest, nothing is given back.
+            sqlx::query(
+                "UPDATE subscriptions SET cursor = d.cursor_from FROM deliveries d, digests g \
+                 WHERE g.id = $1 AND g.state = 'cancelled' AND d.digest = g.id AND d.state = 'skipped' \
+                 AND d.outcome = 'cancelled' AND d.settled_at = $2 AND d.cursor_from >= 0 \
+                 AND subscriptions.subscriber = d.subscriber AND subscriptions.feed = g.newsletter \
+                 AND subscriptions.cursor = g.cut_off",
+            )
+            .bind(&key).bind(millis(now)).execute(&mut *tx).await?;
             tx.commit().await?;
             Ok(left_out)
         })
