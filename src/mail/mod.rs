@@ -3,11 +3,13 @@
 //! | Module | What it does |
 //! |---|---|
 //! | [`message`] | a [`message::Letter`] to the bytes of a message |
+//! | [`dkim`] | those bytes to the signatures in front of them |
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
 //!
 //! This room knows no readers, digests or stores; policy over what a relay answers is [`crate::domain::delivery`].
 
+pub mod dkim;
 mod header;
 pub mod message;
 pub mod outbox;
