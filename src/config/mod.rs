@@ -3,6 +3,7 @@
 //! What was written is read strictly: an unknown key is a fault that says what was probably meant. Every key of
 //! `config.toml` can be overridden by the environment as `TIDINGS_SECTION__KEY`; secrets can stand in files.
 
+mod dkim;
 mod feeds;
 mod span;
 mod urls;
@@ -18,6 +19,7 @@ use crate::domain::address::Mailbox;
 use crate::problem::Problem;
 
 pub use crate::domain::relay::{Secret, Tls};
+pub use dkim::{Dkim, is_selector};
 pub use feeds::load as load_feeds;
 pub use urls::Urls;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub mail: Mail,
     /// SMTP servers that take our mail; none means the outbox.
     pub relays: Vec<Relay>,
+    /// Signatures in front of every message.
+    pub dkim: Vec<Dkim>,
     /// Database URL: `sqlite://…` or `postgres://…`.
     pub database_url: Secret,
     /// Where `serve` listens.

@@ -26,6 +26,7 @@ struct Written {
     publish: WrittenFolder,
     mail: WrittenMail,
     relay: Vec<WrittenRelay>,
+    dkim: Vec<super::dkim::WrittenDkim>,
     database: WrittenDatabase,
     serve: WrittenServe,
 }
@@ -209,6 +210,8 @@ impl Reader<'_> {
         let title = publication.as_ref().map(|publication| publication.title.clone());
         let mail = self.mail(written.mail, title, &host);
         let relays: Vec<_> = written.relay.into_iter().filter_map(|relay| self.relay(relay)).collect();
+        let from = mail.as_ref().map(|mail| &mail.from);
+        let dkim = super::dkim::read(written.dkim, self.root, from, self.text, &mut self.problems);
         let database_url = self.database(&written.database);
         let listen = self
             .parsed(written.serve.listen, "serve.listen", "write an address and port, such as 127.0.0.1:8080")
@@ -229,6 +232,7 @@ impl Reader<'_> {
                 public,
                 mail,
                 relays,
+                dkim,
                 database_url,
                 listen,
                 serve_url,

@@ -133,5 +133,5 @@ fn confirmation(
         date: now,
         kind: Kind::Notice,
     };
-    Ok(message::bytes(&letter)?)
+    publication.sign(&config.mail.from.address, message::bytes(&letter)?)
 }

@@ -198,7 +198,8 @@ impl<'a> Renderer<'a> {
                 feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, host.replace('.', "-"))),
             },
         };
-        Ok(Prepared { from: from.address.as_str().to_owned(), bytes: message::bytes(&letter)?, file_stem })
+        let bytes = self.publication.sign(&from.address, message::bytes(&letter)?)?;
+        Ok(Prepared { from: from.address.as_str().to_owned(), bytes, file_stem })
     }
 }
 
