@@ -94,11 +94,8 @@ pub(super) async fn run(config: Config, verb: Verb, json: bool) -> anyhow::Resul
 
 /// The lines for config.toml.
 fn section(selector: &str, file: &str, domain: Option<&str>) -> String {
-    let mut section = format!("[[dkim]]\nselector = \"{selector}\"\nkey_file = \"{file}\"\n");
-    if let Some(domain) = domain {
-        section.push_str(&format!("domain = \"{domain}\"\n"));
-    }
-    section
+    let domain = domain.map(|domain| format!("domain = \"{domain}\"\n")).unwrap_or_default();
+    format!("[[dkim]]\nselector = \"{selector}\"\nkey_file = \"{file}\"\n{domain}")
 }
 
 fn shown(record: &Record) -> serde_json::Value {

@@ -70,14 +70,15 @@ pub(super) fn body_hash(body: &[u8]) -> Digest {
 
 /// The first blanks from `from` on that are anything else than one space between two words.
 fn next_run(body: &[u8], from: usize) -> Option<usize> {
-    /// Whether a byte and the one after it begin such a run. No branches: the compiler makes vectors of it.
+    /// Whether a byte and the one after it begin such a run.
     fn begins(byte: u8, next: u8) -> bool {
-        (byte == b'\t') | ((byte == b' ') & ((next == b' ') | (next == b'\t') | (next == b'\r')))
+        matches!((byte, next), (b'\t', _) | (b' ', b' ' | b'\t' | b'\r'))
     }
     let mut at = from;
     while at + 1 < body.len() {
         let end = (at + BLOCK).min(body.len() - 1);
         let pairs = || body[at..end].iter().zip(&body[at + 1..=end]);
+        // Without a way out in its middle: the compiler makes vectors of it.
         if pairs().fold(false, |found, (byte, next)| found | begins(*byte, *next)) {
             return pairs().position(|(byte, next)| begins(*byte, *next)).map(|place| at + place);
         }
@@ -111,7 +112,8 @@ mod tests {
         while lines.last().is_some_and(String::is_empty) {
             lines.pop();
         }
-        lines.iter().map(|line| format!("{line}\r\n")).collect()
+        lines.push(String::new());
+        lines.join("\r\n")
     }
 
     #[test]
