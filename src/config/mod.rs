@@ -18,7 +18,7 @@ use url::Url;
 use crate::domain::address::Mailbox;
 use crate::problem::Problem;
 
-pub use crate::domain::relay::{Secret, Tls};
+pub use crate::domain::relay::{Credentials, Secret, Tls};
 pub use dkim::{Dkim, is_selector};
 pub use feeds::load as load_feeds;
 pub use urls::Urls;
@@ -91,8 +91,8 @@ pub struct Relay {
     pub port: u16,
     /// How the connection is secured.
     pub tls: Tls,
-    /// User and password.
-    pub credentials: Option<(String, Secret)>,
+    /// Who we are to it.
+    pub credentials: Option<Credentials>,
     /// Connections kept open at once.
     pub connections: usize,
     /// What we call ourselves in EHLO.

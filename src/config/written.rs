@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::{Spanned, Table, Value};
 use url::Url;
 
-use super::{Config, Mail, Publication, Relay, Secret, Tls};
+use super::{Config, Credentials, Mail, Publication, Relay, Secret, Tls};
 use crate::domain::address::Mailbox;
 use crate::problem::{Problem, did_you_mean};
 
@@ -65,6 +65,7 @@ struct WrittenRelay {
     user: Text,
     password: Text,
     password_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
     connections: Option<Number<usize>>,
     hello: Text,
     authority_file: Option<PathBuf>,
@@ -378,14 +379,21 @@ impl Reader<'_> {
             return None;
         };
         let password = self.secret(written.password, written.password_file.as_deref(), "relay.password_file");
-        let credentials = match (written.user, password) {
-            (Some(user), Some(password)) => Some((user.into_inner(), password)),
-            (None, None) => None,
-            (user, _) => {
+        let token = written.token_file.map(|file| self.root.join(file));
+        let credentials = match (written.user, password, token) {
+            (Some(user), Some(password), None) => Some(Credentials::Password { user: user.into_inner(), password }),
+            (Some(user), None, Some(file)) => Some(Credentials::Token { user: user.into_inner(), file }),
+            (None, None, None) => None,
+            (user, Some(_), Some(_)) => {
+                let what = "relay has a password and a token_file".to_owned();
+                self.complain(user.as_ref(), what, "write one of the two");
+                None
+            }
+            (user, _, _) => {
                 self.complain(
                     user.as_ref(),
-                    "relay.user and its password belong together".into(),
-                    "write user and password_file, or neither",
+                    "relay.user and its password or token belong together".into(),
+                    "write user and password_file, user and token_file, or none of them",
                 );
                 None
             }
@@ -393,7 +401,7 @@ impl Reader<'_> {
         if credentials.is_some() && tls == Tls::None {
             self.complain(
                 written.tls.as_ref(),
-                "a password would go over the wire in clear".into(),
+                "credentials would go over the wire in clear".into(),
                 "set relay.tls to required or implicit",
             );
             return None;
@@ -500,6 +508,24 @@ mod tests {
         let config =
             config(&format!("{LEAST}[[relay]]\nhost = \"h\"\nuser = \"u\"\npassword = \"canary\"\n"), &[]).unwrap();
         assert!(!format!("{config:?}").contains("canary"));
-        assert_eq!(config.relays[0].credentials.as_ref().unwrap().1.reveal(), "canary");
+        let expected = Credentials::Password { user: "u".into(), password: Secret::new("canary") };
+        assert_eq!(config.relays[0].credentials, Some(expected));
+    }
+
+    #[test]
+    fn a_user_has_a_password_or_a_token() {
+        let relay = |keys: &str| config(&format!("{LEAST}[[relay]]\nhost = \"h\"\n{keys}"), &[]);
+        let with_token = relay("user = \"u\"\ntoken_file = \"t\"\n").unwrap();
+        let Some(Credentials::Token { user, file }) = &with_token.relays[0].credentials else { panic!("no token") };
+        assert!(user == "u" && file.ends_with("t"));
+        for keys in [
+            "user = \"u\"\n",
+            "token_file = \"t\"\n",
+            "password = \"p\"\n",
+            "user = \"u\"\npassword = \"p\"\ntoken_file = \"t\"\n",
+            "user = \"u\"\ntoken_file = \"t\"\ntls = \"none\"\n",
+        ] {
+            assert!(relay(keys).is_err(), "{keys}");
+        }
     }
 }

@@ -154,6 +154,7 @@ struct Account {
 
 struct Shared {
     options: Options,
+    port: u16,
     acceptor: Option<TlsAcceptor>,
     account: Mutex<Account>,
     changed: Notify,
@@ -191,7 +192,13 @@ impl Sink {
         } else {
             (None, None)
         };
-        let shared = Arc::new(Shared { options, acceptor, account: Mutex::default(), changed: Notify::new() });
+        let shared = Arc::new(Shared {
+            options,
+            port: address.port(),
+            acceptor,
+            account: Mutex::default(),
+            changed: Notify::new(),
+        });
         let for_task = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -395,6 +402,22 @@ impl Session {
         let decode = |text: &str| String::from_utf8_lossy(&STANDARD.decode(text).unwrap_or_default()).into_owned();
         let given = match line.split(' ').collect::<Vec<_>>()[..] {
             [_, "PLAIN", token] => decode(token),
+            [_, mechanism @ ("XOAUTH2" | "OAUTHBEARER"), token] => {
+                let (begin, end) = match mechanism {
+                    "XOAUTH2" => (format!("user={user}\x01auth="), ""),
+                    _ => (format!("n,a={user},\x01host=localhost\x01port={}\x01auth=", self.shared.port), "AQ=="),
+                };
+                if decode(token) != format!("{begin}Bearer {password}\x01\x01") {
+                    // Why not, in JSON; then the client has its word, then it is refused.
+                    let why = r#"{"status":"401","schemes":"bearer","scope":"https://mail.example/"}"#;
+                    self.write(format!("334 {}\r\n", STANDARD.encode(why)).as_bytes()).await?;
+                    let answer = self.line().await?;
+                    if answer != end {
+                        self.violation(format!("answered {answer:?} to the challenge of {mechanism}"));
+                    }
+                }
+                decode(token).replacen(&begin, "", 1).replace("Bearer ", &format!("\0{user}\0")).replace('\x01', "")
+            }
             [_, "LOGIN"] => {
                 self.write(b"334 VXNlcm5hbWU6\r\n").await?;
                 let user = decode(&self.line().await?);
