@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::smtp_sink::{Answer, Moment, Options, Sink, Step, say};
+use support::smtp_sink::{Answer, Certificate, Moment, Options, Sink, Step, say};
 use tidings::domain::address::EmailAddress;
 use tidings::domain::delivery::{Fault, Outcome, Stage, fault};
 use tidings::mail::Mailer;
@@ -444,6 +444,48 @@ async fn a_relay_that_cannot_be_verified_gets_no_mail() {
     let (outcome, _) = attempt(&settings).await;
     assert_eq!(short(&outcome), ("refused", Some(Stage::StartTls), Some(530)));
     assert_eq!(sink.count() + plain.count(), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_do_is_described_with_its_remedy() {
+    for (certificate, is_trusted, parts) in [
+        (Certificate::Expired, true, ["the relay's certificate expired ", "days ago: renew it"]),
+        (Certificate::Future, true, ["not valid yet", "clock"]),
+        (Certificate::OtherHost, true, ["is for mail.example.net, smtp.example.net, not for localhost", "set host"]),
+        (Certificate::Good, false, ["no authority that this machine trusts", "set authority_file"]),
+        (Certificate::Authority, true, ["CA:TRUE", "make it one with CA:FALSE"]),
+    ] {
+        for tls in [Tls::Required, Tls::Implicit, Tls::Opportunistic] {
+            let starttls = tls != Tls::Implicit;
+            let options = Options { certificate, starttls, implicit_tls: !starttls, ..Options::default() };
+            let sink = Sink::start(options).await;
+            let mut settings = relay(&sink, tls);
+            if !is_trusted {
+                settings.root_certificates = None;
+            }
+            let (outcome, _) = attempt(&settings).await;
+            assert_eq!(fault(&outcome), Some(Fault::Sender), "{outcome:?}");
+            let Outcome::Refused { text, .. } = outcome else { panic!("{outcome:?}") };
+            assert!(parts.iter().all(|part| text.contains(part)), "{certificate:?}: {text}");
+            assert_eq!(sink.count(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_without_tls_and_a_file_without_certificates_are_described() {
+    let sink = Sink::start(Options::default()).await;
+    let mut settings = relay(&sink, Tls::None);
+    settings.tls = Tls::Implicit;
+    let (outcome, _) = attempt(&settings).await;
+    let Outcome::Refused { text, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(text.contains("does not answer in TLS on this port") && text.contains("required"), "{text}");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    settings.root_certificates = Some(file.path().to_owned());
+    let (outcome, _) = attempt(&settings).await;
+    let Outcome::Refused { text, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(text.contains("holds no certificate in PEM"), "{text}");
 }
 
 #[tokio::test]

@@ -75,6 +75,21 @@ pub fn say(reply: &str) -> Answer {
     Answer::Say(reply.to_owned())
 }
 
+/// The certificate that the sink shows; it signed itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificate {
+    /// For `localhost`.
+    Good,
+    /// For `localhost`, until the end of 2020.
+    Expired,
+    /// For `localhost`, from 2090 on.
+    Future,
+    /// For `mail.example.net` and `smtp.example.net`.
+    OtherHost,
+    /// An authority's, for `localhost`.
+    Authority,
+}
+
 type Script = dyn Fn(&Moment<'_>) -> Answer + Send + Sync;
 
 /// What the sink offers and how it behaves.
@@ -90,6 +105,7 @@ pub struct Options {
     pub auth: Option<(&'static str, &'static str, &'static str)>,
     pub starttls: bool,
     pub implicit_tls: bool,
+    pub certificate: Certificate,
     pub script: Arc<Script>,
 }
 
@@ -104,6 +120,7 @@ impl Default for Options {
             auth: None,
             starttls: false,
             implicit_tls: false,
+            certificate: Certificate::Good,
             script: Arc::new(|_| Answer::Usual),
         }
     }
@@ -187,7 +204,7 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (acceptor, certificate) = if options.starttls || options.implicit_tls {
-            let (acceptor, file) = self_made_certificate();
+            let (acceptor, file) = self_made_certificate(options.certificate);
             (Some(acceptor), Some(file))
         } else {
             (None, None)
@@ -226,7 +243,7 @@ impl Sink {
         self.address.port()
     }
 
-    /// The PEM file with the certificate that the sink shows as `localhost`.
+    /// The PEM file with the certificate that the sink shows.
     pub fn certificate(&self) -> &Path {
         self.certificate.as_ref().expect("a sink with TLS").path()
     }
@@ -271,17 +288,28 @@ impl Sink {
     }
 }
 
-/// A certificate for `localhost`, and the file that a client can trust it by.
-fn self_made_certificate() -> (TlsAcceptor, tempfile::NamedTempFile) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+/// A certificate, and the file that a client can trust it by.
+fn self_made_certificate(kind: Certificate) -> (TlsAcceptor, tempfile::NamedTempFile) {
+    let names: &[&str] =
+        if kind == Certificate::OtherHost { &["mail.example.net", "smtp.example.net"] } else { &["localhost"] };
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut parameters = rcgen::CertificateParams::new(names).expect("names");
+    match kind {
+        Certificate::Good | Certificate::OtherHost => {}
+        Certificate::Expired => parameters.not_after = rcgen::date_time_ymd(2020, 12, 31),
+        Certificate::Future => parameters.not_before = rcgen::date_time_ymd(2090, 1, 1),
+        Certificate::Authority => parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained),
+    }
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let made = parameters.self_signed(&key).expect("a certificate");
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), made.cert.pem()).expect("a written certificate");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    std::fs::write(file.path(), made.pem()).expect("a written certificate");
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("TLS versions")
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![made.der().clone()], private)
         .expect("a usable certificate");
     (TlsAcceptor::from(Arc::new(config)), file)
 }
