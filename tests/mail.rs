@@ -29,8 +29,8 @@ fn relay(sink: &Sink, tls: Tls) -> RelaySettings {
     settings
 }
 
-fn password(text: &str) -> Option<Credentials> {
-    Some(Credentials::Password { user: "lantern".to_owned(), password: Secret::new(text) })
+fn password(text: &str) -> Credentials {
+    Credentials::Password { user: "lantern".to_owned(), password: Secret::new(text) }
 }
 
 /// One message over a new connection; the connection where it was opened.
@@ -333,7 +333,7 @@ async fn credentials_go_over_tls_only() {
     for tls in [Tls::None, Tls::Opportunistic] {
         let mut settings = relay(&sink, Tls::None);
         settings.tls = tls;
-        settings.credentials = password("s3cret");
+        settings.credentials = Some(password("s3cret"));
         let (outcome, _) = attempt(&settings).await;
         assert_eq!(short(&outcome), ("refused", Some(Stage::Auth), Some(538)));
         assert_eq!(fault(&outcome), Some(Fault::Sender));
@@ -348,7 +348,7 @@ async fn a_relay_is_secured_and_told_who_we_are() {
         let starttls = tls != Tls::Implicit;
         let sink = Sink::start(Options { auth, starttls, implicit_tls: !starttls, ..Options::default() }).await;
         let mut settings = relay(&sink, tls);
-        settings.credentials = password("s3crét");
+        settings.credentials = Some(password("s3crét"));
         let (outcome, connection) = attempt(&settings).await;
         assert_eq!(short(&outcome).0, "accepted", "{outcome:?}");
         connection.unwrap().quit().await;
@@ -357,7 +357,7 @@ async fn a_relay_is_secured_and_told_who_we_are() {
         assert_eq!(message.user.as_deref(), Some("lantern"));
         assert_eq!(sink.violations(), [""; 0]);
 
-        settings.credentials = password("wrong");
+        settings.credentials = Some(password("wrong"));
         let (outcome, _) = attempt(&settings).await;
         assert_eq!(short(&outcome), ("refused", Some(Stage::Auth), Some(535)));
         assert_eq!(fault(&outcome), Some(Fault::Sender));
@@ -416,7 +416,7 @@ async fn a_token_that_cannot_be_used_is_never_sent() {
     let mut plain = relay(&clear, Tls::None);
     plain.credentials = token;
     assert_eq!(short(&attempt(&plain).await.0), ("refused", Some(Stage::Auth), Some(538)));
-    secured.credentials = password("canary");
+    secured.credentials = Some(password("canary"));
     let (outcome, _) = attempt(&secured).await;
     let Outcome::Refused { text, .. } = &outcome else { panic!("{outcome:?}") };
     assert!(text.contains("set token_file"), "{text}");
@@ -507,7 +507,7 @@ async fn faults_at_starttls_and_auth_have_their_outcome() {
             options.auth = Some(("PLAIN", "lantern", "s3cret"));
             let sink = Sink::start(options).await;
             let mut settings = relay(&sink, Tls::Required);
-            settings.credentials = password("s3cret");
+            settings.credentials = Some(password("s3cret"));
             let (outcome, _) = attempt(&settings).await;
             assert_eq!(short(&outcome), expected, "{outcome:?}");
         }

@@ -83,6 +83,16 @@ impl Signer {
         aligns(&self.domain, from)
     }
 
+    /// The domain that signs.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// Kind and size of its key.
+    pub fn strength(&self) -> Strength {
+        self.key.strength()
+    }
+
     /// Name and text of the DNS record that it is checked against.
     pub fn record(&self) -> (String, &str) {
         (record_name(&self.domain, &self.selector), self.key.record())

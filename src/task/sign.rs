@@ -88,7 +88,10 @@ pub fn records(config: &Config) -> Result<Vec<Record>, Vec<Problem>> {
 
 /// What is wrong with the signatures: keys that cannot be used or that others may read, domains that sign nothing.
 pub(super) fn faults(config: &Config, feeds: &[Feed]) -> Vec<Problem> {
-    let mut problems = signers(config).err().unwrap_or_default();
+    let mut problems = match signers(config) {
+        Ok(signers) => ed25519_alone(&signers),
+        Err(problems) => problems,
+    };
     problems.extend(config.dkim.iter().filter_map(|dkim| open_to_others(config, dkim)));
     let newsletters = feeds.iter().filter_map(|feed| feed.newsletter.as_ref());
     let mut senders = newsletters.filter_map(|newsletter| newsletter.from.as_ref()).collect::<Vec<_>>();
@@ -101,6 +104,21 @@ pub(super) fn faults(config: &Config, feeds: &[Feed]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Domains that sign with Ed25519 only: many receivers do not know it yet, and take the mail for unsigned.
+fn ed25519_alone(signers: &Signers) -> Vec<Problem> {
+    let has_rsa = |domain: &str| {
+        signers.iter().any(|signer| signer.domain() == domain && matches!(signer.strength(), Strength::Rsa(_)))
+    };
+    let mut domains: Vec<&str> = signers.iter().map(Signer::domain).filter(|domain| !has_rsa(domain)).collect();
+    domains.sort_unstable();
+    domains.dedup();
+    let problem = |domain: &str| {
+        let what = format!("{domain} signs with Ed25519 alone, which many receivers do not know yet");
+        Problem::new("config.toml", what).hint("add an RSA key beside it: tidings dkim keygen")
+    };
+    domains.into_iter().map(problem).collect()
 }
 
 /// Mail that goes out unsigned although there are keys.
