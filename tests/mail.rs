@@ -5,12 +5,12 @@ mod support;
 
 use std::time::Duration;
 
-use support::smtp_sink::{Answer, Moment, Options, Sink, Step, say};
+use support::smtp_sink::{Answer, Certificate, Moment, Options, Sink, Step, say};
 use tidings::domain::address::EmailAddress;
 use tidings::domain::delivery::{Fault, Outcome, Stage, fault};
 use tidings::mail::Mailer;
 use tidings::mail::outbox::Outbox;
-use tidings::mail::smtp::{Connection, Limits, RelaySettings, Secret, Tls};
+use tidings::mail::smtp::{Connection, Credentials, Limits, RelaySettings, Secret, Tls};
 
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\n.one\r\n..two\r\n.\r\nthree\r\n";
 
@@ -27,6 +27,10 @@ fn relay(sink: &Sink, tls: Tls) -> RelaySettings {
     }
     settings.hello = Some("client.example".to_owned());
     settings
+}
+
+fn password(text: &str) -> Credentials {
+    Credentials::Password { user: "lantern".to_owned(), password: Secret::new(text) }
 }
 
 /// One message over a new connection; the connection where it was opened.
@@ -329,7 +333,7 @@ async fn credentials_go_over_tls_only() {
     for tls in [Tls::None, Tls::Opportunistic] {
         let mut settings = relay(&sink, Tls::None);
         settings.tls = tls;
-        settings.credentials = Some(("lantern".to_owned(), Secret::new("s3cret")));
+        settings.credentials = Some(password("s3cret"));
         let (outcome, _) = attempt(&settings).await;
         assert_eq!(short(&outcome), ("refused", Some(Stage::Auth), Some(538)));
         assert_eq!(fault(&outcome), Some(Fault::Sender));
@@ -344,7 +348,7 @@ async fn a_relay_is_secured_and_told_who_we_are() {
         let starttls = tls != Tls::Implicit;
         let sink = Sink::start(Options { auth, starttls, implicit_tls: !starttls, ..Options::default() }).await;
         let mut settings = relay(&sink, tls);
-        settings.credentials = Some(("lantern".to_owned(), Secret::new("s3crét")));
+        settings.credentials = Some(password("s3crét"));
         let (outcome, connection) = attempt(&settings).await;
         assert_eq!(short(&outcome).0, "accepted", "{outcome:?}");
         connection.unwrap().quit().await;
@@ -353,10 +357,71 @@ async fn a_relay_is_secured_and_told_who_we_are() {
         assert_eq!(message.user.as_deref(), Some("lantern"));
         assert_eq!(sink.violations(), [""; 0]);
 
-        settings.credentials = Some(("lantern".to_owned(), Secret::new("wrong")));
+        settings.credentials = Some(password("wrong"));
         let (outcome, _) = attempt(&settings).await;
         assert_eq!(short(&outcome), ("refused", Some(Stage::Auth), Some(535)));
         assert_eq!(fault(&outcome), Some(Fault::Sender));
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_is_read_anew_for_each_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    for (mechanisms, tls) in [("PLAIN XOAUTH2", Tls::Required), ("OAUTHBEARER", Tls::Implicit)] {
+        let auth = Some((mechanisms, "lantern@example.org", "ya29.T0ken"));
+        let starttls = tls != Tls::Implicit;
+        let sink = Sink::start(Options { auth, starttls, implicit_tls: !starttls, ..Options::default() }).await;
+        let mut settings = relay(&sink, tls);
+        let user = "lantern@example.org".to_owned();
+        settings.credentials = Some(Credentials::Token { user, file: file.clone() });
+
+        std::fs::write(&file, "ya29.old\n").unwrap();
+        let (outcome, _) = attempt(&settings).await;
+        assert_eq!(short(&outcome), ("refused", Some(Stage::Auth), Some(535)));
+        assert_eq!(fault(&outcome), Some(Fault::Sender));
+        let Outcome::Refused { text, enhanced, .. } = outcome else { panic!("{outcome:?}") };
+        assert!(text.contains("expired") && text.contains("status 401, scope https://mail.example/"), "{text}");
+        assert!(text.contains("5.7.8 wrong user or password") && enhanced == Some((5, 7, 8)), "{text}");
+
+        std::fs::write(&file, "ya29.T0ken\n").unwrap();
+        let (outcome, connection) = attempt(&settings).await;
+        assert_eq!(short(&outcome).0, "accepted", "{outcome:?}");
+        connection.unwrap().quit().await;
+        assert_eq!(sink.messages()[0].user.as_deref(), Some("lantern@example.org"));
+        assert_eq!(sink.violations(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_used_is_never_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let auth = Some(("XOAUTH2", "lantern", "canary"));
+    let sink = Sink::start(Options { auth, starttls: true, ..Options::default() }).await;
+    let clear = Sink::start(Options { auth, ..Options::default() }).await;
+    let token = Some(Credentials::Token { user: "lantern".to_owned(), file: file.clone() });
+    let mut secured = relay(&sink, Tls::Required);
+    secured.credentials.clone_from(&token);
+    for content in ["", "  \n", "canary\nEHLO x", "can\u{e9}ary"] {
+        std::fs::write(&file, content).unwrap();
+        let (outcome, _) = attempt(&secured).await;
+        assert_eq!(short(&outcome), ("refused", Some(Stage::Auth), Some(535)), "{content:?}");
+        assert!(!format!("{outcome:?}").contains("canary"), "{outcome:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(short(&attempt(&secured).await.0), ("refused", Some(Stage::Auth), Some(535)));
+
+    std::fs::write(&file, "canary").unwrap();
+    let mut plain = relay(&clear, Tls::None);
+    plain.credentials = token;
+    assert_eq!(short(&attempt(&plain).await.0), ("refused", Some(Stage::Auth), Some(538)));
+    secured.credentials = Some(password("canary"));
+    let (outcome, _) = attempt(&secured).await;
+    let Outcome::Refused { text, .. } = &outcome else { panic!("{outcome:?}") };
+    assert!(text.contains("set token_file"), "{text}");
+    for sink in [sink, clear] {
+        assert!(sink.lines().iter().all(|(_, line)| !line.starts_with("AUTH")), "{:?}", sink.lines());
     }
 }
 
@@ -382,6 +447,48 @@ async fn a_relay_that_cannot_be_verified_gets_no_mail() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_does_not_do_is_described_with_its_remedy() {
+    for (certificate, is_trusted, parts) in [
+        (Certificate::Expired, true, ["the relay's certificate expired ", "days ago: renew it"]),
+        (Certificate::Future, true, ["not valid yet", "clock"]),
+        (Certificate::OtherHost, true, ["is for mail.example.net, smtp.example.net, not for localhost", "set host"]),
+        (Certificate::Good, false, ["no authority that this machine trusts", "set authority_file"]),
+        (Certificate::Authority, true, ["CA:TRUE", "make it one with CA:FALSE"]),
+    ] {
+        for tls in [Tls::Required, Tls::Implicit, Tls::Opportunistic] {
+            let starttls = tls != Tls::Implicit;
+            let options = Options { certificate, starttls, implicit_tls: !starttls, ..Options::default() };
+            let sink = Sink::start(options).await;
+            let mut settings = relay(&sink, tls);
+            if !is_trusted {
+                settings.root_certificates = None;
+            }
+            let (outcome, _) = attempt(&settings).await;
+            assert_eq!(fault(&outcome), Some(Fault::Sender), "{outcome:?}");
+            let Outcome::Refused { text, .. } = outcome else { panic!("{outcome:?}") };
+            assert!(parts.iter().all(|part| text.contains(part)), "{certificate:?}: {text}");
+            assert_eq!(sink.count(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_without_tls_and_a_file_without_certificates_are_described() {
+    let sink = Sink::start(Options::default()).await;
+    let mut settings = relay(&sink, Tls::None);
+    settings.tls = Tls::Implicit;
+    let (outcome, _) = attempt(&settings).await;
+    let Outcome::Refused { text, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(text.contains("does not answer in TLS on this port") && text.contains("required"), "{text}");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    settings.root_certificates = Some(file.path().to_owned());
+    let (outcome, _) = attempt(&settings).await;
+    let Outcome::Refused { text, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(text.contains("holds no certificate in PEM"), "{text}");
+}
+
+#[tokio::test]
 async fn faults_at_starttls_and_auth_have_their_outcome() {
     for (step, stage) in [(Step::StartTls, Stage::StartTls), (Step::Auth, Stage::Auth)] {
         for (answer, expected) in [
@@ -400,7 +507,7 @@ async fn faults_at_starttls_and_auth_have_their_outcome() {
             options.auth = Some(("PLAIN", "lantern", "s3cret"));
             let sink = Sink::start(options).await;
             let mut settings = relay(&sink, Tls::Required);
-            settings.credentials = Some(("lantern".to_owned(), Secret::new("s3cret")));
+            settings.credentials = Some(password("s3cret"));
             let (outcome, _) = attempt(&settings).await;
             assert_eq!(short(&outcome), expected, "{outcome:?}");
         }

@@ -1,6 +1,7 @@
 //! The command line: one function per verb. Exit codes: 0 done, 1 faults found, 2 called wrongly.
 
 mod digest;
+mod dkim;
 mod init;
 mod output;
 mod progress;
@@ -57,6 +58,9 @@ enum Verb {
     /// The digests that they get
     #[command(subcommand)]
     Digest(digest::Verb),
+    /// The keys that sign mail, and their DNS records
+    #[command(subcommand)]
+    Dkim(dkim::Verb),
     /// Sync on change, serve, schedule and send: all in one process
     Serve {
         /// Listen here instead of serve.listen
@@ -151,18 +155,21 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
     if let Verb::Serve { listen: Some(listen) } = verb {
         config.listen = listen;
     }
-    if let Verb::Check = verb {
-        return verbs::check(config, json).await;
-    }
+    let verb = match verb {
+        Verb::Check => return verbs::check(config, json).await,
+        // Before the keys that are configured are read: one of them may be what is missing.
+        Verb::Dkim(verb) => return dkim::run(config, verb, json).await,
+        verb => verb,
+    };
     let publication = Publication::open(config, Clock::system()).await?;
     let ended = match verb {
-        Verb::Init { .. } | Verb::Check => Ok(Ended::Well),
+        Verb::Init { .. } | Verb::Check | Verb::Dkim(_) => Ok(Ended::Well),
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
         Verb::Digest(verb) => digest::run(&publication, verb, json).await,
         Verb::Serve { .. } => Box::pin(serve::serve(publication.clone(), configured)).await,
-        Verb::Worker => serve::worker(&publication).await,
+        Verb::Worker => Box::pin(serve::worker(&publication)).await,
         Verb::Status => verbs::status(&publication, json).await,
     };
     publication.store.close().await;

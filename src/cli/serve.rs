@@ -46,7 +46,7 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
         let (served, (), ()) = tokio::join!(server, syncing, sending);
         served.context("the server failed").map(|()| Ended::Well)
     };
-    until_stopped(working, &word).await
+    Box::pin(until_stopped(working, &word)).await
 }
 
 /// Sends what is due, until told to stop: one of as many processes as wanted.
@@ -59,7 +59,7 @@ pub(super) async fn worker(publication: &Publication) -> anyhow::Result<Ended> {
         run::keep_dispatching(publication, &composed, stop, &told).await;
         Ok(Ended::Well)
     };
-    until_stopped(working, &word).await
+    Box::pin(until_stopped(working, &word)).await
 }
 
 /// Works until the first Ctrl-C or SIGTERM and the end of what is under way, or until the second.

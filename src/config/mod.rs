@@ -3,6 +3,7 @@
 //! What was written is read strictly: an unknown key is a fault that says what was probably meant. Every key of
 //! `config.toml` can be overridden by the environment as `TIDINGS_SECTION__KEY`; secrets can stand in files.
 
+mod dkim;
 mod feeds;
 mod sending;
 mod span;
@@ -21,7 +22,8 @@ use crate::domain::delivery::RetryPolicy;
 use crate::domain::pace::{DomainPace, Rate, WarmUp};
 use crate::problem::Problem;
 
-pub use crate::domain::relay::{Secret, Tls};
+pub use crate::domain::relay::{Credentials, Secret, Tls};
+pub use dkim::{Dkim, is_selector};
 pub use feeds::load as load_feeds;
 pub use urls::Urls;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub relays: Vec<Relay>,
     /// What domains of recipients may be asked to take.
     pub paces: Vec<DomainPace>,
+    /// Signatures in front of every message.
+    pub dkim: Vec<Dkim>,
     /// Database URL: `sqlite://…` or `postgres://…`.
     pub database_url: Secret,
     /// Where `serve` listens.
@@ -97,8 +101,8 @@ pub struct Relay {
     pub port: u16,
     /// How the connection is secured.
     pub tls: Tls,
-    /// User and password.
-    pub credentials: Option<(String, Secret)>,
+    /// Who we are to it.
+    pub credentials: Option<Credentials>,
     /// Connections kept open at once, by each sending process.
     pub connections: usize,
     /// Messages over one connection before a new one is opened.

@@ -57,7 +57,7 @@ impl Reader<'_> {
         RetryPolicy { first, cap: cap.max(first * 2), life: self.span(life, "mail.life").unwrap_or(usual.life) }
     }
 
-    pub(super) fn warm_up(&mut self, written: WrittenWarmUp) -> Option<WarmUp> {
+    pub(super) fn warm_up(&mut self, written: &WrittenWarmUp) -> Option<WarmUp> {
         let since = match &written.since {
             Day::Date(date) => date.to_string(),
             Day::Text(text) => text.clone(),
@@ -66,7 +66,7 @@ impl Reader<'_> {
             self.complain(None, format!("relay.warm_up.since is not a day: {since:?}"), "write 2026-11-24");
             return None;
         };
-        let growth = written.growth.map_or(WarmUp::GROWTH, |growth| growth.0);
+        let growth = written.growth.as_ref().map_or(WarmUp::GROWTH, |growth| growth.0);
         if !(1.0..=10.0).contains(&growth) || written.start.0 == 0 {
             self.complain(
                 None,

@@ -8,7 +8,7 @@ use toml::{Spanned, Table, Value};
 use url::Url;
 
 use super::sending;
-use super::{Config, Mail, Publication, Relay, Secret, Tls};
+use super::{Config, Credentials, Mail, Publication, Relay, Secret, Tls};
 use crate::domain::address::Mailbox;
 use crate::problem::{Problem, did_you_mean};
 
@@ -28,6 +28,7 @@ struct Written {
     mail: WrittenMail,
     relay: Vec<WrittenRelay>,
     pace: Vec<sending::WrittenPace>,
+    dkim: Vec<super::dkim::WrittenDkim>,
     database: WrittenDatabase,
     serve: WrittenServe,
 }
@@ -70,6 +71,7 @@ struct WrittenRelay {
     user: Text,
     password: Text,
     password_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
     connections: Option<Number<usize>>,
     messages_per_connection: Option<Number<u32>>,
     depth: Option<Number<usize>>,
@@ -221,6 +223,8 @@ impl Reader<'_> {
         let mail = self.mail(written.mail, title, &host);
         let paces = written.pace.into_iter().filter_map(|pace| self.pace(pace)).collect();
         let relays: Vec<_> = written.relay.into_iter().filter_map(|relay| self.relay(relay)).collect();
+        let from = mail.as_ref().map(|mail| &mail.from);
+        let dkim = super::dkim::read(written.dkim, self.root, from, self.text, &mut self.problems);
         let database_url = self.database(&written.database);
         let listen = self
             .parsed(written.serve.listen, "serve.listen", "write an address and port, such as 127.0.0.1:8080")
@@ -242,6 +246,7 @@ impl Reader<'_> {
                 mail,
                 relays,
                 paces,
+                dkim,
                 database_url,
                 listen,
                 serve_url,
@@ -390,14 +395,21 @@ impl Reader<'_> {
             return None;
         };
         let password = self.secret(written.password, written.password_file.as_deref(), "relay.password_file");
-        let credentials = match (written.user, password) {
-            (Some(user), Some(password)) => Some((user.into_inner(), password)),
-            (None, None) => None,
-            (user, _) => {
+        let token = written.token_file.map(|file| self.root.join(file));
+        let credentials = match (written.user, password, token) {
+            (Some(user), Some(password), None) => Some(Credentials::Password { user: user.into_inner(), password }),
+            (Some(user), None, Some(file)) => Some(Credentials::Token { user: user.into_inner(), file }),
+            (None, None, None) => None,
+            (user, Some(_), Some(_)) => {
+                let what = "relay has a password and a token_file".to_owned();
+                self.complain(user.as_ref(), what, "write one of the two");
+                None
+            }
+            (user, _, _) => {
                 self.complain(
                     user.as_ref(),
-                    "relay.user and its password belong together".into(),
-                    "write user and password_file, or neither",
+                    "relay.user and its password or token belong together".into(),
+                    "write user and password_file, user and token_file, or none of them",
                 );
                 None
             }
@@ -405,13 +417,13 @@ impl Reader<'_> {
         if credentials.is_some() && tls == Tls::None {
             self.complain(
                 written.tls.as_ref(),
-                "a password would go over the wire in clear".into(),
+                "credentials would go over the wire in clear".into(),
                 "set relay.tls to required or implicit",
             );
             return None;
         }
         let rate = self.rate(written.rate, "relay.rate");
-        let warm_up = written.warm_up.and_then(|warm_up| self.warm_up(warm_up));
+        let warm_up = written.warm_up.as_ref().and_then(|warm_up| self.warm_up(warm_up));
         Some(Relay {
             weight: written.weight.map_or(1, |weight| weight.0),
             rate,
@@ -521,6 +533,24 @@ mod tests {
         let config =
             config(&format!("{LEAST}[[relay]]\nhost = \"h\"\nuser = \"u\"\npassword = \"canary\"\n"), &[]).unwrap();
         assert!(!format!("{config:?}").contains("canary"));
-        assert_eq!(config.relays[0].credentials.as_ref().unwrap().1.reveal(), "canary");
+        let expected = Credentials::Password { user: "u".into(), password: Secret::new("canary") };
+        assert_eq!(config.relays[0].credentials, Some(expected));
+    }
+
+    #[test]
+    fn a_user_has_a_password_or_a_token() {
+        let relay = |keys: &str| config(&format!("{LEAST}[[relay]]\nhost = \"h\"\n{keys}"), &[]);
+        let with_token = relay("user = \"u\"\ntoken_file = \"t\"\n").unwrap();
+        let Some(Credentials::Token { user, file }) = &with_token.relays[0].credentials else { panic!("no token") };
+        assert!(user == "u" && file.ends_with("t"));
+        for keys in [
+            "user = \"u\"\n",
+            "token_file = \"t\"\n",
+            "password = \"p\"\n",
+            "user = \"u\"\npassword = \"p\"\ntoken_file = \"t\"\n",
+            "user = \"u\"\ntoken_file = \"t\"\ntls = \"none\"\n",
+        ] {
+            assert!(relay(keys).is_err(), "{keys}");
+        }
     }
 }

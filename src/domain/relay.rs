@@ -1,6 +1,8 @@
-//! What is said of a relay wherever one is named: how its connection is secured, and what stays secret.
+//! What is said of a relay wherever one is named: how its connection is secured, who we are
+//! to it, and what stays secret.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// Something that is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,6 +24,25 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// How we say who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// AUTH PLAIN or LOGIN.
+    Password {
+        /// User.
+        user: String,
+        /// Password.
+        password: Secret,
+    },
+    /// AUTH XOAUTH2 or OAUTHBEARER, with an access token that another program keeps fresh.
+    Token {
+        /// User: usually an address.
+        user: String,
+        /// The file that holds the token, read anew for each connection.
+        file: PathBuf,
+    },
 }
 
 /// How a connection is secured. Wherever TLS is used, the relay's certificate is verified.

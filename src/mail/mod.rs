@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`message`] | a [`message::Letter`] to the bytes of a message |
 //! | [`compiled`] | the same for many readers: encoded once, patched for each |
+//! | [`dkim`] | those bytes to the signatures in front of them |
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
 //!
@@ -11,6 +12,7 @@
 
 mod body;
 pub mod compiled;
+pub mod dkim;
 mod header;
 pub mod message;
 pub mod outbox;

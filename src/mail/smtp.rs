@@ -11,7 +11,7 @@
 //! | SIZE (RFC 1870) | declared; a message beyond it is refused here |
 //! | 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531) | only for a message or address that needs it |
 //! | ENHANCEDSTATUSCODES (RFC 2034) | read wherever a reply has one |
-//! | STARTTLS (RFC 3207), AUTH PLAIN and LOGIN (RFC 4954) | on opening; credentials never in clear |
+//! | STARTTLS (RFC 3207), AUTH (RFC 4954) PLAIN, LOGIN, XOAUTH2, OAUTHBEARER | on opening; credentials never in clear |
 
 mod open;
 mod tls;
@@ -27,7 +27,7 @@ use self::wire::{Reply, Wire, WireFault};
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Enhanced, Outcome, Stage, said};
 
-pub use crate::domain::relay::{Secret, Tls};
+pub use crate::domain::relay::{Credentials, Secret, Tls};
 
 /// How long to wait for a relay. The defaults are the minima of RFC 5321 §4.5.3.2 where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +68,8 @@ pub struct RelaySettings {
     pub port: u16,
     /// TLS.
     pub tls: Tls,
-    /// User and password.
-    pub credentials: Option<(String, Secret)>,
+    /// Who we are to it.
+    pub credentials: Option<Credentials>,
     /// Our own name for EHLO: by default this machine's full host name, else its address in brackets.
     pub hello: Option<String>,
     /// A PEM file with roots to trust besides this machine's.
@@ -128,9 +128,12 @@ struct Offers {
     size: Option<u64>,
     auth_plain: bool,
     auth_login: bool,
+    auth_xoauth2: bool,
+    auth_oauthbearer: bool,
 }
 
 /// One open, authenticated SMTP session.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Connection {
     wire: Wire,
     limits: Limits,
@@ -602,7 +605,8 @@ mod tests {
     #[test]
     fn a_secret_is_not_shown() {
         let mut settings = RelaySettings::new("smtp.lantern.example", 587, Tls::Required);
-        settings.credentials = Some(("lantern".to_owned(), Secret::new("hunter2")));
+        settings.credentials =
+            Some(Credentials::Password { user: "lantern".to_owned(), password: Secret::new("hunter2") });
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

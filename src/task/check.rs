@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rayon::prelude::*;
 
-use super::Clock;
+use super::{Clock, sign};
 use crate::config::Config;
 use crate::domain::article::{ArticleId, Slug};
 use crate::domain::feed::Feed;
@@ -35,6 +35,7 @@ pub fn check(config: &Config, clock: &Clock) -> Checked {
         }
         Err(faults) => problems.extend(faults),
     }
+    problems.extend(sign::faults(config, &feeds));
     let articles = check_articles(config, clock, &mut problems);
     Checked { articles, feeds: feeds.len(), problems }
 }
@@ -50,6 +51,11 @@ pub fn newsletters(config: &Config, feeds: &[Feed], templates: &Templates) -> Ve
         let example: DigestView = crate::template::example_digest();
         if let Err(mut problem) = templates.subject(&newsletter.subject, &file, &example) {
             problem.line = line("subject");
+            problems.push(problem);
+        }
+        let from = newsletter.from.as_ref().unwrap_or(&config.mail.from);
+        if let Some(mut problem) = sign::unsigned(config, &from.address, &file) {
+            problem.line = line("from");
             problems.push(problem);
         }
         if !templates.has_mail(&newsletter.template) {

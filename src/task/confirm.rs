@@ -129,9 +129,10 @@ fn confirmation(
         subject: &format!("Please confirm: {} by mail", config.publication.title),
         text: &bodies.text,
         html: &bodies.html,
-        message_id: &format!("{}@{}", uuid::Uuid::now_v7(), config.host()),
+        // One a day at most: whatever is tried again has the same.
+        message_id: &format!("confirm-{}-{}@{}", waiting.subscriber.id, now.format("%Y%m%d"), config.host()),
         date: now,
         kind: Kind::Notice,
     };
-    Ok(message::bytes(&letter)?)
+    publication.sign(&config.mail.from.address, message::bytes(&letter)?)
 }

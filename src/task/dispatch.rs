@@ -493,7 +493,8 @@ impl Round {
             lock(&self.faults).push(why.clone());
             tracing::error!(%digest, why = %crate::problem::printable(&why), "digest halted");
         }
-        let moved = if is_first { self.publication.store.move_digest(digest, "sending", &state).await } else { Ok(false) };
+        let moved =
+            if is_first { self.publication.store.move_digest(digest, "sending", &state).await } else { Ok(false) };
         self.halts.1.fetch_add(1, Ordering::AcqRel);
         moved?;
         Ok(self.put_back(&job.claimed, TimeDelta::zero(), "halted"))

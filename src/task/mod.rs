@@ -11,6 +11,7 @@ pub mod publish;
 pub mod render;
 pub mod run;
 pub mod schedule;
+pub mod sign;
 pub mod sync;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use chrono::{DateTime, Utc};
 use crate::config::Config;
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::link::Keyring;
+use crate::mail::dkim::Signers;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError};
 use crate::template::Templates;
@@ -44,6 +46,9 @@ pub enum TaskError {
     /// A message could not be made.
     #[error("cannot make the message")]
     Message(#[from] crate::mail::message::MessageError),
+    /// A message could not be signed.
+    #[error("cannot sign the message")]
+    Sign(#[from] crate::mail::dkim::SignFault),
     /// The machine gave no randomness.
     #[error("this machine gives no random numbers")]
     Random,
@@ -109,6 +114,8 @@ pub struct Publication {
     pub store: Store,
     /// The keys of signed links.
     pub keyring: Arc<Keyring>,
+    /// The keys that sign mail.
+    pub signers: Arc<Signers>,
     /// The time.
     pub clock: Clock,
 }
@@ -117,11 +124,12 @@ impl Publication {
     /// Opens a publication: reads feeds and templates, opens the store, makes a key where there is none.
     ///
     /// # Errors
-    /// Templates that are not well formed, or a store that does not open. A bad feed definition is no error: it is
+    /// Templates that are not well formed, a DKIM key that cannot be used, or a store that does not open. A bad feed definition is no error: it is
     /// named in `feed_problems` and the others go on.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, TaskError> {
         let (feeds, feed_problems) = crate::config::load_feeds(&config);
         let templates = Templates::load(Some(&config.templates)).map_err(TaskError::Problems)?;
+        let signers = sign::signers(&config).map_err(TaskError::Problems)?;
         let store = Store::open(config.database_url.reveal()).await?;
         let keyring = keyring(&store).await?;
         Ok(Self {
@@ -131,6 +139,7 @@ impl Publication {
             templates: Arc::new(templates),
             store,
             keyring: Arc::new(keyring),
+            signers: Arc::new(signers),
             clock,
         })
     }

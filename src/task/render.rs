@@ -245,6 +245,7 @@ impl<'a> Renderer<'a> {
         };
         let mut bytes = vec![];
         letter.write(&reader, &mut bytes)?;
+        let bytes = self.publication.sign(&from.address, bytes)?;
         Ok(Prepared { from: from.address.as_str().to_owned(), bytes, is_stuffed: true, file_stem })
     }
 }

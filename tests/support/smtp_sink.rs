@@ -77,15 +77,19 @@ pub fn say(reply: &str) -> Answer {
     Answer::Say(reply.to_owned())
 }
 
-/// Which certificate the sink shows.
+/// The certificate that the sink shows; it signed itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certificate {
-    /// For `localhost`, valid to whoever trusts [`Sink::certificate`].
+    /// For `localhost`.
     Good,
-    /// The same, and its time is over.
+    /// For `localhost`, until the end of 2020.
     Expired,
-    /// For another host.
+    /// For `localhost`, from 2090 on.
+    Future,
+    /// For `mail.example.net` and `smtp.example.net`.
     OtherHost,
+    /// An authority's, for `localhost`.
+    Authority,
 }
 
 type Script = dyn Fn(&Moment<'_>) -> Answer + Send + Sync;
@@ -172,6 +176,7 @@ struct Account {
 
 struct Shared {
     options: Options,
+    port: u16,
     acceptor: Option<TlsAcceptor>,
     account: Mutex<Account>,
     changed: Notify,
@@ -209,7 +214,13 @@ impl Sink {
         } else {
             (None, None)
         };
-        let shared = Arc::new(Shared { options, acceptor, account: Mutex::default(), changed: Notify::new() });
+        let shared = Arc::new(Shared {
+            options,
+            port: address.port(),
+            acceptor,
+            account: Mutex::default(),
+            changed: Notify::new(),
+        });
         let for_task = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -237,7 +248,7 @@ impl Sink {
         self.address.port()
     }
 
-    /// The PEM file with the certificate that the sink shows as `localhost`.
+    /// The PEM file with the certificate that the sink shows.
     pub fn certificate(&self) -> &Path {
         self.certificate.as_ref().expect("a sink with TLS").path()
     }
@@ -289,22 +300,26 @@ impl Sink {
 
 /// A certificate, and the file that a client can trust it by.
 fn self_made_certificate(kind: Certificate) -> (TlsAcceptor, tempfile::NamedTempFile) {
-    let name = if kind == Certificate::OtherHost { "other.example" } else { "localhost" };
-    let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a host name");
-    if kind == Certificate::Expired {
-        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        parameters.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let names: &[&str] =
+        if kind == Certificate::OtherHost { &["mail.example.net", "smtp.example.net"] } else { &["localhost"] };
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut parameters = rcgen::CertificateParams::new(names).expect("names");
+    match kind {
+        Certificate::Good | Certificate::OtherHost => {}
+        Certificate::Expired => parameters.not_after = rcgen::date_time_ymd(2020, 12, 31),
+        Certificate::Future => parameters.not_before = rcgen::date_time_ymd(2090, 1, 1),
+        Certificate::Authority => parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained),
     }
     let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = parameters.self_signed(&key).expect("a certificate");
+    let made = parameters.self_signed(&key).expect("a certificate");
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), certificate.pem()).expect("a written certificate");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    std::fs::write(file.path(), made.pem()).expect("a written certificate");
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("TLS versions")
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
+        .with_single_cert(vec![made.der().clone()], private)
         .expect("a usable certificate");
     (TlsAcceptor::from(Arc::new(config)), file)
 }
@@ -430,6 +445,22 @@ impl Session {
         let decode = |text: &str| String::from_utf8_lossy(&STANDARD.decode(text).unwrap_or_default()).into_owned();
         let given = match line.split(' ').collect::<Vec<_>>()[..] {
             [_, "PLAIN", token] => decode(token),
+            [_, mechanism @ ("XOAUTH2" | "OAUTHBEARER"), token] => {
+                let (begin, end) = match mechanism {
+                    "XOAUTH2" => (format!("user={user}\x01auth="), ""),
+                    _ => (format!("n,a={user},\x01host=localhost\x01port={}\x01auth=", self.shared.port), "AQ=="),
+                };
+                if decode(token) != format!("{begin}Bearer {password}\x01\x01") {
+                    // Why not, in JSON; then the client has its word, then it is refused.
+                    let why = r#"{"status":"401","schemes":"bearer","scope":"https://mail.example/"}"#;
+                    self.write(format!("334 {}\r\n", STANDARD.encode(why)).as_bytes()).await?;
+                    let answer = self.line().await?;
+                    if answer != end {
+                        self.violation(format!("answered {answer:?} to the challenge of {mechanism}"));
+                    }
+                }
+                decode(token).replacen(&begin, "", 1).replace("Bearer ", &format!("\0{user}\0")).replace('\x01', "")
+            }
             [_, "LOGIN"] => {
                 self.write(b"334 VXNlcm5hbWU6\r\n").await?;
                 let user = decode(&self.line().await?);

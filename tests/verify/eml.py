@@ -13,6 +13,7 @@ import re
 import sys
 from collections import Counter
 from email import errors, message_from_bytes, policy
+from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +27,10 @@ MESSAGE_ID = re.compile(r"<[^<>@\s]+@[^<>@\s]+>")
 # What our own templates might use as marks and leave behind.
 PRIVATE_USE = re.compile(r"[\ue000-\uf8ff]")
 SHOWN = 50
+# Gmail cuts what comes after as many octets of encoded HTML.
+LONGEST_HTML = 102 * 1024
+# What mail programs drop, or take for an attack.
+FORBIDDEN = {"script", "form", "iframe", "object", "embed", "link", "base", "video", "audio"}
 
 
 def header_faults(message, is_digest):
@@ -102,6 +107,70 @@ def content_faults(message):
             yield f"{where} has the private-use character U+{ord(found[0]):04X}"
 
 
+class Page(HTMLParser):
+    """Collects what is wrong with the HTML of a mail."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.faults, self.title, self.in_title, self.has_language, self.links = [], "", False, False, []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.in_title = tag == "title"
+        if tag == "html":
+            self.has_language = bool(attributes.get("lang"))
+        if tag in FORBIDDEN:
+            self.faults.append(f"has <{tag}>")
+        if tag == "img" and "alt" not in attributes:
+            self.faults.append(f"has a picture without alt: {attributes.get('src')}")
+        if tag == "table" and attributes.get("role") != "presentation":
+            self.faults.append("has a table for its layout without role=\"presentation\"")
+        for name in ("href", "src"):
+            if (target := attributes.get(name)) is not None:
+                self.links.append(target)
+                if urlsplit(target).scheme not in ("http", "https", "mailto"):
+                    self.faults.append(f"has a {name} that is not absolute: {target!r}")
+        self.faults.extend(f"has {name}=" for name in attributes if name.startswith("on"))
+
+    def handle_data(self, data):
+        if self.in_title:
+            self.title += data
+
+    def handle_endtag(self, tag):
+        self.in_title = False
+
+
+def body_faults(message, is_digest):
+    """What a reader would miss in the bodies."""
+    for part in message.walk():
+        kind = part.get_content_type()
+        if kind == "text/html":
+            html = part.get_content(errors="replace")
+            page = Page(html)
+            yield from (f"the HTML {fault}" for fault in page.faults)
+            if not page.has_language:
+                yield "the HTML names no language"
+            if not page.title.strip():
+                yield "the HTML has no title"
+            if "color-scheme" not in html:
+                yield "the HTML does not say that it knows dark screens"
+            if len(part.get_payload().encode()) > LONGEST_HTML:
+                yield f"the HTML is longer than the {LONGEST_HTML} octets that Gmail shows"
+            if is_digest and not {"unsubscribe", "preferences"} <= words(page.links):
+                yield "the HTML has no link to unsubscribe or to preferences"
+        elif kind == "text/plain":
+            text = part.get_content(errors="replace")
+            if found := re.search(r"</?(p|br|div|a|b|i|td|tr|span)\b[^>]*>|&(amp|lt|gt|quot|nbsp|mdash|#\d+);", text):
+                yield f"the text has markup: {found[0]!r}"
+            if is_digest and not {"unsubscribe", "preferences"} <= words(re.findall(r"https?://\S+", text)):
+                yield "the text has no link to unsubscribe or to preferences"
+
+
+def words(links):
+    return {word for link in links for word in urlsplit(link).path.split("/")}
+
+
 def line_faults(raw, from_mbox):
     if not from_mbox:
         bare_lf = raw.count(b"\n") - raw.count(b"\r\n")
@@ -143,6 +212,7 @@ def main(arguments):
             *header_faults(message, is_digest),
             *structure_faults(message, is_digest),
             *content_faults(message),
+            *body_faults(message, is_digest),
         ]
         identity = str(message.get("Message-ID", "")).strip()
         ids[identity] += 1

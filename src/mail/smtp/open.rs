@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 
 use super::tls::{TlsFault, secure};
 use super::wire::{Reply, Stream, Wire};
-use super::{Connection, Limits, Offers, RelaySettings, Secret, Tls, Verdict, deferred, lost, refused, sorted};
+use super::{Connection, Credentials, Limits, Offers, RelaySettings, Tls, Verdict, deferred, lost, refused, sorted};
 use crate::domain::delivery::{Outcome, Stage};
 
 /// See [`Connection::open`].
@@ -44,12 +45,12 @@ pub(super) async fn open(settings: &RelaySettings) -> Result<Connection, Outcome
         // What was said in clear may have been put there by somebody else (RFC 3207 §4.2).
         offers = opening.hello(&hello).await?;
     }
-    if let Some((user, password)) = &settings.credentials {
+    if let Some(credentials) = &settings.credentials {
         if !is_secured {
             let text = "credentials are never sent in clear: set TLS for this relay";
             return Err(refused(Stage::Auth, 538, (5, 7, 11), text));
         }
-        opening.authenticate(&offers, user, password).await?;
+        opening.authenticate(&offers, credentials, settings).await?;
     }
     Ok(Connection {
         wire: opening.wire,
@@ -166,9 +167,24 @@ impl Opening {
         }
     }
 
-    /// AUTH with the first mechanism in common, PLAIN (RFC 4616) before LOGIN.
-    async fn authenticate(&mut self, offers: &Offers, user: &str, password: &Secret) -> Result<(), Outcome> {
-        let password = password.reveal();
+    /// AUTH with the first mechanism in common.
+    async fn authenticate(
+        &mut self,
+        offers: &Offers,
+        credentials: &Credentials,
+        settings: &RelaySettings,
+    ) -> Result<(), Outcome> {
+        match credentials {
+            Credentials::Password { user, password } => self.password(offers, user, password.reveal()).await,
+            Credentials::Token { user, file } => {
+                let token = access_token(file).await?;
+                self.token(offers, user, &token, settings).await
+            }
+        }
+    }
+
+    /// PLAIN (RFC 4616) before LOGIN.
+    async fn password(&mut self, offers: &Offers, user: &str, password: &str) -> Result<(), Outcome> {
         if offers.auth_plain {
             let token = STANDARD.encode(format!("\0{user}\0{password}"));
             self.command(Stage::Auth, &format!("AUTH PLAIN {token}"), 2).await?;
@@ -177,11 +193,94 @@ impl Opening {
             self.command(Stage::Auth, &STANDARD.encode(user), 3).await?;
             self.command(Stage::Auth, &STANDARD.encode(password), 2).await?;
         } else {
-            let text = "the relay offers neither AUTH PLAIN nor AUTH LOGIN";
+            let text = if offers.auth_xoauth2 || offers.auth_oauthbearer {
+                "the relay takes no password, only access tokens: set token_file"
+            } else {
+                "the relay offers neither AUTH PLAIN nor AUTH LOGIN"
+            };
             return Err(refused(Stage::Auth, 504, (5, 7, 4), text));
         }
         Ok(())
     }
+
+    /// XOAUTH2, as Google and Microsoft have it, before OAUTHBEARER (RFC 7628).
+    async fn token(
+        &mut self,
+        offers: &Offers,
+        user: &str,
+        token: &str,
+        settings: &RelaySettings,
+    ) -> Result<(), Outcome> {
+        // `end` is what a client answers to the challenge that says why not.
+        let (mechanism, first, end) = if offers.auth_xoauth2 {
+            ("XOAUTH2", format!("user={user}\x01auth=Bearer {token}\x01\x01"), "")
+        } else if offers.auth_oauthbearer {
+            let user = user.replace('=', "=3D").replace(',', "=2C");
+            let (host, port) = (&settings.host, settings.port);
+            let first = format!("n,a={user},\x01host={host}\x01port={port}\x01auth=Bearer {token}\x01\x01");
+            ("OAUTHBEARER", first, "AQ==")
+        } else {
+            let text = "the relay offers neither AUTH XOAUTH2 nor OAUTHBEARER: it takes no access token";
+            return Err(refused(Stage::Auth, 504, (5, 7, 4), text));
+        };
+        let line = format!("AUTH {mechanism} {}\r\n", STANDARD.encode(first));
+        let limit = self.limits.command;
+        self.wire.write(line.as_bytes(), limit).await.map_err(|fault| lost(Stage::Auth, &fault))?;
+        let reply = self.wire.reply(limit).await.map_err(|fault| lost(Stage::Auth, &fault))?;
+        if reply.code != 334 {
+            return match sorted(Stage::Auth, 2, &reply) {
+                Verdict::Yes => Ok(()),
+                Verdict::No(outcome) | Verdict::Nonsense(outcome) => Err(outcome),
+            };
+        }
+        let why = token_fault(&reply.lines.concat());
+        match self.command(Stage::Auth, end, 2).await {
+            Err(Outcome::Refused { code, enhanced, text, .. }) => {
+                let text = crate::domain::delivery::said(&format!("{why}; the relay says: {text}"));
+                Err(Outcome::Refused { stage: Stage::Auth, code, enhanced, text })
+            }
+            ended => ended.map(drop),
+        }
+    }
+}
+
+/// The token in a file, which another program may be writing just now: whoever does it well renames a whole one.
+async fn access_token(file: &Path) -> Result<String, Outcome> {
+    /// Google's have 2 KB at most, Microsoft's rarely more than 4.
+    const MAX_BYTES: usize = 16 * 1024;
+    let unusable = |why: &str| {
+        let text = format!("the access token in {} {why}", file.display());
+        refused(Stage::Auth, 535, (5, 7, 8), &text)
+    };
+    let text = tokio::fs::read_to_string(file).await.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
+    let token = text.trim();
+    // RFC 6750 §2.1: visible ASCII without blanks.
+    if token.is_empty() || token.len() > MAX_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(unusable("is no token: the file holds the token and nothing else"));
+    }
+    Ok(token.to_owned())
+}
+
+/// What a relay's challenge says of a token that it does not take: JSON in base64 (RFC 7628 §3.2.2).
+fn token_fault(challenge: &str) -> String {
+    let json = STANDARD.decode(challenge.trim()).ok();
+    let json: Option<serde_json::Value> = json.and_then(|json| serde_json::from_slice(&json).ok());
+    let said = |key: &str| {
+        let value = json.as_ref()?.get(key)?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    let status = said("status").unwrap_or_default();
+    let meaning = match status.as_str() {
+        "400" | "401" | "invalid_token" => {
+            "the access token has expired, was withdrawn or is another user's: see that its file is kept fresh"
+        }
+        "403" | "insufficient_scope" => {
+            "the access token does not allow to send mail: ask for one with the scope for SMTP"
+        }
+        _ => "the relay does not take the access token",
+    };
+    let scope = said("scope").map(|scope| format!(", scope {scope}")).unwrap_or_default();
+    if status.is_empty() { meaning.to_owned() } else { format!("{meaning} (status {status}{scope})") }
 }
 
 impl Offers {
@@ -202,6 +301,8 @@ impl Offers {
                     for mechanism in words {
                         offers.auth_plain |= mechanism == "PLAIN";
                         offers.auth_login |= mechanism == "LOGIN";
+                        offers.auth_xoauth2 |= mechanism == "XOAUTH2";
+                        offers.auth_oauthbearer |= mechanism == "OAUTHBEARER";
                     }
                 }
                 _ => {}
@@ -219,8 +320,14 @@ mod tests {
     fn offers_are_read_from_ehlo() {
         let lines = ["relay.example", "PIPELINING", "size 1000", "AUTH LOGIN", "AUTH=PLAIN XOAUTH2", "X-Y"];
         let offers = Offers::read(&lines.map(str::to_owned));
-        let expected =
-            Offers { pipelining: true, size: Some(1000), auth_plain: true, auth_login: true, ..Offers::default() };
+        let expected = Offers {
+            pipelining: true,
+            size: Some(1000),
+            auth_plain: true,
+            auth_login: true,
+            auth_xoauth2: true,
+            ..Offers::default()
+        };
         assert_eq!(offers, expected);
     }
 
