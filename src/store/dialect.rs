@@ -81,7 +81,11 @@ impl Database {
                     .pragma("temp_store", "MEMORY")
                     .pragma("cache_size", "-8000");
                 create_private(options.get_filename());
-                let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(BUSY_TIMEOUT);
+                // A commit that failed on a full disk leaves a connection that takes itself to be in a transaction for ever.
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(4)
+                    .acquire_timeout(BUSY_TIMEOUT)
+                    .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
                 Self::Sqlite(pool.connect_with(options).await.map_err(opened)?)
             }
             _ => return Err(StoreError::Kind { url: without_password(url) }),
