@@ -4,6 +4,7 @@
 //! `config.toml` can be overridden by the environment as `TIDINGS_SECTION__KEY`; secrets can stand in files.
 
 mod feeds;
+pub mod reports;
 mod span;
 mod urls;
 mod written;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use chrono_tz::Tz;
 use url::Url;
 
-use crate::domain::address::Mailbox;
+use crate::domain::address::{EmailAddress, Mailbox};
+use crate::domain::report::SoftRule;
 use crate::problem::Problem;
 
 pub use crate::domain::relay::{Secret, Tls};
@@ -48,6 +50,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where readers reach `serve`, if that is not the publication's URL.
     pub serve_url: Option<Url>,
+    /// Where reports on what was sent come in.
+    pub reports: reports::Reports,
+    /// When an address that keeps bouncing softly is given up.
+    pub soft_bounces: SoftRule,
 }
 
 /// What readers see of the publication.
@@ -74,6 +80,8 @@ pub struct Mail {
     pub from: Mailbox,
     /// Where answers go, if not to the sender.
     pub reply_to: Option<Mailbox>,
+    /// Where bounces go, each with a token: see [`reports::with_token`]. None: to the sender, as they are.
+    pub bounces: Option<EmailAddress>,
     /// Folder for messages while there is no relay.
     pub outbox: PathBuf,
 }

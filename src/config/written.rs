@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::{Spanned, Table, Value};
 use url::Url;
 
+use super::reports::{WrittenReports, WrittenSuppression};
 use super::{Config, Mail, Publication, Relay, Secret, Tls};
 use crate::domain::address::Mailbox;
 use crate::problem::{Problem, did_you_mean};
@@ -16,7 +17,7 @@ const FILE: &str = "config.toml";
 /// Connections per relay where the file names no number: what most relays allow a new sender without asking.
 const CONNECTIONS: usize = 10;
 
-type Text = Option<Spanned<String>>;
+pub(super) type Text = Option<Spanned<String>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +29,8 @@ struct Written {
     relay: Vec<WrittenRelay>,
     database: WrittenDatabase,
     serve: WrittenServe,
+    reports: WrittenReports,
+    suppression: WrittenSuppression,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -52,6 +55,7 @@ struct WrittenFolder {
 struct WrittenMail {
     from: Text,
     reply_to: Text,
+    bounces: Text,
     outbox: Option<PathBuf>,
 }
 
@@ -85,7 +89,7 @@ struct WrittenServe {
 
 /// A number, or a text that is one: the environment knows only texts.
 #[derive(Debug, Clone, Copy)]
-struct Number<T>(T);
+pub(super) struct Number<T>(pub(super) T);
 
 impl<'de, T: FromStr + Deserialize<'de>> Deserialize<'de> for Number<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -195,8 +199,8 @@ pub(super) fn line_at(text: &str, offset: usize) -> usize {
     text[..text.floor_char_boundary(offset)].matches('\n').count() + 1
 }
 
-struct Reader<'a> {
-    root: &'a Path,
+pub(super) struct Reader<'a> {
+    pub(super) root: &'a Path,
     text: &'a str,
     problems: Vec<Problem>,
 }
@@ -214,6 +218,8 @@ impl Reader<'_> {
             .parsed(written.serve.listen, "serve.listen", "write an address and port, such as 127.0.0.1:8080")
             .unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 8080)));
         let serve_url = self.url(written.serve.url, "serve.url");
+        let reports = self.reports(written.reports);
+        let soft_bounces = self.suppression(written.suppression);
         let folder =
             |written: Option<PathBuf>, default: &str| self.root.join(written.unwrap_or_else(|| default.into()));
         let articles = folder(written.articles.folder, "articles");
@@ -232,18 +238,20 @@ impl Reader<'_> {
                 database_url,
                 listen,
                 serve_url,
+                reports,
+                soft_bounces,
             }),
             _ => Err(self.problems),
         }
     }
 
-    fn complain(&mut self, at: Option<&Spanned<String>>, what: String, hint: &str) {
+    pub(super) fn complain(&mut self, at: Option<&Spanned<String>>, what: String, hint: &str) {
         let mut problem = Problem::new(FILE, what).hint(hint);
         problem.line = at.filter(|_| !self.text.is_empty()).map(|at| line_at(self.text, at.span().start));
         self.problems.push(problem);
     }
 
-    fn parsed<T: FromStr>(&mut self, text: Text, key: &str, hint: &str) -> Option<T> {
+    pub(super) fn parsed<T: FromStr>(&mut self, text: Text, key: &str, hint: &str) -> Option<T> {
         let text = text?;
         let parsed = text.get_ref().parse().ok();
         if parsed.is_none() {
@@ -338,11 +346,12 @@ impl Reader<'_> {
             self.mailbox(written.from, "mail.from")
         };
         let reply_to = self.mailbox(written.reply_to, "mail.reply_to");
+        let bounces = self.bounces(written.bounces);
         let outbox = self.root.join(written.outbox.unwrap_or_else(|| "outbox".into()));
-        Some(Mail { from: from?, reply_to, outbox })
+        Some(Mail { from: from?, reply_to, bounces, outbox })
     }
 
-    fn secret(&mut self, inline: Text, file: Option<&Path>, key: &str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, inline: Text, file: Option<&Path>, key: &str) -> Option<Secret> {
         let Some(file) = file else { return inline.map(|text| Secret::new(text.into_inner())) };
         match std::fs::read_to_string(self.root.join(file)) {
             Ok(secret) => Some(Secret::new(secret.trim_end_matches(['\r', '\n']))),

@@ -9,5 +9,6 @@ pub mod feed;
 pub mod link;
 pub mod newsletter;
 pub mod relay;
+pub mod report;
 pub mod subscription;
 pub mod text;

@@ -9,6 +9,7 @@ pub mod pages;
 pub mod present;
 pub mod publish;
 pub mod render;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod sync;

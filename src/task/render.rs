@@ -158,7 +158,10 @@ impl<'a> Renderer<'a> {
             &own,
             file_stem,
         )
-        .map(Some)
+        .map(|prepared| {
+            let bounces = self.publication.bounces_to(claimed.subscriber, Some(claimed.digest));
+            Some(Prepared { from: bounces.unwrap_or(prepared.from), ..prepared })
+        })
     }
 
     /// A digest as a message to one person.
