@@ -1,16 +1,18 @@
-//! Messages out: a letter to bytes, bytes to a relay or to a folder.
+//! Messages out: a letter to bytes, bytes to a relay or to a folder. Reports in: bytes to what they tell.
 //!
 //! | Module | What it does |
 //! |---|---|
 //! | [`message`] | a [`message::Letter`] to the bytes of a message |
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
+//! | [`report`] | a bounce or a complaint to what it says |
 //!
 //! This room knows no readers, digests or stores; policy over what a relay answers is [`crate::domain::delivery`].
 
 mod header;
 pub mod message;
 pub mod outbox;
+pub mod report;
 pub mod smtp;
 
 use crate::domain::address::EmailAddress;

@@ -7,6 +7,7 @@ pub mod http;
 pub mod place;
 pub mod postgres;
 pub mod publication;
+pub mod reports;
 pub mod site;
 pub mod smtp_sink;
 pub mod store;
