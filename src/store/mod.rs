@@ -6,6 +6,7 @@ mod dialect;
 mod digests;
 mod facts;
 mod releases;
+mod reports;
 mod subscribers;
 mod sync;
 
@@ -13,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
+pub use reports::{NewReport, Recorded, ReportCounts};
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 

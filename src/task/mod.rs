@@ -42,6 +42,14 @@ pub enum TaskError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file or folder could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A message could not be made.
     #[error("cannot make the message")]
     Message(#[from] crate::mail::message::MessageError),
