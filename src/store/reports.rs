@@ -125,8 +125,7 @@ impl Store {
     /// When the database fails.
     pub async fn digests_to(&self, who: SubscriberId) -> Result<Vec<DigestId>, StoreError> {
         let sql = "SELECT digest FROM deliveries WHERE subscriber = $1 ORDER BY digest DESC LIMIT $2";
-        let found: Vec<String> =
-            on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).bind(RECENT).fetch_all(pool).await)?;
+        let found: Vec<String> = on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).bind(RECENT).fetch_all(pool).await)?;
         found.iter().map(|digest| Ok(DigestId(id(digest)?))).collect()
     }
 

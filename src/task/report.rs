@@ -109,11 +109,7 @@ impl Publication {
 
     /// Headers that a message has to bear so that a provider which writes an envelope sender of its own gives the token
     /// back in its webhooks: one for each such provider that is configured.
-    pub fn report_headers(
-        &self,
-        subscriber: SubscriberId,
-        digest: Option<DigestId>,
-    ) -> Vec<(&'static str, String)> {
+    pub fn report_headers(&self, subscriber: SubscriberId, digest: Option<DigestId>) -> Vec<(&'static str, String)> {
         let reports = &self.config.reports;
         let token = self.keyring.bounce_token(subscriber, digest);
         let mut headers = vec![];

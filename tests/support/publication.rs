@@ -54,11 +54,13 @@ pub struct Setup {
     pub feeds: Vec<(&'static str, String)>,
     /// Slugs of articles that the first sync finds, the newest first.
     pub archive: Vec<&'static str>,
+    /// More of config.toml, before its relays.
+    pub config: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { relays: vec![], connections: 4, feeds: vec![("news", NEWS.to_owned())], archive: vec![] }
+        Self { relays: vec![], connections: 4, feeds: vec![("news", NEWS.to_owned())], archive: vec![], config: "" }
     }
 }
 
@@ -73,6 +75,7 @@ impl Setup {
             "[publication]\ntitle = \"The Harbour Lantern\"\nurl = \"{URL}\"\ntime_zone = \"Europe/Lisbon\"\n\
              address = \"1 Quay Street, Port Example\"\n[serve]\nurl = \"{URL}\"\n[database]\nurl = \"{database}\"\n"
         );
+        text.push_str(self.config);
         for port in &self.relays {
             let _ = write!(
                 text,
