@@ -172,7 +172,7 @@ async fn a_forged_report_changes_nothing(url: String) {
         genuine[1..].to_owned(),
         // The end of one token on the beginning of another.
         format!("{}{}", &other[..32], &genuine[32..]),
-        format!("{}{}", &genuine[..26], &other[26..]),
+        format!("{}{}", &genuine[..31], &other[31..]),
         tidings::domain::link::Keyring::new(&[[7; 32]]).unwrap().bounce_token(ann, Some(digest)),
     ];
     // Every bit: five to a character, and of the last one the one bit that it holds (the others are never accepted).

@@ -19,6 +19,9 @@ use crate::domain::subscription::SubscriberId;
 use crate::mail::report::{self, Finding, MAX_BYTES, Report, Traces};
 use crate::store::{NewReport, Recorded};
 
+/// What is read of a report, in bytes.
+pub const MAX_REPORT: usize = MAX_BYTES;
+
 /// What became of one report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {

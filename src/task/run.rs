@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::dispatch::{Counts, DispatchReport, Stop, dispatch};
 use super::publish::{PublishReport, Site};
+use super::report::{ReportTally, take_maildir};
 use super::sync::SyncReport;
 use super::{Publication, TaskError, confirm, publish, schedule, sync};
 use crate::domain::subscription::ONE_CONFIRMATION_PER;
@@ -20,6 +21,8 @@ const TICK: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_millis(300);
 /// How long quiet is waited for at most: a folder that something writes to without end is read all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a Maildir is looked into for reports.
+const LOOK_FOR_REPORTS: Duration = Duration::from_secs(30);
 /// How long a relay that is away is left alone.
 const COOLING: Duration = Duration::from_mins(1);
 
@@ -34,6 +37,8 @@ pub enum Event {
     Dispatched(DispatchReport),
     /// Confirmations went out.
     Confirmed(u64),
+    /// Bounces and complaints came in.
+    Reported(ReportTally),
     /// Something failed; it is tried again.
     Failed(TaskError),
 }
@@ -118,8 +123,25 @@ pub async fn keep_sending(
     tokio::join!(
         keep_scheduling(publication, changed, &composed, stop.clone(), on_event),
         keep_confirming(publication, poke, stop.clone(), on_event),
-        keep_dispatching(publication, &composed, stop, on_event),
+        keep_dispatching(publication, &composed, stop.clone(), on_event),
+        keep_reading_reports(publication, stop, on_event),
     );
+}
+
+/// Looks for reports where the configuration says that they come in; there may be no such place.
+async fn keep_reading_reports(publication: &Publication, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
+    let Some(maildir) = &publication.config.reports.maildir else { return };
+    loop {
+        match take_maildir(publication, maildir).await {
+            Ok(tally) if tally.total() > 0 => on_event(Event::Reported(tally)),
+            Ok(_) => {}
+            Err(error) => on_event(Event::Failed(error)),
+        }
+        tokio::select! {
+            () = stop.given() => return,
+            () = tokio::time::sleep(LOOK_FOR_REPORTS) => {}
+        }
+    }
 }
 
 async fn keep_scheduling(
