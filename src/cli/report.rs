@@ -9,6 +9,7 @@ use super::Ended;
 use super::output::{self, count};
 use crate::task::Publication;
 use crate::task::report::{ReportTally, read_start, take, take_maildir};
+use crate::task::webhook;
 
 /// What to read.
 #[derive(Debug, clap::Args)]
@@ -21,9 +22,17 @@ pub(super) struct Arguments {
     /// The address that the message was delivered to, as the mail server knows it
     #[arg(long, value_name = "ADDRESS", conflicts_with = "maildir")]
     recipient: Option<String>,
+    /// Print the address that Amazon SNS waits for someone to open before it sends reports here
+    #[arg(long, conflicts_with_all = ["files", "maildir", "recipient"])]
+    sns_question: bool,
 }
 
 pub(super) async fn run(publication: &Publication, arguments: Arguments, json: bool) -> anyhow::Result<Ended> {
+    if arguments.sns_question {
+        let url = webhook::sns_question(publication).await?;
+        output::say(url.as_deref().unwrap_or("Amazon SNS has not asked"));
+        return Ok(if url.is_some() { Ended::Well } else { Ended::WithFaults });
+    }
     let recipient = arguments.recipient.as_deref();
     let mut tally = ReportTally::default();
     let mut ended = Ended::Well;

@@ -6,6 +6,7 @@
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
 //! | [`report`] | a bounce or a complaint to what it says |
+//! | [`webhook`] | the same from a provider's webhook, its signature checked |
 //!
 //! This room knows no readers, digests or stores; policy over what a relay answers is [`crate::domain::delivery`].
 
@@ -14,6 +15,7 @@ pub mod message;
 pub mod outbox;
 pub mod report;
 pub mod smtp;
+pub mod webhook;
 
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Outcome, Stage, said};

@@ -100,6 +100,13 @@ pub fn read(bytes: &[u8], recipient: Option<&str>) -> Report {
     Report { finding: judged.finding, code: judged.code, text: said(&judged.text), traces, id }
 }
 
+/// What a bounce says that a provider reports in fields of its own: the status as `5.1.1`, where there is one, and the
+/// receiving server's words.
+pub(super) fn bounce(status: &str, diagnostic: &str) -> (ReportKind, Option<Enhanced>) {
+    let heard = status::heard(words::code(status.trim()), words::of_diagnostic(diagnostic));
+    (heard.kind(), heard.code)
+}
+
 /// A verdict on the way.
 struct Judged {
     finding: Finding,

@@ -176,34 +176,27 @@ impl Store {
         Ok(on!(self.database, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?)
     }
 
-    /// Uses up a signature that is good for one request; what is older than `older` is forgotten. Returns whether it was
-    /// not used yet.
+    /// Uses a signature for `content`; what is older than `older` is forgotten. Returns whether it was used for nothing
+    /// else: the same request may come again.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn use_signature(
         &self,
         name: &str,
+        content: &str,
         older: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let is_new = begin!(self.database, tx => {
+        let used_for: String = begin!(self.database, tx => {
             sqlx::query("DELETE FROM used_signatures WHERE created_at < $1").bind(millis(older)).execute(&mut *tx).await?;
-            let sql = "INSERT INTO used_signatures (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-            let is_new = sqlx::query(sql).bind(name).bind(millis(now)).execute(&mut *tx).await?.rows_affected() == 1;
+            sqlx::query("INSERT INTO used_signatures (name, content, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
+                .bind(name).bind(content).bind(millis(now)).execute(&mut *tx).await?;
+            let used_for = sqlx::query_scalar("SELECT content FROM used_signatures WHERE name = $1")
+                .bind(name).fetch_one(&mut *tx).await?;
             tx.commit().await?;
-            is_new
+            used_for
         });
-        Ok(is_new)
-    }
-
-    /// Gives a signature back whose request could not be carried out.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn give_back_signature(&self, name: &str) -> Result<(), StoreError> {
-        let sql = "DELETE FROM used_signatures WHERE name = $1";
-        on!(self.database, pool => sqlx::query(sql).bind(name).execute(pool).await.map(drop))?;
-        Ok(())
+        Ok(used_for == content)
     }
 }

@@ -13,6 +13,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod sync;
+pub mod webhook;
 
 use std::sync::Arc;
 

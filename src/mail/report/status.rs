@@ -92,11 +92,15 @@ pub(super) fn judge(bytes: &[u8], human: &str) -> Judged {
     }
 }
 
-/// A recipient's bounce. The status decides, unless it says nothing (`5.0.0`), or condemns the address where the
-/// receiving server's own words blame something else.
+/// A recipient's bounce.
 fn failed(group: &Group, status: Option<Enhanced>, human: &str) -> Said {
     let diagnostic = group.field("diagnostic-code").map(without_type).unwrap_or_default();
-    let heard = if diagnostic.is_empty() { words::of_text(human) } else { words::of_diagnostic(diagnostic) };
+    heard(status, if diagnostic.is_empty() { words::of_text(human) } else { words::of_diagnostic(diagnostic) })
+}
+
+/// A status and the words with it. The status decides, unless it says nothing (`5.0.0`), or condemns the address where
+/// the receiving server's own words blame something else.
+pub(super) fn heard(status: Option<Enhanced>, heard: Said) -> Said {
     let status = status.filter(|status| matches!(status.0, 4 | 5));
     let Some(specific) = status.filter(|status| (status.1, status.2) != (0, 0)) else {
         return Said { code: heard.code.or(status), ..heard };

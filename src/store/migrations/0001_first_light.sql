@@ -195,8 +195,9 @@ CREATE INDEX reports_address ON reports (address_hash, created_at);
 CREATE INDEX reports_subscriber ON reports (subscriber);
 INSERT INTO counters (name, value) VALUES ('reports_unclaimed', 0);
 
--- Signatures of webhooks that do not cover what they come with: each is good for one request.
+-- Signatures of webhooks that do not cover what they come with: each is good for one content.
 CREATE TABLE used_signatures (
     name TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
