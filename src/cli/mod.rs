@@ -118,7 +118,7 @@ pub fn main() -> ExitCode {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::WithFaults) => ExitCode::from(1),
         Ok(Ended::ForNow) => ExitCode::from(EX_TEMPFAIL),
-        Err(error) if is_report => {
+        Err(error) if is_report && !error.is::<Usage>() => {
             complain_of(&error);
             ExitCode::from(EX_TEMPFAIL)
         }

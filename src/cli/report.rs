@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::Ended;
 use super::output::{self, count};
+use super::{Ended, Usage};
 use crate::task::Publication;
-use crate::task::report::{ReportTally, read_start, take, take_maildir};
+use crate::task::report::{ReportTally, read_start, take, take_mailbox, take_maildir};
 use crate::task::webhook;
 
 /// What to read.
@@ -19,11 +19,14 @@ pub(super) struct Arguments {
     /// Take what is new in this Maildir
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     maildir: Option<PathBuf>,
+    /// Take what is unseen in the mailbox of reports.imap
+    #[arg(long, conflicts_with_all = ["files", "maildir"])]
+    imap: bool,
     /// The address that the message was delivered to, as the mail server knows it
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "maildir")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["maildir", "imap"])]
     recipient: Option<String>,
     /// Print the address that Amazon SNS waits for someone to open before it sends reports here
-    #[arg(long, conflicts_with_all = ["files", "maildir", "recipient"])]
+    #[arg(long, conflicts_with_all = ["files", "maildir", "imap", "recipient"])]
     sns_question: bool,
 }
 
@@ -38,6 +41,11 @@ pub(super) async fn run(publication: &Publication, arguments: Arguments, json: b
     let mut ended = Ended::Well;
     if let Some(maildir) = &arguments.maildir {
         tally = take_maildir(publication, maildir).await?;
+    } else if arguments.imap {
+        let Some(imap) = &publication.config.reports.imap else {
+            return Err(Usage("config.toml has no [reports.imap]".into()).into());
+        };
+        tally = take_mailbox(publication, imap).await?;
     } else if arguments.files.is_empty() {
         tally += take(publication, &standard_input().await?, recipient).await?;
     } else {

@@ -262,7 +262,7 @@ impl Reader<'_> {
             tls,
             user,
             password,
-            folder: written.folder.map_or_else(|| "INBOX".to_owned(), |folder| folder.into_inner()),
+            folder: written.folder.map_or_else(|| "INBOX".to_owned(), toml::Spanned::into_inner),
             authority: written.authority_file.map(|file| self.root.join(file)),
         })
     }

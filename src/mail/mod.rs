@@ -6,11 +6,13 @@
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
 //! | [`report`] | a bounce or a complaint to what it says |
+//! | [`imap`] | reports from a mailbox |
 //! | [`webhook`] | the same from a provider's webhook, its signature checked |
 //!
 //! This room knows no readers, digests or stores; policy over what a relay answers is [`crate::domain::delivery`].
 
 mod header;
+pub mod imap;
 pub mod message;
 pub mod outbox;
 pub mod report;

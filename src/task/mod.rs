@@ -51,6 +51,9 @@ pub enum TaskError {
         /// Why.
         source: std::io::Error,
     },
+    /// The mailbox that reports come to could not be read.
+    #[error("cannot read reports from the mailbox")]
+    Mailbox(#[from] crate::mail::imap::ImapError),
     /// A message could not be made.
     #[error("cannot make the message")]
     Message(#[from] crate::mail::message::MessageError),

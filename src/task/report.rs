@@ -9,13 +9,14 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Publication, TaskError, fingerprint};
-use crate::config::reports::with_token;
+use crate::config::reports::{Imap, with_token};
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Enhanced, Fault, Outcome, fault};
 use crate::domain::digest::DigestId;
 use crate::domain::link::{BounceToken, Purpose};
 use crate::domain::report::ReportKind;
 use crate::domain::subscription::SubscriberId;
+use crate::mail::imap::{Mailbox, MailboxSettings};
 use crate::mail::report::{self, Finding, MAX_BYTES, Report, Traces};
 use crate::store::{NewReport, Recorded};
 
@@ -263,6 +264,32 @@ pub async fn take_maildir(publication: &Publication, maildir: &Path) -> Result<R
             _ => {}
         }
     }
+    Ok(tally)
+}
+
+/// Takes every report that nobody has seen in a mailbox, and marks what was taken as seen.
+///
+/// # Errors
+/// When the store or the server fails; what was not taken is still unseen.
+pub async fn take_mailbox(publication: &Publication, config: &Imap) -> Result<ReportTally, TaskError> {
+    let settings = MailboxSettings {
+        host: config.host.clone(),
+        port: config.port,
+        tls: config.tls,
+        user: config.user.clone(),
+        password: config.password.clone(),
+        folder: config.folder.clone(),
+        authority: config.authority.clone(),
+    };
+    let mut mailbox = Mailbox::open(&settings).await?;
+    let mut tally = ReportTally::default();
+    for uid in mailbox.unseen().await? {
+        if let Some(bytes) = mailbox.fetch(uid).await? {
+            tally += take(publication, &bytes, None).await?;
+            mailbox.mark_seen(uid).await?;
+        }
+    }
+    mailbox.close().await;
     Ok(tally)
 }
 
