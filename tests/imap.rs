@@ -188,7 +188,7 @@ async fn what_is_unseen_is_taken_and_marked_and_nothing_else_happens() {
             vec![bounce(&token, "r1"), bounce(&token, "r1"), huge, b"Subject: hello\r\n\r\nhello\r\n".to_vec()];
         let server = Server::start(secured, messages).await;
         place.write("ca.pem", &server.authority);
-        place.write("config.toml", &config(&server, tls, "pass\"word"));
+        place.write("config.toml", config(&server, tls, "pass\"word"));
         let publication = place.open(clock_at("2026-11-24T12:00:00Z")).await;
         let imap = publication.config.reports.imap.clone().unwrap();
         let tally = take_mailbox(&publication, &imap).await.unwrap();
@@ -206,7 +206,7 @@ async fn what_is_unseen_is_taken_and_marked_and_nothing_else_happens() {
 async fn a_server_that_is_not_the_one_meant_gets_no_password() {
     let (place, ..) = place().await;
     let server = Server::start(Secured::StartTls, vec![bounce("nobody", "r")]).await;
-    place.write("config.toml", &config(&server, "required", "pass\"word").replace("authority_file = \"ca.pem\"\n", ""));
+    place.write("config.toml", config(&server, "required", "pass\"word").replace("authority_file = \"ca.pem\"\n", ""));
     let publication = place.open(clock_at("2026-11-24T12:00:00Z")).await;
     let imap = publication.config.reports.imap.clone().unwrap();
     assert!(matches!(take_mailbox(&publication, &imap).await, Err(TaskError::Mailbox(_))));
@@ -220,7 +220,7 @@ async fn a_mailbox_that_cannot_be_opened_is_said_and_left_as_it_is() {
     let (place, ..) = place().await;
     let server = Server::start(Secured::Not, vec![bounce("nobody", "r")]).await;
     place.write("ca.pem", &server.authority);
-    place.write("config.toml", &config(&server, "none", "wrong"));
+    place.write("config.toml", config(&server, "none", "wrong"));
     let ran = place.run(&["report", "--imap"]);
     assert_eq!(ran.code, 75);
     assert!(ran.err.contains("who are you") && !ran.err.contains("wrong"), "{ran:?}");

@@ -46,7 +46,7 @@ async fn token(place: &Place) -> String {
 #[tokio::test]
 async fn a_report_is_taken_from_a_pipe_from_files_and_from_a_maildir() {
     let place = Place::new();
-    place.write("config.toml", &format!("{CONFIG}[mail]\nbounces = \"b@bounces.test.example\"\n"));
+    place.write("config.toml", format!("{CONFIG}[mail]\nbounces = \"b@bounces.test.example\"\n"));
     let token = token(&place).await;
     let (code, out) = piped(&place, &["report"], &bounce(TOKENLESS, "r0"));
     assert_eq!((code, out.as_str()), (0, "reports: 1 about nobody known\n"));

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use support::reports::{CODINGS, Coded, Made, PLACES, Place, SHAPES, recipient};
@@ -346,7 +347,7 @@ fn hostile_messages_are_survived() {
     let nested = |depth: usize, kind: &str| {
         let mut text = String::new();
         for level in 0..depth {
-            text.push_str(&format!("Content-Type: {kind}; boundary=b{level}\r\n\r\n--b{level}\r\n"));
+            let _ = write!(text, "Content-Type: {kind}; boundary=b{level}\r\n\r\n--b{level}\r\n");
         }
         text.push_str("Subject: deep\r\n\r\nbody\r\n");
         text.into_bytes()

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -35,14 +36,14 @@ impl Configured {
         let place = Place::new();
         let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
         let certificate = rcgen::CertificateParams::new(vec!["sns.amazonaws.example".into()]).unwrap();
-        place.write("sns.pem", &certificate.self_signed(&key).unwrap().pem());
+        place.write("sns.pem", certificate.self_signed(&key).unwrap().pem());
         let sns = RsaKeyPair::from_pkcs8(&key.serialize_der()).unwrap();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).unwrap();
         let sendgrid = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref()).unwrap();
         let public_key = STANDARD.encode([P256.as_slice(), sendgrid.public_key().as_ref()].concat());
         place.write(
             "config.toml",
-            &format!(
+            format!(
                 "{CONFIG}[mail]\nbounces = \"b@bounces.test.example\"\n\
                  [reports.ses]\ntopic = \"{TOPIC}\"\ncertificate_file = \"sns.pem\"\n\
                  [reports.sendgrid]\npublic_key = \"{public_key}\"\n\
@@ -101,7 +102,7 @@ impl Configured {
         if kind != "Notification" {
             signed.push_str("Token\nt\n");
         }
-        signed.push_str(&format!("TopicArn\n{topic}\nType\n{kind}\n"));
+        let _ = write!(signed, "TopicArn\n{topic}\nType\n{kind}\n");
         let mut signature = vec![0; self.sns.public_modulus_len()];
         self.sns.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
         request["Signature"] = STANDARD.encode(signature).into();
@@ -333,7 +334,7 @@ async fn sendgrid_is_believed_when_time_and_body_are_signed() {
 fn mailgun(timestamp: &str, token: &str, event: &Value) -> Value {
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"mailgun-key");
     let mac = hmac::sign(&key, format!("{timestamp}{token}").as_bytes());
-    let hex: String = mac.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = mac.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     json!({"signature": {"timestamp": timestamp, "token": token, "signature": hex}, "event-data": event})
 }
 

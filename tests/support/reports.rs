@@ -156,7 +156,7 @@ impl Made<'_> {
         for part in parts {
             let _ = write!(text, "--{}\n{part}", shape.boundary);
         }
-        let _ = write!(text, "--{}--\n", shape.boundary);
+        let _ = writeln!(text, "--{}--", shape.boundary);
         self.finish(&text)
     }
 
