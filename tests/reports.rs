@@ -11,12 +11,14 @@ use tidings::domain::address::EmailAddress;
 use tidings::domain::delivery::{Outcome, Stage};
 use tidings::domain::digest::DigestId;
 use tidings::domain::newsletter::Cadence;
-use tidings::domain::report::ReportKind;
+use tidings::domain::report::{ReportCounts, ReportKind};
 use tidings::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use tidings::mail::report::Finding;
-use tidings::store::ReportCounts;
 use tidings::task::confirm::{send_confirmations, subscribe};
+use tidings::task::dispatch::Stop;
 use tidings::task::report::{Reported, mailbox_refused, take, take_maildir};
+use tidings::task::run::{Event, keep_sending};
+use tokio::sync::Notify;
 
 support::engines::for_each_engine! {
     every_message_has_an_envelope_sender_of_its_own_that_a_bounce_is_known_by,
@@ -30,6 +32,8 @@ support::engines::for_each_engine! {
     whoever_writes_to_leave_leaves_the_newsletter,
     what_a_report_says_of_someone_goes_with_them,
     a_maildir_is_read_and_what_was_read_is_seen,
+    who_sends_also_looks_for_reports_until_the_word_to_stop,
+    a_report_brought_by_two_at_once_counts_once,
 }
 
 const BOUNCES: &str = "[mail]\nbounces = \"bounces@bounces.lantern.example\"\n";
@@ -347,4 +351,44 @@ async fn a_maildir_is_read_and_what_was_read_is_seen(url: String) {
     seen.sort();
     assert_eq!(seen, ["1.a.example:2,S", "2.a.example:2,S", "3.a.example:2,S", "4.a.example:2,S", "6.a.example:2,"]);
     assert_eq!(take_maildir(&lantern.publication, &maildir).await.unwrap().total(), 0);
+}
+
+async fn who_sends_also_looks_for_reports_until_the_word_to_stop(url: String) {
+    let config = "[mail]\nbounces = \"*@bounces.lantern.example\"\n[reports]\nmaildir = \"bounces\"\n";
+    let lantern = Lantern::open(&url, Setup { config, ..Setup::default() }).await;
+    lantern.reader("ann@reader.example", Cadence::Daily, None).await;
+    let digest = send(&lantern, "lamp").await;
+    let token = token(&lantern, "ann@reader.example", digest).await;
+    let maildir = lantern.folder.path().join("bounces");
+    for folder in ["new", "cur"] {
+        std::fs::create_dir_all(maildir.join(folder)).unwrap();
+    }
+    std::fs::write(maildir.join("new/1"), bounce(&token, "r1", "5.1.1")).unwrap();
+    let (word, stop) = Stop::new();
+    let (poke, changed) = (Notify::new(), Notify::new());
+    let told = |event: Event| match event {
+        Event::Reported(tally) => {
+            assert_eq!((tally.hard_bounces, tally.total()), (1, 1));
+            word.send(true).unwrap();
+        }
+        Event::Failed(error) => panic!("{error}"),
+        _ => {}
+    };
+    keep_sending(&lantern.publication, &poke, &changed, stop, &told).await;
+    assert_eq!(bans(&lantern).await, [["bounced"]]);
+}
+
+async fn a_report_brought_by_two_at_once_counts_once(url: String) {
+    let lantern = lantern(&url, vec![]).await;
+    let digest = send(&lantern, "lamp").await;
+    let token = token(&lantern, "ann@reader.example", digest).await;
+    let bytes = bounce(&token, "r1", "5.2.2");
+    let mut bringing = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (publication, bytes) = (lantern.publication.clone(), bytes.clone());
+        bringing.spawn(async move { take(&publication, &bytes, None).await.unwrap() });
+    }
+    let brought = bringing.join_all().await;
+    assert_eq!(brought.iter().filter(|reported| **reported == Reported::Known).count(), 7);
+    assert_eq!(lantern.count("SELECT COUNT(*) FROM reports").await, 1);
 }

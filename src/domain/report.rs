@@ -5,6 +5,7 @@
 use std::fmt;
 
 use chrono::TimeDelta;
+use serde::Serialize;
 
 use super::delivery::{Enhanced, Fault, Outcome, Stage, fault};
 
@@ -74,6 +75,23 @@ impl fmt::Display for ReportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What came back of one digest: readers, not reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ReportCounts {
+    /// Addresses that do not exist.
+    pub bounced_hard: u64,
+    /// Mailboxes that did not take it or could not be reached.
+    pub bounced_soft: u64,
+    /// Refused for its content.
+    pub refused_content: u64,
+    /// Refused for who we are.
+    pub refused_sender: u64,
+    /// Called spam.
+    pub complained: u64,
+    /// Asked by mail to leave.
+    pub left: u64,
 }
 
 /// When an address that keeps bouncing softly is given up.

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
-pub use reports::{NewReport, Recorded, ReportCounts};
+pub use reports::{NewReport, Recorded};
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{Store, StoreError, begin, id, millis, on};
 use crate::domain::digest::DigestId;
-use crate::domain::report::{ReportKind, SoftRule};
+use crate::domain::report::{ReportCounts, ReportKind, SoftRule};
 use crate::domain::subscription::SubscriberId;
 
 /// Digests of one reader that a report is looked for among, the newest first.
@@ -37,23 +37,6 @@ pub struct Recorded {
     pub is_new: bool,
     /// Whether the address is banned from now on, and was not before.
     pub suppressed: bool,
-}
-
-/// What came back of one digest: readers, not reports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct ReportCounts {
-    /// Addresses that do not exist.
-    pub bounced_hard: u64,
-    /// Mailboxes that did not take it or could not be reached.
-    pub bounced_soft: u64,
-    /// Refused for its content.
-    pub refused_content: u64,
-    /// Refused for who we are.
-    pub refused_sender: u64,
-    /// Called spam.
-    pub complained: u64,
-    /// Asked by mail to leave.
-    pub left: u64,
 }
 
 /// Where a soft bounce of the address `$1` counts: since the last success of the subscriber `$2`, and since `$3`. A
