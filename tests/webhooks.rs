@@ -475,3 +475,28 @@ async fn providers_that_write_an_envelope_sender_of_their_own_get_the_token_in_a
         assert!(serde_json::from_str::<Value>(value).is_ok(), "{value}");
     }
 }
+
+/// Signed by OpenSSL, over SHA-1 and over SHA-256, with a key that is no more.
+#[test]
+fn both_versions_of_sns_signatures_are_checked_against_another_implementation() {
+    use tidings::mail::report::Finding;
+    use tidings::mail::webhook::{Refused, ses};
+    let certificates = include_str!("fixtures/reports/sns.pem");
+    for (version, other, request) in [
+        ("1", "2", include_str!("fixtures/reports/sns-version-1.json")),
+        ("2", "1", include_str!("fixtures/reports/sns-version-2.json")),
+    ] {
+        let Ok(ses::Sent::Report(report)) = ses::read(request.as_bytes(), TOPIC, certificates) else {
+            panic!("version {version} is not believed")
+        };
+        assert_eq!(report.finding, Finding::Of(tidings::domain::report::ReportKind::Complaint));
+        assert_eq!((report.id.as_deref(), report.traces.tokens.len()), (Some("c-1"), 1));
+        let (was, is) = (format!("\"SignatureVersion\": \"{version}\""), format!("\"SignatureVersion\": \"{other}\""));
+        for forged in [request.replace(&was, &is), request.replace("abuse", "fraud"), request.replace("m-1", "m-2")] {
+            assert_ne!(forged, request);
+            assert_eq!(ses::read(forged.as_bytes(), TOPIC, certificates).unwrap_err(), Refused::Signature);
+        }
+        assert_eq!(ses::read(request.as_bytes(), TOPIC, "").unwrap_err(), Refused::Signature);
+        assert_eq!(ses::read(request.as_bytes(), "other", certificates).unwrap_err(), Refused::Signature);
+    }
+}
