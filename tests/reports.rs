@@ -374,7 +374,7 @@ async fn who_sends_also_looks_for_reports_until_the_word_to_stop(url: String) {
         Event::Failed(error) => panic!("{error}"),
         _ => {}
     };
-    keep_sending(&lantern.publication, &poke, &changed, stop, &told).await;
+    Box::pin(keep_sending(&lantern.publication, &poke, &changed, stop, &told)).await;
     assert_eq!(bans(&lantern).await, [["bounced"]]);
 }
 
