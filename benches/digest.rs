@@ -33,7 +33,7 @@ fn digest(criterion: &mut Criterion) {
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name);
     let to = Mailbox::new(Some("Mara Quill"), EmailAddress::parse("mara@example.org").unwrap());
     let letter = renderer.letter(feed, newsletter, &compiled, None, "bench").unwrap();
-    let message = || renderer.message(newsletter, &letter, &to, &own, "id".into()).unwrap();
+    let message = || renderer.message(newsletter, &letter, &to, &own, "id".into(), None).unwrap();
     let bytes = message().bytes.len() as u64;
 
     let mut group = criterion.benchmark_group("digest");

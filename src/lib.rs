@@ -10,7 +10,7 @@
 //! | [`source`] | articles in | `domain` |
 //! | [`syndication`] | a feed to bytes | `domain` |
 //! | [`template`] | pages and digests from Handlebars and MJML | `domain` |
-//! | [`mail`] | messages out | `domain` |
+//! | [`mail`] | messages out, reports in | `domain` |
 //! | [`store`] | all SQL, both engines | `domain` |
 //! | [`task`] | the use cases; the one place that joins the others | all above |
 //! | [`web`] | HTTP | `task`, `domain`, `config` |

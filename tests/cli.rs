@@ -74,6 +74,7 @@ fn the_help_of_every_verb_reads_well() {
         &["check"],
         &["sync"],
         &["publish"],
+        &["report"],
         &["serve"],
         &["status"],
         &["subscribers"],

@@ -13,6 +13,7 @@ use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::delivery::Outcome;
 use crate::domain::digest::{Digest, DigestId, DigestState};
 use crate::domain::newsletter::Cadence;
+use crate::domain::report::ReportCounts;
 use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
 use crate::task::render::{self, Renderer};
@@ -435,13 +436,16 @@ async fn show(publication: &Publication, id: &str, json: bool) -> anyhow::Result
     let tally = publication.store.tally(digest.id).await?;
     let articles = publication.store.articles_of(digest.id).await?;
     let outcomes = publication.store.outcomes(digest.id, 20).await?;
+    let reports = publication.store.reports_of(digest.id).await?;
     if json {
         let slugs: Vec<&str> = articles.iter().map(|released| released.article.slug.as_str()).collect();
         let outcomes: Vec<_> = outcomes
             .iter()
             .map(|(state, outcome, number)| json!({ "state": state, "outcome": outcome, "deliveries": number }))
             .collect();
-        output::json(&json!({ "digest": digest, "deliveries": tally, "articles": slugs, "outcomes": outcomes }))?;
+        output::json(&json!({
+            "digest": digest, "deliveries": tally, "articles": slugs, "outcomes": outcomes, "reports": reports,
+        }))?;
         return Ok(Ended::Well);
     }
     let mut rows = vec![
@@ -466,6 +470,18 @@ async fn show(publication: &Publication, id: &str, json: bool) -> anyhow::Result
             ),
         ],
     ];
+    if reports != ReportCounts::default() {
+        let told = format!(
+            "{} hard bounces, {} soft, {} for the content, {} for the sender, {} complaints, {} left by mail",
+            grouped(reports.bounced_hard),
+            grouped(reports.bounced_soft),
+            grouped(reports.refused_content),
+            grouped(reports.refused_sender),
+            grouped(reports.complained),
+            grouped(reports.left)
+        );
+        rows.push(vec!["Came back".into(), told]);
+    }
     rows.extend(articles.iter().map(|released| vec!["Article".into(), released.article.title.clone()]));
     rows.extend(
         outcomes.iter().map(|(state, outcome, number)| vec!["Not sent".into(), format!("{number} {state}: {outcome}")]),

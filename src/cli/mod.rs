@@ -1,10 +1,12 @@
-//! The command line: one function per verb. Exit codes: 0 done, 1 faults found, 2 called wrongly.
+//! The command line: one function per verb. Exit codes: 0 done, 1 faults found, 2 called wrongly; `report` says 75 when
+//! a report has to be brought again.
 
 mod digest;
 mod dkim;
 mod init;
 mod output;
 mod progress;
+mod report;
 mod serve;
 mod subscribers;
 mod verbs;
@@ -61,6 +63,10 @@ enum Verb {
     /// The keys that sign mail, and their DNS records
     #[command(subcommand)]
     Dkim(dkim::Verb),
+    /// Take bounces and complaints that came by mail
+    ///
+    /// Exit code 0 when a report was taken, whoever it was about; 75 (try again later) when it could not be.
+    Report(report::Arguments),
     /// Sync on change, serve, schedule and send: all in one process
     Serve {
         /// Listen here instead of serve.listen
@@ -78,6 +84,8 @@ enum Verb {
 enum Ended {
     Well,
     WithFaults,
+    /// Not now: it may work later.
+    ForNow,
 }
 
 impl Ended {
@@ -85,6 +93,9 @@ impl Ended {
         if problems.is_empty() { Self::Well } else { Self::WithFaults }
     }
 }
+
+/// What mail servers understand as "try again later" (`sysexits.h`).
+const EX_TEMPFAIL: u8 = 75;
 
 /// A command that cannot be carried out as it was given: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -110,18 +121,25 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // A mail server that pipes a report to us keeps it and tries again; anything else it would bounce.
+    let is_report = matches!(arguments.verb, Verb::Report(_));
     match runtime.block_on(run(arguments)) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::WithFaults) => ExitCode::from(1),
+        Ok(Ended::ForNow) => ExitCode::from(EX_TEMPFAIL),
+        Err(error) if is_report && !error.is::<Usage>() => {
+            complain_of(&error);
+            ExitCode::from(EX_TEMPFAIL)
+        }
         Err(error) => {
-            report(&error);
+            complain_of(&error);
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
 }
 
 /// An error with what caused it: each link of the chain once.
-fn report(error: &anyhow::Error) {
+fn complain_of(error: &anyhow::Error) {
     if let Some(TaskError::Problems(problems)) = error.downcast_ref::<TaskError>() {
         output::problems(problems);
         return;
@@ -148,7 +166,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
             } else {
                 output::problems(&problems);
             }
-            return Ok(Ended::WithFaults);
+            return Ok(if matches!(verb, Verb::Report(_)) { Ended::ForNow } else { Ended::WithFaults });
         }
     };
     let configured = config.listen;
@@ -168,6 +186,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
         Verb::Digest(verb) => digest::run(&publication, verb, json).await,
+        Verb::Report(arguments) => report::run(&publication, arguments, json).await,
         Verb::Serve { .. } => Box::pin(serve::serve(publication.clone(), configured)).await,
         Verb::Worker => Box::pin(serve::worker(&publication)).await,
         Verb::Status => verbs::status(&publication, json).await,

@@ -182,6 +182,7 @@ fn tell(publication: &Publication, event: &Event) {
                 String::new()
             }
         )),
+        Event::Reported(tally) => output::say(&super::report::describe(tally)),
         Event::Failed(TaskError::Problems(problems)) => output::problems(problems),
         Event::Failed(error) => output::complain(&format!("error: {}", super::chain(anyhow::Chain::new(error)))),
     }

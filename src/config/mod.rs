@@ -6,6 +6,7 @@
 mod dkim;
 mod feeds;
 mod sending;
+pub mod reports;
 mod span;
 mod urls;
 mod written;
@@ -17,9 +18,10 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use url::Url;
 
-use crate::domain::address::Mailbox;
+use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::delivery::RetryPolicy;
 use crate::domain::pace::{DomainPace, Rate, WarmUp};
+use crate::domain::report::SoftRule;
 use crate::problem::Problem;
 
 pub use crate::domain::relay::{Credentials, Secret, Tls};
@@ -58,6 +60,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where readers reach `serve`, if that is not the publication's URL.
     pub serve_url: Option<Url>,
+    /// Where reports on what was sent come in.
+    pub reports: reports::Reports,
+    /// When an address that keeps bouncing softly is given up.
+    pub soft_bounces: SoftRule,
 }
 
 /// What readers see of the publication.
@@ -84,6 +90,8 @@ pub struct Mail {
     pub from: Mailbox,
     /// Where answers go, if not to the sender.
     pub reply_to: Option<Mailbox>,
+    /// Where bounces go, each with a token: see [`reports::with_token`]. None: to the sender, as they are.
+    pub bounces: Option<EmailAddress>,
     /// Folder for messages while there is no relay.
     pub outbox: PathBuf,
     /// When what was put off is tried again, and when it is given up.

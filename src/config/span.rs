@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 /// What to write where a length of time is not understood.
 pub(super) const SPAN_HINT: &str = "write a number with s, m, h, d or w, such as 15m or 4h";
 
@@ -15,6 +17,10 @@ impl Span {
 
     pub(super) fn duration(self) -> Duration {
         self.0
+    }
+
+    pub(super) fn delta(self) -> TimeDelta {
+        TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::{Spanned, Table, Value};
 use url::Url;
 
+use super::reports::{WrittenReports, WrittenSuppression};
 use super::sending;
 use super::{Config, Credentials, Mail, Publication, Relay, Secret, Tls};
 use crate::domain::address::Mailbox;
@@ -31,6 +32,8 @@ struct Written {
     dkim: Vec<super::dkim::WrittenDkim>,
     database: WrittenDatabase,
     serve: WrittenServe,
+    reports: WrittenReports,
+    suppression: WrittenSuppression,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +58,7 @@ struct WrittenFolder {
 struct WrittenMail {
     from: Text,
     reply_to: Text,
+    bounces: Text,
     outbox: Option<PathBuf>,
     retry_first: Text,
     retry_cap: Text,
@@ -209,7 +213,7 @@ pub(super) fn line_at(text: &str, offset: usize) -> usize {
 }
 
 pub(super) struct Reader<'a> {
-    root: &'a Path,
+    pub(super) root: &'a Path,
     text: &'a str,
     problems: Vec<Problem>,
 }
@@ -230,6 +234,8 @@ impl Reader<'_> {
             .parsed(written.serve.listen, "serve.listen", "write an address and port, such as 127.0.0.1:8080")
             .unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 8080)));
         let serve_url = self.url(written.serve.url, "serve.url");
+        let reports = self.reports(written.reports);
+        let soft_bounces = self.suppression(written.suppression);
         let folder =
             |written: Option<PathBuf>, default: &str| self.root.join(written.unwrap_or_else(|| default.into()));
         let articles = folder(written.articles.folder, "articles");
@@ -250,6 +256,8 @@ impl Reader<'_> {
                 database_url,
                 listen,
                 serve_url,
+                reports,
+                soft_bounces,
             }),
             _ => Err(self.problems),
         }
@@ -356,14 +364,15 @@ impl Reader<'_> {
             self.mailbox(written.from, "mail.from")
         };
         let reply_to = self.mailbox(written.reply_to, "mail.reply_to");
+        let bounces = self.bounces(written.bounces);
         let outbox = self.root.join(written.outbox.unwrap_or_else(|| "outbox".into()));
         let retry = self.retry(written.retry_first, written.retry_cap, written.life);
         let take_over_after =
             self.span(written.take_over_after, "mail.take_over_after").unwrap_or(sending::TAKE_OVER_AFTER);
-        Some(Mail { from: from?, reply_to, outbox, retry, take_over_after })
+        Some(Mail { from: from?, reply_to, bounces, outbox, retry, take_over_after })
     }
 
-    fn secret(&mut self, inline: Text, file: Option<&Path>, key: &str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, inline: Text, file: Option<&Path>, key: &str) -> Option<Secret> {
         let Some(file) = file else { return inline.map(|text| Secret::new(text.into_inner())) };
         match std::fs::read_to_string(self.root.join(file)) {
             Ok(secret) => Some(Secret::new(secret.trim_end_matches(['\r', '\n']))),

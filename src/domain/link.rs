@@ -17,6 +17,12 @@ use super::subscription::SubscriberId;
 const MAC_BYTES: usize = 16;
 /// Bytes before the feed's name: purpose, subscriber, expiry.
 const FIXED_BYTES: usize = 1 + 16 + 4;
+/// Bytes of a bounce token's MAC: 96 bits, so that the token leaves room in a local part of 64 characters.
+const BOUNCE_MAC_BYTES: usize = 12;
+/// Bytes of a bounce token: subscriber, end of the digest's id, MAC.
+const BOUNCE_BYTES: usize = 16 + 4 + BOUNCE_MAC_BYTES;
+/// RFC 4648 §6 in lower case: some mail servers fold the case of addresses.
+const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// What a link lets its holder do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,31 @@ pub struct Link {
     pub feed: Option<FeedName>,
     /// Until when, to the minute; `None` is for ever (a mail may be opened years later).
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Whose delivery a bounce is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BounceToken {
+    /// To whom it went.
+    pub subscriber: SubscriberId,
+    /// The last four bytes of its digest's id; `None` for what belongs to no digest.
+    pub digest_end: Option<[u8; 4]>,
+}
+
+impl BounceToken {
+    /// Characters of a token.
+    pub const CHARACTERS: usize = (BOUNCE_BYTES * 8).div_ceil(5);
+
+    /// Whether this is the digest that the token was made for.
+    pub fn is_of(&self, digest: DigestId) -> bool {
+        self.digest_end == Some(end_of(digest))
+    }
+}
+
+/// The last four bytes of a digest's id: random in a UUIDv7, and enough to tell one reader's digests apart.
+fn end_of(digest: DigestId) -> [u8; 4] {
+    let bytes = digest.0.as_bytes();
+    [bytes[12], bytes[13], bytes[14], bytes[15]]
 }
 
 /// The keys that sign links: the newest signs, all verify, so that a key can be replaced without breaking old mail.
@@ -117,6 +148,28 @@ impl Keyring {
         hex(&self.lasting(&bytes))
     }
 
+    /// What stands in the envelope sender of a message, so that a bounce says by itself whom it is about: letters and
+    /// digits in one case (RFC 4648 §6 without padding).
+    pub fn bounce_token(&self, subscriber: SubscriberId, digest: Option<DigestId>) -> String {
+        let mut bytes = Vec::with_capacity(BOUNCE_BYTES);
+        bytes.extend_from_slice(subscriber.0.as_bytes());
+        bytes.extend_from_slice(&digest.map_or([0; 4], end_of));
+        let mac = self.lasting(&[b"b", bytes.as_slice()].concat());
+        bytes.extend_from_slice(&mac[..BOUNCE_MAC_BYTES]);
+        base32(&bytes)
+    }
+
+    /// Whom a token is about, in whatever case it came back; `None` when it is not ours.
+    pub fn read_bounce_token(&self, token: &str) -> Option<BounceToken> {
+        let bytes = unbase32(token).filter(|bytes| bytes.len() == BOUNCE_BYTES)?;
+        let (payload, mac) = bytes.split_at(BOUNCE_BYTES - BOUNCE_MAC_BYTES);
+        let expected = self.lasting(&[b"b", payload].concat());
+        aws_lc_rs::constant_time::verify_slices_are_equal(&expected[..BOUNCE_MAC_BYTES], mac).ok()?;
+        let subscriber = SubscriberId(Uuid::from_slice(&payload[..16]).ok()?);
+        let digest_end: [u8; 4] = payload[16..].try_into().ok()?;
+        Some(BounceToken { subscriber, digest_end: (digest_end != [0; 4]).then_some(digest_end) })
+    }
+
     /// What stands for an address where the address itself must not: in suppressions, after its owner is gone.
     pub fn address_hash(&self, address_key: &str) -> String {
         hex(&self.lasting(&[b"a", address_key.as_bytes()].concat()))
@@ -132,6 +185,41 @@ impl Keyring {
 /// Sixteen bytes as 32 letters and digits: safe as a file's name, whatever a shell makes of it.
 fn hex(bytes: &[u8; MAC_BYTES]) -> String {
     format!("{:032x}", u128::from_be_bytes(*bytes))
+}
+
+fn base32(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity((bytes.len() * 8).div_ceil(5));
+    let (mut held, mut bits) = (0_u32, 0);
+    for byte in bytes {
+        held = (held << 8) | u32::from(*byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            text.push(char::from(BASE32[(held >> bits) as usize & 31]));
+        }
+        held &= (1 << bits) - 1;
+    }
+    if bits > 0 {
+        text.push(char::from(BASE32[(held << (5 - bits)) as usize & 31]));
+    }
+    text
+}
+
+/// The bytes; `None` where a character does not belong, or bits are left over that [`base32`] would not have written.
+fn unbase32(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
+    let (mut held, mut bits) = (0_u32, 0);
+    for c in text.bytes() {
+        let value = BASE32.iter().position(|known| *known == c.to_ascii_lowercase())?;
+        held = (held << 5) | u32::try_from(value).ok()?;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from(held >> bits & 0xFF).ok()?);
+            held &= (1 << bits) - 1;
+        }
+    }
+    (bits < 5 && held == 0).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -182,6 +270,54 @@ mod tests {
         let ring = ring(&[[1; 32]]);
         assert_eq!(ring.verify(Purpose::Preferences, &ring.sign(&link(None)), now()), None);
         assert_eq!(ring.verify(Purpose::Leave, &ring.sign(&link(Some("2026-11-24T12:00:00Z"))), now()), None);
+    }
+
+    #[test]
+    fn a_bounce_token_brings_back_whom_it_is_about_in_either_case() {
+        let ring = ring(&[[1; 32]]);
+        let (digest, subscriber) = (DigestId(Uuid::from_u128(0xDEAD_BEEF)), SubscriberId(Uuid::from_u128(2)));
+        for digest in [Some(digest), None] {
+            let token = ring.bounce_token(subscriber, digest);
+            assert_eq!(token.len(), BounceToken::CHARACTERS);
+            assert!(token.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{token}");
+            let read = ring.read_bounce_token(&token.to_uppercase()).unwrap();
+            assert_eq!(read.subscriber, subscriber);
+            assert_eq!(digest.is_some_and(|digest| read.is_of(digest)), digest.is_some());
+        }
+        assert_eq!(BounceToken::CHARACTERS, 52);
+    }
+
+    #[test]
+    fn no_bit_of_a_bounce_token_can_be_changed() {
+        let ring = ring(&[[1; 32]]);
+        let token = ring.bounce_token(SubscriberId(Uuid::from_u128(7)), Some(DigestId(Uuid::from_u128(9))));
+        for at in 0..token.len() {
+            for other in BASE32 {
+                let mut forged = token.clone().into_bytes();
+                if forged[at] != *other {
+                    forged[at] = *other;
+                    assert_eq!(ring.read_bounce_token(std::str::from_utf8(&forged).unwrap()), None, "{at}");
+                }
+            }
+            assert_eq!(ring.read_bounce_token(&token[..at]), None);
+        }
+        for other in [format!("{token}a"), format!("{token}="), token.replace(&token[..1], "1"), String::new()] {
+            assert_eq!(ring.read_bounce_token(&other), None, "{other}");
+        }
+        // Made with another key, or for another purpose.
+        assert_eq!(Keyring::new(&[[2; 32]]).unwrap().read_bounce_token(&token), None);
+        assert_eq!(ring.read_bounce_token(&ring.sign(&link(None))), None);
+    }
+
+    #[test]
+    fn base32_is_that_of_the_rfc() {
+        for (bytes, text) in [("", ""), ("f", "my"), ("fo", "mzxq"), ("foo", "mzxw6"), ("foobar", "mzxw6ytboi")] {
+            assert_eq!(base32(bytes.as_bytes()), text);
+            assert_eq!(unbase32(text).as_deref(), Some(bytes.as_bytes()));
+        }
+        for text in ["m", "mz1q", "mz q", "mzxr", "mzxw6y", "ß"] {
+            assert_eq!(unbase32(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -10,5 +10,6 @@ pub mod link;
 pub mod newsletter;
 pub mod pace;
 pub mod relay;
+pub mod report;
 pub mod subscription;
 pub mod text;

@@ -1,4 +1,4 @@
-//! Messages out: a letter to bytes, bytes to a relay or to a folder.
+//! Messages out: a letter to bytes, bytes to a relay or to a folder. Reports in: bytes to what they tell.
 //!
 //! | Module | What it does |
 //! |---|---|
@@ -7,6 +7,9 @@
 //! | [`dkim`] | those bytes to the signatures in front of them |
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
+//! | [`report`] | a bounce or a complaint to what it says |
+//! | [`imap`] | reports from a mailbox |
+//! | [`webhook`] | the same from a provider's webhook, its signature checked |
 //!
 //! This room knows no readers, digests or stores; policy over what a relay answers is [`crate::domain::delivery`].
 
@@ -14,9 +17,12 @@ mod body;
 pub mod compiled;
 pub mod dkim;
 mod header;
+pub mod imap;
 pub mod message;
 pub mod outbox;
+pub mod report;
 pub mod smtp;
+pub mod webhook;
 
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Outcome, Stage, said};

@@ -290,6 +290,10 @@ impl Connection {
                 }
             }
         }
+        if refusal.is_none() && !self.wire.is_in_step() {
+            // A reply too many would be taken for the one to the message.
+            return Err(deferred(Stage::Data, "the relay said more than it was asked"));
+        }
         let Some(refusal) = refusal else { return Ok(()) };
         self.needs_reset = true;
         self.broken = false;

@@ -6,6 +6,7 @@ mod dialect;
 mod digests;
 mod facts;
 mod releases;
+mod reports;
 mod senders;
 mod subscribers;
 mod sync;
@@ -14,6 +15,7 @@ use chrono::{DateTime, Utc};
 
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
+pub use reports::{NewReport, Recorded};
 pub use senders::Sender;
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};

@@ -290,6 +290,7 @@ impl Store {
             // A relay's words may name the address; the ban itself stays, under a keyed hash.
             sqlx::query("UPDATE suppressions SET detail = NULL WHERE address_hash = (SELECT address_hash FROM subscribers WHERE id = $1)")
                 .bind(&who).execute(&mut *tx).await?;
+            sqlx::query("UPDATE reports SET subscriber = NULL, text = '' WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM deliveries WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
             let removed = sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(&who).execute(&mut *tx).await?.rows_affected();

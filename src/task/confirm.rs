@@ -64,7 +64,8 @@ pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskEr
     let (mut sent, mut put_off) = (0, 0);
     for waiting in pending {
         let bytes = confirmation(publication, &waiting, now)?;
-        let from = publication.config.mail.from.address.as_str();
+        let bounces = publication.bounces_to(waiting.subscriber.id, None);
+        let from = bounces.as_deref().unwrap_or(publication.config.mail.from.address.as_str());
         let file_stem = format!("confirm-{}", waiting.subscriber.id);
         let outcome = match mailer.connect().await {
             Ok(_) => mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await,
@@ -134,5 +135,5 @@ fn confirmation(
         date: now,
         kind: Kind::Notice,
     };
-    publication.sign(&config.mail.from.address, message::bytes(&letter)?)
+    publication.sign(&config.mail.from.address, Some((waiting.subscriber.id, None)), message::bytes(&letter)?)
 }

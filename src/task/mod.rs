@@ -9,10 +9,12 @@ pub mod pages;
 pub mod present;
 pub mod publish;
 pub mod render;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod sign;
 pub mod sync;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -43,6 +45,17 @@ pub enum TaskError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file or folder could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The mailbox that reports come to could not be read.
+    #[error("cannot read reports from the mailbox")]
+    Mailbox(#[from] crate::mail::imap::ImapError),
     /// A message could not be made.
     #[error("cannot make the message")]
     Message(#[from] crate::mail::message::MessageError),

@@ -169,12 +169,13 @@ impl<'a> Renderer<'a> {
         let own = self.own(claimed.subscriber, claimed.name.as_deref(), &feed.name);
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
         let file_stem = self.publication.keyring.message_id(claimed.digest, claimed.subscriber);
+        let whose = Some((claimed.subscriber, claimed.digest));
         let prepared = match group {
-            Group::Alike(letter) => self.message(newsletter, letter, &to, &own, file_stem),
+            Group::Alike(letter) => self.message(newsletter, letter, &to, &own, file_stem, whose),
             Group::Apart(compiled) => {
                 let bodies = compiled.for_reader(&self.publication.templates, &own);
                 let letter = self.letter(feed, newsletter, compiled, Some(&bodies), &file_stem)?;
-                self.message(newsletter, &letter, &to, &own, file_stem)
+                self.message(newsletter, &letter, &to, &own, file_stem, whose)
             }
         };
         prepared.map(Some)
@@ -207,7 +208,7 @@ impl<'a> Renderer<'a> {
             list: Some(List {
                 id: (&feed.title, &format!("{}.{host}", feed.name)),
                 archive_url: Some(&self.presenter.urls.feed(&feed.name)),
-                feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, host.replace('.', "-"))),
+                feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, sender_id(host))),
             }),
             text: &text,
             html: &html,
@@ -219,7 +220,7 @@ impl<'a> Renderer<'a> {
         newsletter.from.as_ref().unwrap_or(&self.publication.config.mail.from)
     }
 
-    /// A letter patched for one person.
+    /// A letter patched for one person; with `whose` delivery it is, what comes back of it can be told from others.
     ///
     /// # Errors
     /// When a value does not fit into its header.
@@ -230,24 +231,35 @@ impl<'a> Renderer<'a> {
         to: &Mailbox,
         own: &Own,
         file_stem: String,
+        whose: Option<(SubscriberId, DigestId)>,
     ) -> Result<Prepared, TaskError> {
         let from = self.sender(newsletter);
+        let bounces = whose.and_then(|(who, digest)| self.publication.bounces_to(who, Some(digest)));
+        let leave = bounces.as_ref().map(|bounces| format!("mailto:{bounces}?subject=unsubscribe"));
         let reader = Reader {
             to,
             message_id: &format!("{file_stem}@{}", self.publication.config.host()),
             date: self.publication.clock.now(),
             links: Some(Links {
                 unsubscribe_url: &own.unsubscribe_url,
-                unsubscribe_mailto: None,
+                unsubscribe_mailto: leave.as_deref(),
                 help_url: Some(&own.preferences_url),
             }),
             values: &own.values(),
         };
         let mut bytes = vec![];
         letter.write(&reader, &mut bytes)?;
-        let bytes = self.publication.sign(&from.address, bytes)?;
-        Ok(Prepared { from: from.address.as_str().to_owned(), bytes, is_stuffed: true, file_stem })
+        let whose = whose.map(|(who, digest)| (who, Some(digest)));
+        let bytes = self.publication.sign(&from.address, whose, bytes)?;
+        let from = bounces.unwrap_or_else(|| from.address.as_str().to_owned());
+        Ok(Prepared { from, bytes, is_stuffed: true, file_stem })
     }
+}
+
+/// Who sends, in 5 to 15 characters, as Google wants the last part of `Feedback-ID`.
+fn sender_id(host: &str) -> String {
+    let id: String = host.replace('.', "-").chars().take(15).collect();
+    format!("{:-<5}", id.trim_end_matches('-'))
 }
 
 /// A piece of a compiled digest with the place before it, as a letter takes them.
@@ -292,6 +304,6 @@ pub async fn sample(
     let file_stem = format!("test-{}", uuid::Uuid::now_v7());
     let whole = (!compiled.is_patched()).then_some(&bodies);
     let letter = renderer.letter(feed, newsletter, &compiled, whole, &file_stem)?;
-    let message = renderer.message(newsletter, &letter, to, &own, file_stem)?;
+    let message = renderer.message(newsletter, &letter, to, &own, file_stem, None)?;
     Ok(Sample { message, bodies })
 }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::dispatch::{Counts, DispatchReport, Stop, Vigil, dispatch, interval};
 use super::publish::{PublishReport, Site};
+use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
 use super::{Publication, TaskError, confirm, publish, schedule, sync};
 use crate::domain::subscription::ONE_CONFIRMATION_PER;
@@ -20,6 +21,10 @@ const TICK: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_millis(300);
 /// How long quiet is waited for at most: a folder that something writes to without end is read all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a Maildir is looked into for reports.
+const LOOK_INTO_MAILDIR: Duration = Duration::from_secs(30);
+/// How often a mailbox on a server is: few servers like to be asked more often.
+const LOOK_INTO_MAILBOX: Duration = Duration::from_mins(3);
 /// How long a relay that is away is left alone.
 const COOLING: Duration = Duration::from_mins(1);
 
@@ -34,6 +39,8 @@ pub enum Event {
     Dispatched(DispatchReport),
     /// Confirmations went out.
     Confirmed(u64),
+    /// Bounces and complaints came in.
+    Reported(ReportTally),
     /// Something failed; it is tried again.
     Failed(TaskError),
 }
@@ -118,8 +125,49 @@ pub async fn keep_sending(
     tokio::join!(
         keep_scheduling(publication, changed, &composed, stop.clone(), on_event),
         keep_confirming(publication, poke, stop.clone(), on_event),
-        keep_dispatching(publication, &composed, stop, on_event),
+        keep_dispatching(publication, &composed, stop.clone(), on_event),
+        keep_reading_reports(publication, stop, on_event),
     );
+}
+
+/// Looks for reports where the configuration says that they come in; there may be no such place.
+async fn keep_reading_reports(publication: &Publication, stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
+    let reports = &publication.config.reports;
+    let from_maildir = async {
+        if let Some(maildir) = &reports.maildir {
+            keep_looking(LOOK_INTO_MAILDIR, stop.clone(), on_event, || take_maildir(publication, maildir)).await;
+        }
+    };
+    let from_mailbox = async {
+        if let Some(imap) = &reports.imap {
+            keep_looking(LOOK_INTO_MAILBOX, stop.clone(), on_event, || take_mailbox(publication, imap)).await;
+        }
+    };
+    tokio::join!(from_maildir, from_mailbox);
+}
+
+/// Looks again and again until the word to stop; what is under way then is broken off: a report that was not taken to
+/// its end is still there, and one that was is known.
+async fn keep_looking<F: Future<Output = Result<ReportTally, TaskError>>>(
+    every: Duration,
+    mut stop: Stop,
+    on_event: &(dyn Fn(Event) + Sync),
+    look: impl Fn() -> F,
+) {
+    loop {
+        tokio::select! {
+            () = stop.given() => return,
+            looked = look() => match looked {
+                Ok(tally) if tally.total() > 0 => on_event(Event::Reported(tally)),
+                Ok(_) => {}
+                Err(error) => on_event(Event::Failed(error)),
+            }
+        }
+        tokio::select! {
+            () = stop.given() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
 }
 
 async fn keep_scheduling(

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use super::{Publication, TaskError};
 use crate::config::{Config, Dkim};
 use crate::domain::address::EmailAddress;
+use crate::domain::digest::DigestId;
 use crate::domain::feed::Feed;
+use crate::domain::subscription::SubscriberId;
 use crate::mail::dkim::{Key, KeyFault, Signer, Signers, aligns, record_name};
 use crate::problem::Problem;
 
@@ -40,12 +42,22 @@ pub struct Made {
 }
 
 impl Publication {
-    /// The message with its signatures in front: one of each `[[dkim]]` whose domain aligns with the sender. Every
-    /// message passes here last.
+    /// The message with its signatures in front: one of each `[[dkim]]` whose domain aligns with the sender, over what
+    /// providers want in order to tell `whose` it is when something comes back. Every message passes here last.
     ///
     /// # Errors
     /// A key that refuses to sign.
-    pub fn sign(&self, from: &EmailAddress, message: Vec<u8>) -> Result<Vec<u8>, TaskError> {
+    pub fn sign(
+        &self,
+        from: &EmailAddress,
+        whose: Option<(SubscriberId, Option<DigestId>)>,
+        mut message: Vec<u8>,
+    ) -> Result<Vec<u8>, TaskError> {
+        let headers = whose.map(|(who, digest)| self.report_headers(who, digest)).unwrap_or_default();
+        if !headers.is_empty() {
+            let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            message.splice(0..0, lines.into_bytes());
+        }
         let mut signed = self.signers.sign(from, &message, self.clock.now())?;
         if signed.is_empty() {
             return Ok(message);

@@ -6,6 +6,7 @@
 mod cache;
 mod reader;
 mod reply;
+mod reports;
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -97,6 +98,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/preferences/{token}", get(reader::preferences).post(reader::save_preferences))
         .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
+        .merge(reports::routes())
         .layer(map_response(with_policies))
         .with_state(app)
 }

@@ -9,6 +9,7 @@ pub mod place;
 pub mod postfix;
 pub mod postgres;
 pub mod publication;
+pub mod reports;
 pub mod site;
 pub mod smtp_sink;
 pub mod store;

@@ -122,11 +122,19 @@ impl Wire {
 
     async fn next_reply(&mut self) -> Result<Reply, WireFault> {
         let mut lines = Vec::new();
+        let mut first = None;
         // Where the next line starts in `unread`, and how far it was searched.
         let (mut start, mut searched) = (0, 0);
         loop {
             while let Some(end) = self.unread[searched..].iter().position(|b| *b == b'\n').map(|at| searched + at) {
                 let (code, last, text) = line(&self.unread[start..end])?;
+                // One reply has one code (RFC 5321 §4.2.1): what begins another has swallowed the end of this one.
+                if *first.get_or_insert(code) != code {
+                    return Err(garbage(&self.unread[start..end]));
+                }
+                if end > REPLY_MAX_BYTES {
+                    return Err(WireFault::TooLong);
+                }
                 lines.push(text);
                 (start, searched) = (end + 1, end + 1);
                 if last {
@@ -142,6 +150,11 @@ impl Wire {
                 return Err(WireFault::Closed);
             }
         }
+    }
+
+    /// Whether every reply that was read was asked for, as far as is known without looking again.
+    pub fn is_in_step(&self) -> bool {
+        self.unread.is_empty()
     }
 
     /// Whether nothing has arrived since the last reply: an idle relay speaks only to say goodbye, or closes.

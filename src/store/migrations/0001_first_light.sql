@@ -197,3 +197,27 @@ CREATE TABLE relay_days (
     accepted BIGINT NOT NULL,
     PRIMARY KEY (relay, day)
 );
+
+-- What came back after a relay had accepted it, and what was refused for a mailbox's sake before.
+CREATE TABLE reports (
+    -- A hash of whom it is about, what it says and the report's own identity: the same report counts once.
+    id TEXT PRIMARY KEY,
+    digest TEXT,
+    subscriber TEXT,
+    address_hash TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    code TEXT,
+    text TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX reports_digest ON reports (digest, kind, address_hash);
+CREATE INDEX reports_address ON reports (address_hash, created_at);
+CREATE INDEX reports_subscriber ON reports (subscriber);
+INSERT INTO counters (name, value) VALUES ('reports_unclaimed', 0);
+
+-- Signatures of webhooks that do not cover what they come with: each is good for one content.
+CREATE TABLE used_signatures (
+    name TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);

@@ -17,7 +17,7 @@ use crate::domain::delivery::{Attempt, DeliveryState, Fault, Next, Outcome, Stag
 use crate::mail::Mailer;
 use crate::mail::smtp::Parcel;
 use crate::store::{Claimed, Settled};
-use crate::task::TaskError;
+use crate::task::{TaskError, report};
 use crate::task::render::{Prepared, Renderer};
 
 /// Failures of the connection itself, one after another, after which it is given up for a while: a relay that says
@@ -409,6 +409,8 @@ impl Worker {
                 if fault(outcome) == Some(Fault::Address) {
                     suppress(round, claimed, &describe(outcome)).await?;
                 }
+                let publication = &round.publication;
+                report::mailbox_refused(publication, claimed.digest, claimed.subscriber, &claimed.address, outcome).await?;
                 (DeliveryState::Refused, now)
             }
             Next::RetryAt(at) => (DeliveryState::Deferred, at),
