@@ -5,7 +5,6 @@
 //! ```text
 //! TIDINGS_POSTFIX_READERS=10000 cargo test --release --test postfix -- --nocapture
 //! ```
-#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
 
 mod support;
 
