@@ -234,7 +234,10 @@ async fn sent(folder: &Path, bytes: usize, readers: usize) -> Measured {
     // What a first sync finds is not sent; its size tells how many articles are wanted.
     let one = size_with(&publication, folder, 1).await;
     let six = size_with(&publication, folder, 6).await;
-    let articles = 1 + bytes.saturating_sub(one) * 5 / (six - one).max(1);
+    let each = ((six - one) / 5).max(1);
+    let mut articles = 1 + bytes.saturating_sub(one) / each;
+    // The further ones take less room than the first.
+    articles += bytes.saturating_sub(size_with(&publication, folder, articles).await) / each;
     subscribe(&publication, readers).await;
     write(folder, "new", articles);
     sync(&publication, &|_, _| {}).await.unwrap();

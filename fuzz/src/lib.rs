@@ -34,8 +34,8 @@ pub fn address(bytes: &[u8]) {
     assert_eq!(again.key(), address.key());
     let key = EmailAddress::parse(&address.key()).unwrap_or_else(|fault| panic!("the key of {text:?}: {fault}"));
     assert_eq!(key.key(), address.key(), "{text:?}");
-    let alias = EmailAddress::parse(&address.alias_key());
-    assert!(alias.is_ok_and(|alias| alias.alias_key() == address.alias_key()), "{text:?}: {}", address.alias_key());
+    // No address, only something to count by.
+    assert!(!address.alias_key().is_empty(), "{text:?}");
 }
 
 /// A name never holds a line end: it goes into a header.
@@ -51,7 +51,8 @@ pub fn mailbox(bytes: &[u8]) {
 pub fn token(bytes: &[u8]) {
     const PURPOSES: [Purpose; 3] = [Purpose::Confirm, Purpose::Leave, Purpose::Preferences];
     let keyring = Keyring::new(&[[7_u8; 32]]).expect("a key");
-    let now = DateTime::from_timestamp(1_790_000_000, 0).expect("an instant");
+    // A whole minute, as tokens have it.
+    let now = DateTime::from_timestamp(1_789_999_980, 0).expect("an instant");
     let text = String::from_utf8_lossy(bytes);
     for purpose in PURPOSES {
         assert_eq!(keyring.verify(purpose, &text, now), None);
@@ -124,7 +125,7 @@ pub fn dialogue(bytes: &[u8]) {
         Outcome::Accepted { reply } => reply,
         Outcome::Refused { text, .. } | Outcome::Deferred { text, .. } | Outcome::Unknown { text } => text,
     };
-    assert!(text.chars().count() <= TEXT_MAX && !text.chars().any(char::is_control), "{outcome:?}");
+    assert!(text.chars().count() <= TEXT_MAX && !text.chars().any(|c| c.is_control() && c != '\t'), "{outcome:?}");
     if let Outcome::Accepted { .. } = outcome {
         let has = |code: &[u8]| bytes.windows(code.len()).any(|window| window == code);
         assert!(has(b"3") && has(b"2"), "{outcome:?}");
@@ -143,7 +144,8 @@ async fn talk(bytes: &[u8]) -> Outcome {
             }
         }
     };
-    let short = Duration::from_millis(200);
+    // Who waits for the other's half of a line waits in vain.
+    let short = Duration::from_millis(10);
     let client = async {
         let mut settings = RelaySettings::new("127.0.0.1", port, Tls::None);
         settings.hello = Some("lantern.example".into());

@@ -10,8 +10,30 @@ use tidings_fuzz::TARGETS;
 
 /// Pieces that parsers look for.
 const WORDS: [&[u8]; 24] = [
-    b"@", b".", b"\"", b"\\", b"<", b">", b"(", b")", b"xn--", b"\xc3\xbc", b"\xe2\x80\xae", b"\0", b"\r\n", b"250 ",
-    b"250-", b"354 ", b"421 4.3.2 ", b"550 5.1.1 ", b"220 ", b"PIPELINING\r\n", b"SIZE ", b"AUTH PLAIN\r\n", b"+", b" ",
+    b"@",
+    b".",
+    b"\"",
+    b"\\",
+    b"<",
+    b">",
+    b"(",
+    b")",
+    b"xn--",
+    b"\xc3\xbc",
+    b"\xe2\x80\xae",
+    b"\0",
+    b"\r\n",
+    b"250 ",
+    b"250-",
+    b"354 ",
+    b"421 4.3.2 ",
+    b"550 5.1.1 ",
+    b"220 ",
+    b"PIPELINING\r\n",
+    b"SIZE ",
+    b"AUTH PLAIN\r\n",
+    b"+",
+    b" ",
 ];
 /// Longest input that is made.
 const MAX_BYTES: usize = 40_000;
