@@ -33,9 +33,8 @@ use tokio::time::timeout;
 const CONNECTIONS: usize = 10;
 /// Nothing here takes longer unless it is stuck: for what the tests wait for, whatever the numbers.
 const STUCK: Duration = Duration::from_mins(10);
-/// The setting by which what a dead process had claimed passes on to others soon. While the program has none, the
-/// test moves the end of the lease: see [`pass_on`].
-const TAKE_OVER: Option<(&str, &str)> = None;
+/// What a dead process had in hand passes on to others soon; not so soon that a busy one is taken for dead.
+const TAKE_OVER: (&str, &str) = ("TIDINGS_MAIL__TAKE_OVER_AFTER", "2s");
 
 support::engines::for_each_engine! {
     however_often_it_is_killed_nobody_is_lost,
@@ -125,7 +124,7 @@ impl Stage {
 
     fn heir(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.command(arguments);
-        command.envs(TAKE_OVER);
+        command.env(TAKE_OVER.0, TAKE_OVER.1);
         command
     }
 
@@ -142,7 +141,6 @@ impl Stage {
         let begun = Instant::now();
         while !self.is_sent().await {
             assert!(begun.elapsed() < STUCK, "the digest does not come to its end");
-            pass_on(&self.url).await;
             let (code, said) = self.send().end().await;
             assert_eq!(code, Some(0), "{said}");
         }
@@ -170,15 +168,6 @@ impl Stage {
 
 fn address(number: usize) -> String {
     format!("reader{number}@reader.example")
-}
-
-/// Lets what the dead had claimed pass on at once. Only while nobody lives: it asks no one whose a claim is.
-/// To be deleted once [`TAKE_OVER`] is set.
-async fn pass_on(url: &str) {
-    if TAKE_OVER.is_none() {
-        let sql = "UPDATE deliveries SET due_at = 0 WHERE state = 'claimed' RETURNING subscriber";
-        rows(url, sql).await;
-    }
 }
 
 /// A run of the program. It is killed when dropped.
@@ -265,9 +254,6 @@ async fn killed(url: &str, kill: Kill, processes: usize) {
     let mut in_doubt = vec![];
     while in_doubt.len() < kills {
         assert!(!stage.is_sent().await, "everything was sent before kill {}", in_doubt.len() + 1);
-        if running.is_empty() {
-            pass_on(url).await;
-        }
         while running.len() < processes {
             running.push(stage.send());
         }

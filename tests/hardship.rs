@@ -122,8 +122,8 @@ async fn a_disk_that_is_full_is_waited_for() {
     let place = support::place::Place::new();
     let relay = format!("[[relay]]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nconnections = 4\n", sink.port());
     place.write("config.toml", support::place::CONFIG.to_owned() + &relay);
-    let list: String = (0..READERS).map(|number| format!("r{number}@reader.example,news:daily\n")).collect();
-    place.write("readers.csv", format!("address,feeds\n{list}"));
+    let list: Vec<_> = (0..READERS).map(|number| format!("r{number}@reader.example,news:daily")).collect();
+    place.write("readers.csv", format!("address,feeds\n{}\n", list.join("\n")));
     place.run(&["subscribers", "import", "readers.csv"]).ended(0);
     place.run(&["sync"]).ended(0);
     place.article("lamp", "The lamp is lit again", "2026-11-20", "After nine dark winters.");

@@ -5,8 +5,8 @@
 
 mod dkim;
 mod feeds;
-mod sending;
 pub mod reports;
+mod sending;
 mod span;
 mod urls;
 mod written;

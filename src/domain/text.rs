@@ -27,13 +27,14 @@ pub fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for word in text.split(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         let word = clean(word);
-        if word.is_empty() {
+        let mut left = word.chars().filter(|c| !crate::problem::is_deceptive(*c)).peekable();
+        if left.peek().is_none() {
             continue;
         }
         if !out.is_empty() {
             out.push(' ');
         }
-        out.extend(word.chars().filter(|c| !crate::problem::is_deceptive(*c)));
+        out.extend(left);
     }
     out
 }

@@ -55,8 +55,11 @@ impl Publication {
     ) -> Result<Vec<u8>, TaskError> {
         let headers = whose.map(|(who, digest)| self.report_headers(who, digest)).unwrap_or_default();
         if !headers.is_empty() {
-            let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            message.splice(0..0, lines.into_bytes());
+            let lines: Vec<u8> = headers
+                .iter()
+                .flat_map(|(name, value)| [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat())
+                .collect();
+            message.splice(0..0, lines);
         }
         let mut signed = self.signers.sign(from, &message, self.clock.now())?;
         if signed.is_empty() {

@@ -17,8 +17,8 @@ use crate::domain::delivery::{Attempt, DeliveryState, Fault, Next, Outcome, Stag
 use crate::mail::Mailer;
 use crate::mail::smtp::Parcel;
 use crate::store::{Claimed, Settled};
-use crate::task::{TaskError, report};
 use crate::task::render::{Prepared, Renderer};
+use crate::task::{TaskError, report};
 
 /// Failures of the connection itself, one after another, after which it is given up for a while: a relay that says
 /// 421 to everything would otherwise be asked once for each reader.
@@ -410,7 +410,8 @@ impl Worker {
                     suppress(round, claimed, &describe(outcome)).await?;
                 }
                 let publication = &round.publication;
-                report::mailbox_refused(publication, claimed.digest, claimed.subscriber, &claimed.address, outcome).await?;
+                report::mailbox_refused(publication, claimed.digest, claimed.subscriber, &claimed.address, outcome)
+                    .await?;
                 (DeliveryState::Refused, now)
             }
             Next::RetryAt(at) => (DeliveryState::Deferred, at),
