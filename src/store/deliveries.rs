@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, QueryBuilder};
+use sqlx::AssertSqlSafe;
 
 use super::subscribers::{UNSUPPRESSED, address_of};
 use super::{Store, StoreError, begin, id, instant, json, millis, on};
@@ -11,8 +11,6 @@ use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Attempt, DeliveryState};
 use crate::domain::digest::DigestId;
 use crate::domain::subscription::SubscriberId;
-
-const ROWS_PER_STATEMENT: usize = 200;
 
 /// What waits for its outcome; the words are those of the index `deliveries_open`.
 pub(super) const OPEN: &str = "d.state IN ('queued', 'deferred', 'claimed')";
@@ -66,22 +64,16 @@ pub struct Settled {
     pub outcome: Option<String>,
 }
 
-/// An attempt as a line of the log.
-fn entry(attempt: &Attempt) -> String {
-    json(attempt) + "\n"
+/// An outcome as a row for [`Store::settle`]; its attempt is a line of the log.
+fn values(row: &Settled) -> impl serde::Serialize + use<'_> {
+    let settled_at = row.state.is_final().then(|| millis(row.at));
+    let entry = row.attempt.as_ref().map(|attempt| json(attempt) + "\n");
+    let (digest, subscriber) = (row.digest.to_string(), row.subscriber.to_string());
+    (digest, subscriber, row.state.as_str(), millis(row.at), settled_at, row.outcome.as_deref(), entry)
 }
 
 fn day(at: DateTime<Utc>) -> i64 {
     at.timestamp().div_euclid(24 * 3600)
-}
-
-fn accepted_by_relay(settled: &[Settled]) -> HashMap<&str, i64> {
-    let mut counts = HashMap::new();
-    for attempt in settled.iter().filter(|row| row.state == DeliveryState::Sent).filter_map(|row| row.attempt.as_ref())
-    {
-        *counts.entry(attempt.relay.as_str()).or_default() += 1;
-    }
-    counts
 }
 
 impl Store {
@@ -198,44 +190,43 @@ impl Store {
     /// # Errors
     /// When the database fails; then none is recorded.
     pub async fn settle(&self, claim: &str, settled: &[Settled], now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let mut recorded = 0;
-        begin!(self.database, tx => {
-            for rows in settled.chunks(ROWS_PER_STATEMENT) {
-                let mut update = QueryBuilder::new("WITH v (digest, subscriber, state, due_at, settled_at, attempted, outcome, entry) AS (");
-                update.push_values(rows, |mut values, row| {
-                    let open = !row.state.is_final();
-                    values
-                        .push_bind(row.digest.to_string())
-                        .push_bind(row.subscriber.to_string())
-                        .push_bind(row.state.as_str().to_owned())
-                        .push_bind(millis(row.at))
-                        .push_bind((!open).then(|| millis(row.at)))
-                        .push_bind(i64::from(row.attempt.is_some()))
-                        .push_bind(row.outcome.clone())
-                        .push_bind(row.attempt.as_ref().map(entry));
-                });
-                update
-                    .push(") UPDATE deliveries SET state = v.state, due_at = v.due_at, settled_at = v.settled_at, claim = NULL, \
-                           outcome = v.outcome, log = CASE WHEN v.entry IS NULL THEN deliveries.log \
-                           ELSE COALESCE(deliveries.log, '') || v.entry END, attempts = deliveries.attempts + v.attempted, \
-                           first_attempt_at = COALESCE(deliveries.first_attempt_at, CASE WHEN v.attempted = 1 THEN CAST(")
-                    .push_bind(millis(now))
-                    .push(" AS BIGINT) END) FROM v WHERE deliveries.digest = v.digest AND deliveries.subscriber = v.subscriber \
-                           AND deliveries.claim = ")
-                    .push_bind(claim.to_owned());
-                recorded += update.build().persistent(rows.len() == ROWS_PER_STATEMENT).execute(&mut *tx).await?.rows_affected();
-            }
-            for (relay, accepted) in accepted_by_relay(settled) {
-                sqlx::query(
-                    "INSERT INTO relay_days (relay, day, accepted) VALUES ($1, $2, $3) \
-                     ON CONFLICT (relay, day) DO UPDATE SET accepted = relay_days.accepted + excluded.accepted",
-                )
-                .bind(relay).bind(day(now)).bind(accepted)
-                .execute(&mut *tx).await?;
-            }
-            tx.commit().await?;
-        });
-        Ok(recorded)
+        if settled.is_empty() {
+            return Ok(0);
+        }
+        const COLUMNS: [(&str, &str); 7] = [
+            ("digest", "TEXT"),
+            ("subscriber", "TEXT"),
+            ("state", "TEXT"),
+            ("at", "BIGINT"),
+            ("settled_at", "BIGINT"),
+            ("outcome", "TEXT"),
+            ("entry", "TEXT"),
+        ];
+        // One statement, so that a commit costs one way to the database and back.
+        let sql = format!(
+            "UPDATE deliveries SET state = v.state, due_at = v.at, settled_at = v.settled_at, claim = NULL, outcome = v.outcome, \
+             log = CASE WHEN v.entry IS NULL THEN deliveries.log ELSE COALESCE(deliveries.log, '') || v.entry END, \
+             attempts = deliveries.attempts + CASE WHEN v.entry IS NULL THEN 0 ELSE 1 END, \
+             first_attempt_at = COALESCE(deliveries.first_attempt_at, CASE WHEN v.entry IS NULL THEN NULL ELSE $3 END) \
+             FROM {} AS v WHERE deliveries.digest = v.digest AND deliveries.subscriber = v.subscriber AND deliveries.claim = $2",
+            self.database.rows(1, &COLUMNS)
+        );
+        let rows = json(&settled.iter().map(values).collect::<Vec<_>>());
+        Ok(on!(self.database, pool => {
+            sqlx::query(AssertSqlSafe(sql)).bind(rows).bind(claim).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
+        })?)
+    }
+
+    /// Counts what a relay accepted on the day of `now` (UTC).
+    ///
+    /// # Errors
+    /// When the database fails; then it is not counted.
+    pub async fn count_accepted(&self, relay: &str, accepted: u64, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO relay_days (relay, day, accepted) VALUES ($1, $2, $3) \
+                   ON CONFLICT (relay, day) DO UPDATE SET accepted = relay_days.accepted + excluded.accepted";
+        let accepted = accepted.cast_signed();
+        on!(self.database, pool => sqlx::query(sql).bind(relay).bind(day(now)).bind(accepted).execute(pool).await.map(drop))?;
+        Ok(())
     }
 
     /// How many messages a relay accepted on the day of `now` (UTC), from every process that sends.

@@ -126,6 +126,17 @@ impl Database {
         }
     }
 
+    /// A subquery of the rows in the JSON array of arrays bound as parameter `number`, with these columns and their types.
+    pub(super) fn rows(&self, number: usize, columns: &[(&str, &str)]) -> String {
+        let place = |(at, (name, kind)): (usize, &(&str, &str))| format!("CAST(e.value ->> {at} AS {kind}) AS {name}");
+        let columns: Vec<_> = columns.iter().enumerate().map(place).collect();
+        let from = match self {
+            Self::Sqlite(_) => format!("json_each(${number}) AS e"),
+            Self::Postgres(_) => format!("jsonb_array_elements(CAST(${number} AS jsonb)) AS e (value)"),
+        };
+        format!("(SELECT {} FROM {from})", columns.join(", "))
+    }
+
     /// A subquery of the texts in the JSON array bound as parameter `number`.
     pub(super) fn list(&self, number: usize) -> String {
         match self {

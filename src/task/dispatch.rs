@@ -193,6 +193,7 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     for (digest, _) in resting.into_iter().filter(|(_, state)| *state == DigestState::Cancelled) {
         publication.store.leave_out(digest, round.now()).await?;
     }
+    round.allow().await?;
     publication.store.end_sender(&round.claim).await?;
     publication.store.finish_digests(publication.clock.now()).await?;
     report.stopped = stop.is_given();
@@ -285,7 +286,14 @@ impl Round {
         self.allow().await
     }
 
+    /// Counts what was accepted, and asks what the warm-ups still allow.
     async fn allow(&self) -> Result<(), TaskError> {
+        for way in &self.ways {
+            let accepted = way.take_accepted();
+            if accepted > 0 {
+                self.publication.store.count_accepted(&way.name, accepted, self.now()).await?;
+            }
+        }
         for way in self.ways.iter().filter(|way| way.warms_up()) {
             let now = self.now();
             let accepted = self.publication.store.accepted_today(&way.name, now).await?;

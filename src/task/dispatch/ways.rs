@@ -6,7 +6,7 @@
 //! while, and the round ends when every relay is away.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -35,6 +35,8 @@ pub(super) struct Way {
     warm_up: Option<WarmUp>,
     /// What the warm-up still allows today.
     allowance: AtomicI64,
+    /// What it accepted and the store has not counted yet.
+    accepted: AtomicU64,
     turns: Mutex<(Option<Turns>, Learned)>,
     standing: Mutex<Standing>,
 }
@@ -61,6 +63,7 @@ impl Way {
             rate: None,
             warm_up: None,
             allowance: AtomicI64::new(i64::MAX),
+            accepted: AtomicU64::new(0),
             turns: Mutex::default(),
             standing: Mutex::new(standing),
         }
@@ -75,6 +78,7 @@ impl Way {
             rate: relay.rate,
             warm_up: relay.warm_up,
             allowance: AtomicI64::new(if relay.warm_up.is_some() { 0 } else { i64::MAX }),
+            accepted: AtomicU64::new(0),
             turns: Mutex::new((relay.rate.map(Turns::new), Learned::default())),
             standing: Mutex::new(Standing::Asked),
         }
@@ -131,6 +135,11 @@ impl Way {
         Some(format!("{}: the warm-up allows {} messages today", self.name, warm_up.allows(now.date_naive())))
     }
 
+    /// What it accepted since this was asked last.
+    pub(super) fn take_accepted(&self) -> u64 {
+        self.accepted.swap(0, Ordering::AcqRel)
+    }
+
     /// Whether it has a warm-up, for which what it accepted today has to be known.
     pub(super) fn warms_up(&self) -> bool {
         self.warm_up.is_some()
@@ -181,7 +190,10 @@ impl Way {
     pub(super) fn learn(&self, outcome: &Outcome, now: Instant) {
         let learned = &mut lock(&self.turns).1;
         match outcome {
-            Outcome::Accepted { .. } => learned.went_well(),
+            Outcome::Accepted { .. } => {
+                self.accepted.fetch_add(1, Ordering::AcqRel);
+                learned.went_well();
+            }
             // After a goodbye (421) the connection is given up soon; that is pause enough.
             Outcome::Deferred { stage: Stage::Mail, code, .. } if *code != Some(421) && asks_for_patience(outcome) => {
                 learned.put_off(now);
