@@ -85,6 +85,8 @@ impl Database {
                 let pool = SqlitePoolOptions::new()
                     .max_connections(4)
                     .acquire_timeout(BUSY_TIMEOUT)
+                    // A file does not hang up; asking it whether it is still there costs two switches of threads.
+                    .test_before_acquire(false)
                     .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
                 Self::Sqlite(pool.connect_with(options).await.map_err(opened)?)
             }

@@ -11,6 +11,8 @@ use crate::task::TaskError;
 /// The first wait for a store that does not answer; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// How long an outcome waits for others to be committed together with it.
+const MOMENT: Duration = Duration::from_millis(1);
 /// Tries that are left once the word to stop was given.
 const LAST_TRIES: u32 = 5;
 
@@ -54,7 +56,16 @@ impl Round {
     ) -> Result<DispatchReport, TaskError> {
         let mut report = DispatchReport::default();
         let mut verdicts: Vec<Verdict> = vec![];
+        let enough = self.ways.iter().map(|way| way.connections).sum::<usize>() / 2;
         while settling.recv_many(&mut verdicts, 1000).await > 0 {
+            // A commit costs much and a row little: others that are about to come are waited for.
+            let moment = tokio::time::Instant::now() + MOMENT;
+            while verdicts.len() < enough.min(self.pace.borrow().open) {
+                match tokio::time::timeout_at(moment, settling.recv_many(&mut verdicts, 1000)).await {
+                    Ok(more) if more > 0 => {}
+                    _ => break,
+                }
+            }
             let (settled, waiting): (Vec<Settled>, Vec<_>) = verdicts.drain(..).unzip();
             let commit = async || self.publication.store.settle(&self.claim, &settled, self.now()).await;
             if let Err(error) = insistently(&self.stop, commit).await {
