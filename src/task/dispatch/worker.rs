@@ -392,6 +392,10 @@ impl Worker {
     async fn judge(&self, job: &Job, outcome: &Outcome, took: std::time::Duration) -> Result<Settled, TaskError> {
         let (round, claimed) = (&self.round, &job.claimed);
         let now = round.publication.clock.now();
+        let attempt = Some(Attempt::new(outcome, &round.ways[self.way].name, now, took));
+        if matches!(outcome, Outcome::Accepted { .. }) {
+            return Ok(Round::settled(claimed, DeliveryState::Sent, now, attempt, None));
+        }
         let first = claimed.first_attempt_at.unwrap_or(now);
         let next = |outcome| round.policy.next(outcome, claimed.attempts + 1, first, now, jitter());
         let next = match next(outcome) {
@@ -401,9 +405,8 @@ impl Worker {
             },
             other => other,
         };
-        let attempt = Some(Attempt::new(outcome, &round.ways[self.way].name, now, took));
         let (state, at) = match next {
-            Next::Sent => return Ok(Round::settled(claimed, DeliveryState::Sent, now, attempt, None)),
+            Next::Sent => (DeliveryState::Sent, now),
             Next::Failed => (DeliveryState::Failed, now),
             Next::Refused => {
                 if fault(outcome) == Some(Fault::Address) {
@@ -454,6 +457,6 @@ fn is_failure_of_the_connection(outcome: &Outcome) -> bool {
 fn jitter() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness retries are merely less spread out.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    let _ = getrandom::fill(&mut bytes);
     f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
 }
