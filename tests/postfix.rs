@@ -41,23 +41,25 @@ async fn what_postfix_logs_is_what_the_ledger_says() {
     let log = Log::read(&postfix.log());
     let ledger = lantern
         .rows(
-            "SELECT s.address, d.state, d.outcome, d.attempts, d.subscriber, d.digest FROM deliveries d \
+            "SELECT s.address, d.state, COALESCE(d.log, ''), d.attempts, d.subscriber, d.digest FROM deliveries d \
              JOIN subscribers s ON s.id = d.subscriber",
         )
         .await;
     assert_eq!(ledger.len(), readers);
     let mut ids = BTreeSet::new();
     for row in &ledger {
-        let [address, state, outcome, attempts, ..] = &row[..] else { panic!("{row:?}") };
+        let [address, state, log_of_it, attempts, ..] = &row[..] else { panic!("{row:?}") };
         assert_eq!(attempts, "1", "{row:?}");
         if refused.contains(address) {
             assert_eq!(state, "refused", "{row:?}");
-            assert!(outcome.contains("5.1.1"), "{row:?}");
+            assert!(log_of_it.contains("5.1.1"), "{row:?}");
             assert_eq!((log.refused.get(address), log.handed_on_to(address)), (Some(&1), 0), "{row:?}");
             continue;
         }
         assert_eq!(state, "sent", "{row:?}");
-        let id = outcome.rsplit_once("queued as ").unwrap_or_else(|| panic!("{row:?}")).1;
+        let attempt: serde_json::Value = serde_json::from_str(log_of_it).expect("one attempt");
+        let said = attempt["text"].as_str().unwrap_or_default();
+        let id = said.rsplit_once("queued as ").unwrap_or_else(|| panic!("{row:?}")).1;
         assert!(ids.insert(id.to_owned()), "two readers have {id}");
         assert_eq!(log.message_ids.get(id).map(Vec::len), Some(1), "{row:?}");
         assert_eq!(log.handed_on.get(id).map(Vec::as_slice), Some(&[address.clone()][..]), "{row:?}");
