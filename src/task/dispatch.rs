@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use self::queue::Queue;
-use self::settle::insistently;
+use self::settle::{Patience, insistently};
 use self::ways::Way;
 use self::worker::Worker;
 use super::render::Rendered;
@@ -184,17 +184,14 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
         worked = worked.and(done.map_err(TaskError::from).flatten());
     }
     let mut report = settled?;
-    claimed?;
-    worked?;
     let rest: Vec<_> =
         round.queue.drain().iter().map(|job| round.put_back(&job.claimed, TimeDelta::zero(), "put back")).collect();
     insistently(stop, async || round.publication.store.settle(&round.claim, &rest, round.now()).await).await?;
-    let resting: Vec<_> = lock(&round.resting).drain().collect();
-    for (digest, _) in resting.into_iter().filter(|(_, state)| *state == DigestState::Cancelled) {
-        publication.store.leave_out(digest, round.now()).await?;
-    }
+    // What a worker that failed had in hand passes on: the sender is not signed off.
+    claimed?;
+    worked?;
     publication.store.end_sender(&round.claim).await?;
-    publication.store.finish_digests(publication.clock.now()).await?;
+    close_digests(publication).await?;
     report.stopped = stop.is_given();
     report.relay_away =
         if round.ways.iter().all(Way::is_away) { lock(&round.given_up).clone() } else { round.exhausted() };
@@ -238,6 +235,20 @@ pub async fn dispatch_all(
         }
     }
     Ok(report)
+}
+
+/// Leaves those out who still wait for a cancelled digest, since a sender put them back or died, and marks as sent what
+/// is. A process that dies before it comes to this leaves it to the next.
+///
+/// # Errors
+/// When the store fails.
+pub async fn close_digests(publication: &Publication) -> Result<(), TaskError> {
+    let (store, now) = (&publication.store, publication.clock.now());
+    for digest in store.cancelled_with_waiting().await? {
+        store.leave_out(digest, now).await?;
+    }
+    store.finish_digests(now).await?;
+    Ok(())
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -374,10 +385,15 @@ impl Round {
             let back: Vec<_> =
                 left.iter().map(|job| self.put_back(&job.claimed, TimeDelta::zero(), "its relay is away")).collect();
             let count = back.len();
-            // What cannot be put back now is due again when its lease ends.
-            if self.publication.store.settle(&self.claim, &back, self.now()).await.is_ok() {
-                self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(count));
+            let mut patience = Patience::new(&self.stop);
+            while let Err(error) = self.publication.store.settle(&self.claim, &back, self.now()).await {
+                if patience.after(error).await.is_err() {
+                    // The store is gone for good. What was not put back passes on with all that is in hand.
+                    self.end();
+                    break;
+                }
             }
+            self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(count));
         }
         nothing_is_left
     }
@@ -493,8 +509,18 @@ impl Round {
             lock(&self.faults).push(why.clone());
             tracing::error!(%digest, why = %crate::problem::printable(&why), "digest halted");
         }
-        let moved =
-            if is_first { self.publication.store.move_digest(digest, "sending", &state).await } else { Ok(false) };
+        let mut patience = Patience::new(&self.stop);
+        let moved = loop {
+            let moved =
+                if is_first { self.publication.store.move_digest(digest, "sending", &state).await } else { Ok(false) };
+            match moved {
+                Err(error) => match patience.after(error).await {
+                    Ok(()) => {}
+                    given_up => break given_up,
+                },
+                Ok(_) => break Ok(()),
+            }
+        };
         self.halts.1.fetch_add(1, Ordering::AcqRel);
         moved?;
         Ok(self.put_back(&job.claimed, TimeDelta::zero(), "halted"))

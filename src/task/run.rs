@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use super::dispatch::{Counts, DispatchReport, Stop, Vigil, dispatch, interval};
+use super::dispatch::{Counts, DispatchReport, Stop, Vigil, close_digests, dispatch, interval};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
@@ -278,6 +278,7 @@ async fn dispatch_what_is_due(
     on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<bool, TaskError> {
     if publication.store.next_due().await?.is_none_or(|due| due > publication.clock.now()) {
+        close_digests(publication).await?;
         return Ok(false);
     }
     let report = dispatch(publication, stop, &Counts::default()).await?;

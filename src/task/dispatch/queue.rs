@@ -16,6 +16,10 @@ use crate::domain::pace::{DomainPace, Learned, Turns};
 const LOOK_AHEAD: usize = 64;
 /// Whoever would wait for longer than this goes back to the store, to make room for others.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Those who go back come again at this interval at most.
+const RHYTHM: Duration = Duration::from_millis(250);
+/// Nobody goes back for longer than this, but for a pace that asks for it: a domain may recover.
+const LONGEST_BACK: Duration = Duration::from_mins(15);
 
 /// The queues of all ways.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ struct Gate {
     under_way: usize,
     /// When the next of those who go back would have its turn.
     later: Option<Instant>,
+    /// When it had its last answer, and how long there is between two of them, about.
+    answered: Option<(Instant, Duration)>,
 }
 
 /// What a connection gets when it asks for work.
@@ -78,10 +84,24 @@ impl Gate {
     /// How long someone is sent back for: one after another, in the domain's rhythm.
     fn sent_back(&mut self, now: Instant) -> Duration {
         let wait = self.wait(now).max(PATIENCE);
-        let rhythm = wait.min(Duration::from_secs(1)) / 4;
-        let later = self.later.map_or(now + wait, |later| later.max(now + wait)) + rhythm;
+        let later = self.later.map_or(now + wait, |later| later.max(now + wait)) + self.rhythm();
+        let later = later.min(now + wait.max(LONGEST_BACK));
         self.later = Some(later);
         later - now
+    }
+
+    /// The time between two messages that the domain takes. Whoever comes back too early merely goes back again.
+    fn rhythm(&self) -> Duration {
+        let set = self.turns.as_ref().map_or(Duration::ZERO, Turns::interval).max(self.learned.interval());
+        let measured = || self.answered.map_or(RHYTHM, |(_, between)| between / 4 * 3);
+        if set.is_zero() { measured() } else { set }.min(RHYTHM)
+    }
+
+    fn answered(&mut self, now: Instant) {
+        let between = self
+            .answered
+            .map_or(RHYTHM, |(last, between)| (between * 7 + now.saturating_duration_since(last).min(RHYTHM)) / 8);
+        self.answered = Some((now, between));
     }
 }
 
@@ -199,6 +219,9 @@ impl Queue {
         }
         let Some(gate) = state.gates.get_mut(domain) else { return };
         gate.under_way = gate.under_way.saturating_sub(1);
+        if outcome.is_some() {
+            gate.answered(now);
+        }
         if slower {
             gate.learned.put_off(now);
         } else if matches!(outcome, Some(Outcome::Accepted { .. })) {
