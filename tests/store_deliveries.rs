@@ -44,7 +44,6 @@ for_each_engine! {
     what_a_dead_sender_had_in_hand_passes_on_once,
     a_cancelled_digest_gives_those_who_did_not_get_it_their_cursors_back,
     who_was_in_dead_hands_when_a_digest_was_cancelled_gets_the_cursor_back,
-    what_a_living_sender_holds_is_given_to_nobody_however_late_it_seems,
     an_address_that_cannot_be_read_stops_nobody_else,
     a_digest_that_is_sent_is_not_cancelled,
 }
@@ -560,17 +559,6 @@ async fn who_was_in_dead_hands_when_a_digest_was_cancelled_gets_the_cursor_back(
     assert_eq!(store.leave_out(digest, at(13)).await.unwrap(), 3);
     assert_eq!(store.cancelled_with_waiting().await.unwrap(), []);
     assert!(store.readers(&news()).await.unwrap().iter().all(|group| group.cursor == 0));
-}
-
-async fn what_a_living_sender_holds_is_given_to_nobody_however_late_it_seems(url: String) {
-    let store = with_readers(&url, 2).await;
-    compose(&store, &news(), at(10)).await;
-    let sender = Sender { claim: "alive".into(), host: "h".into(), pid: 7, beat: 0, started_at: at(10) };
-    store.begin_sender(&sender).await.unwrap();
-    assert_eq!(claim(&store, "alive", 2, 10).await.len(), 2);
-    assert!(claim(&store, "by a clock that is days ahead", 2, 9000).await.is_empty());
-    store.end_sender("alive").await.unwrap();
-    assert_eq!(claim(&store, "another", 2, 9000).await.len(), 2);
 }
 
 async fn an_address_that_cannot_be_read_stops_nobody_else(url: String) {

@@ -87,8 +87,8 @@ fn accepted_by_relay(settled: &[Settled]) -> HashMap<&str, i64> {
 impl Store {
     /// Claims up to `limit` deliveries that are due, for the worker that holds `claim`, until `lease_until`.
     ///
-    /// A delivery whose worker is gone becomes due again when its lease ends; nobody is given what a sender that counts as
-    /// alive still holds, however wrong its clock or ours. What a reader left, and an address that was suppressed meanwhile, is skipped here, the last moment before
+    /// A delivery whose worker died becomes due again when its lease ends; a worker is never given again what it still
+    /// holds. What a reader left, and an address that was suppressed meanwhile, is skipped here, the last moment before
     /// it would go out. Only digests that are sending are looked at. Nothing is returned only where nothing is due.
     ///
     /// # Errors
@@ -149,7 +149,7 @@ impl Store {
         let sql = format!(
             "WITH due AS MATERIALIZED (SELECT d.digest, d.subscriber FROM digests g CROSS JOIN deliveries d \
               WHERE g.state = 'sending' AND d.digest = g.id AND {OPEN} AND d.due_at <= $3 \
-              AND (d.claim IS NULL OR d.claim <> $1 AND d.claim NOT IN (SELECT s.claim FROM senders s)) LIMIT $4 {}) \
+              AND (d.claim IS NULL OR d.claim <> $1) LIMIT $4 {}) \
              UPDATE deliveries SET state = 'claimed', claim = $1, due_at = $2 FROM due \
              WHERE deliveries.digest = due.digest AND deliveries.subscriber = due.subscriber \
              RETURNING deliveries.digest, deliveries.subscriber, cursor_from, attempts, \

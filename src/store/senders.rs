@@ -80,16 +80,17 @@ impl Store {
     /// # Errors
     /// When the database fails; then nothing was passed on.
     pub async fn take_over(&self, sender: &Sender, now: DateTime<Utc>) -> Result<Option<u64>, StoreError> {
-        let sql = "UPDATE deliveries SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, due_at = $2, claim = NULL \
-                   WHERE digest IN (SELECT id FROM digests WHERE state <> 'sent') \
-                   AND state = 'claimed' AND claim = $1";
+        let sql = format!(
+            "UPDATE deliveries AS d SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, due_at = $2, claim = NULL \
+             WHERE digest IN (SELECT id FROM digests WHERE state <> 'sent') AND {OPEN} AND state = 'claimed' AND claim = $1"
+        );
         begin!(self.database, tx => {
             let gone = sqlx::query("DELETE FROM senders WHERE claim = $1 AND beat = $2")
                 .bind(&sender.claim).bind(sender.beat).execute(&mut *tx).await?.rows_affected();
             if gone == 0 {
                 return Ok(None);
             }
-            let passed_on = sqlx::query(sql).bind(&sender.claim).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+            let passed_on = sqlx::query(AssertSqlSafe(sql)).bind(&sender.claim).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
             Ok(Some(passed_on))
         })

@@ -46,6 +46,9 @@ const CLAIMED_PER_CONNECTION: usize = 20;
 /// Deliveries claimed at a time are what goes out in about this time: whoever leaves meanwhile is still written to.
 const CLAIMED_AHEAD: Duration = Duration::from_millis(500);
 
+/// How often it is looked for what fell due while the last of a round are under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// Says when to stop: what is under way is finished, what is claimed is put back.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<bool>);
@@ -125,6 +128,8 @@ struct Pace {
     open: usize,
     /// Deliveries settled so far.
     settled: u64,
+    /// Those of them that were accepted.
+    accepted: u64,
     /// A connection stands: more than the first ones can be claimed.
     is_up: bool,
     /// Nothing more is to be begun.
@@ -146,7 +151,7 @@ struct Round {
     /// Halts begun and halts done so far: what was read before or during one is out of date.
     halts: (AtomicU64, AtomicU64),
     /// How many recipients of a digest were refused by policy, which may be the recipient's or ours.
-    suspicions: std::sync::Mutex<HashMap<DigestId, u32>>,
+    suspicions: std::sync::Mutex<HashMap<DigestId, u64>>,
     /// Why digests were halted.
     faults: std::sync::Mutex<Vec<String>>,
     /// What a relay said that gave up.
@@ -347,7 +352,13 @@ impl Round {
 
     /// A connection of this way stands: its others may follow.
     fn opened(&self, way: usize) {
-        if !self.ways[way].is_open() && self.ways[way].opened() {
+        if self.ways[way].is_open() {
+            return;
+        }
+        if self.ways[way].is_doubtful() {
+            self.queue.catch_up(way, &self.ways);
+        }
+        if self.ways[way].opened() {
             self.pace.send_modify(|pace| pace.is_up = true);
         }
     }
@@ -436,7 +447,13 @@ impl Round {
             // The next batch comes when this one is half through: a claim should not wait in a queue. After the last
             // one all have to be settled, since some may have been put back.
             let few = if is_full && !nobody_takes_more { limit / 2 } else { 0 };
-            self.until(|pace| pace.open <= few || (pace.is_up && !was_up)).await;
+            let done = self.until(|pace| pace.open <= few || (pace.is_up && !was_up));
+            if was_up && !is_full && !nobody_takes_more {
+                // One that a relay keeps waiting for minutes does not hold up what falls due meanwhile.
+                let _ = tokio::time::timeout(LOOK_AGAIN, done).await;
+            } else {
+                done.await;
+            }
             if nobody_takes_more {
                 break;
             }

@@ -202,7 +202,7 @@ async fn keep_scheduling(
 
 async fn keep_confirming(publication: &Publication, poke: &Notify, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
     loop {
-        let is_away = match confirm_what_waits(publication, on_event).await {
+        let is_away = match confirm_what_waits(publication, &stop, on_event).await {
             Ok(still_waiting) => still_waiting,
             Err(error) => {
                 on_event(Event::Failed(error));
@@ -218,8 +218,12 @@ async fn keep_confirming(publication: &Publication, poke: &Notify, mut stop: Sto
 }
 
 /// Whether confirmations still wait, of which none could be handed over.
-async fn confirm_what_waits(publication: &Publication, on_event: &(dyn Fn(Event) + Sync)) -> Result<bool, TaskError> {
-    let confirmed = confirm::send_confirmations(publication).await?;
+async fn confirm_what_waits(
+    publication: &Publication,
+    stop: &Stop,
+    on_event: &(dyn Fn(Event) + Sync),
+) -> Result<bool, TaskError> {
+    let confirmed = confirm::send_confirmations_until(publication, stop).await?;
     if confirmed > 0 {
         on_event(Event::Confirmed(confirmed));
         return Ok(false);

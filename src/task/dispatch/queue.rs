@@ -117,11 +117,17 @@ impl Queue {
         Self { state: Mutex::new(state), arrived: (0..ways).map(|_| Notify::new()).collect() }
     }
 
-    /// Assigns a delivery to the way that has the least for its weight; back comes what no way has room for.
+    /// Assigns a delivery to the way that has the least for its weight; back comes what no way has room for. A way that
+    /// does not stand is asked with one and gets no more where another may have them: it may take a minute to fail.
     pub(super) fn put(&self, job: Job, ways: &[Way]) -> Option<Job> {
         let mut state = lock(&self.state);
         let open = ways.iter().enumerate().filter(|(_, way)| way.has_room());
-        let Some((place, way)) = open.min_by_key(|(place, way)| way.load(state.given[*place])) else {
+        let load = |(place, way): &(usize, &Way)| {
+            let has_enough = !way.is_open() && !state.waiting[*place].is_empty();
+            let (is_spare, load) = way.load(state.given[*place]);
+            (has_enough && way.is_doubtful(), is_spare, has_enough, load)
+        };
+        let Some((place, way)) = open.min_by_key(load) else {
             return Some(job);
         };
         way.given();
@@ -135,6 +141,14 @@ impl Queue {
     pub(super) fn reassign(&self, place: usize, ways: &[Way]) -> Vec<Job> {
         let waiting = std::mem::take(&mut lock(&self.state).waiting[place]);
         waiting.into_iter().filter_map(|job| self.put(job, ways)).collect()
+    }
+
+    /// A way that was away stands again. It has its share from now on, and does not make up for what it missed alone.
+    pub(super) fn catch_up(&self, place: usize, ways: &[Way]) {
+        let given = &mut lock(&self.state).given;
+        let level = |(at, other): (usize, &Way)| other.level(given[at]);
+        let most = ways.iter().enumerate().filter(|(at, way)| *at != place && way.is_open()).map(level).max();
+        given[place] = given[place].max(ways[place].given_at(most.unwrap_or(0)));
     }
 
     /// So many processes send: they keep the rates of domains together.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{Counts, DispatchReport, Round, Stop, Verdict, Vigil, interval, lock};
+use crate::domain::delivery::DeliveryState;
 use crate::store::{Settled, StoreError};
 use crate::task::TaskError;
 
@@ -95,6 +96,7 @@ impl Round {
             self.pace.send_modify(|pace| {
                 pace.open = pace.open.saturating_sub(settled.len());
                 pace.settled += settled.len() as u64;
+                pace.accepted += settled.iter().filter(|one| one.state == DeliveryState::Sent).count() as u64;
             });
         }
         Ok(report)

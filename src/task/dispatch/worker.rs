@@ -24,8 +24,11 @@ use crate::task::{Publication, TaskError, report};
 /// Failures of the connection itself, one after another, after which it is given up for a while: a relay that says
 /// 421 to everything would otherwise be asked once for each reader.
 const FAILURES: u32 = 3;
-/// Recipients refused by policy in one round, from which on it is taken for a ban on us.
-const SUSPICIOUS: u32 = 3;
+/// Recipients of a digest refused by policy in one round, from which on it is taken for a ban on us, unless they are few
+/// beside what was accepted.
+const SUSPICIOUS: u64 = 3;
+/// Few are one in so many.
+const ONE_IN: u64 = 20;
 
 /// What a worker needs to begin.
 pub(super) struct Worker {
@@ -438,7 +441,7 @@ impl Worker {
         let mut suspicions = lock(&self.round.suspicions);
         let count = suspicions.entry(claimed.digest).or_default();
         *count += 1;
-        *count < SUSPICIOUS
+        *count < SUSPICIOUS || *count * ONE_IN <= self.round.pace.borrow().accepted
     }
 
     /// What follows from a relay's verdict on a message.
