@@ -173,7 +173,8 @@ async fn a_relay_that_says_nothing_holds_up_neither_the_others_nor_a_stop(url: S
     };
     let counts = Counts::default();
     let sending = async { tokio::join!(dispatch(&lantern.publication, &stop, &counts), told).0.unwrap() };
-    let report = tokio::time::timeout(std::time::Duration::from_secs(100), sending).await.expect("it is stuck");
+    let report =
+        tokio::time::timeout(std::time::Duration::from_secs(100), Box::pin(sending)).await.expect("it is stuck");
     assert!(report.stopped && report.sent >= 400, "{report:?}");
     assert_eq!(lantern.deliveries("claimed").await, 0);
 }
