@@ -17,6 +17,8 @@ support::engines::for_each_engine! {
     an_address_that_does_not_exist_is_suppressed_and_the_others_are_sent,
     a_relay_that_refuses_us_halts_the_digest_and_resume_goes_on,
     a_single_mailbox_that_takes_no_mail_from_outside_halts_nothing,
+    a_few_mailboxes_among_many_that_take_nothing_from_outside_halt_nothing,
+    a_relay_that_says_nothing_holds_up_neither_the_others_nor_a_stop,
     a_digest_that_is_resumed_while_others_are_sent_goes_on_in_the_same_round,
     what_is_deferred_is_tried_again_when_its_time_has_come,
     a_relay_that_is_away_is_asked_once_a_round_and_nobody_counts_as_attempted,
@@ -131,6 +133,50 @@ async fn a_single_mailbox_that_takes_no_mail_from_outside_halts_nothing(url: Str
     let (next, _) = lantern.compose().await.unwrap();
     assert_eq!(lantern.dispatch().await.halted.len(), 1, "when nobody is let in, it is us");
     assert!(matches!(state(&lantern, &next).await, DigestState::Halted { .. }));
+}
+
+async fn a_few_mailboxes_among_many_that_take_nothing_from_outside_halt_nothing(url: String) {
+    let (dots, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let sink = Sink::start(Options::script(move |moment| match moment.step {
+        Step::Dot => {
+            dots.fetch_add(1, Ordering::SeqCst);
+            Answer::Usual
+        }
+        Step::Rcpt if dots.load(Ordering::SeqCst) >= 80 && refused.fetch_add(1, Ordering::SeqCst) < 4 => {
+            say("550 5.7.1 not from outside")
+        }
+        _ => Answer::Usual,
+    }))
+    .await;
+    let lantern = Lantern::with_relay(&url, sink.port()).await;
+    composed(&lantern, 120).await;
+    let report = lantern.dispatch().await;
+    assert_eq!((report.sent, report.deferred, report.halted.len()), (116, 4, 0), "{report:?}");
+}
+
+async fn a_relay_that_says_nothing_holds_up_neither_the_others_nor_a_stop(url: String) {
+    let silent = Sink::start(Options::at(Step::Greeting, Answer::Silence)).await;
+    let good = Sink::start(Options::default()).await;
+    let setup = Setup { relays: vec![silent.port(), good.port()], ..Setup::default() };
+    let lantern = Lantern::open(&url, setup).await;
+    composed(&lantern, 300).await;
+    let (word, stop) = Stop::new();
+    let told = async {
+        good.wait_for(298).await;
+        // What falls due meanwhile goes out as well.
+        lantern.pass(TimeDelta::minutes(1));
+        lantern.reader("ann@reader.example", tidings::domain::newsletter::Cadence::Daily, None).await;
+        lantern.release(&["tide"]).await;
+        lantern.compose().await.unwrap();
+        good.wait_for(400).await;
+        word.send(true).unwrap();
+    };
+    let counts = Counts::default();
+    let sending = async { tokio::join!(dispatch(&lantern.publication, &stop, &counts), told).0.unwrap() };
+    let report =
+        tokio::time::timeout(std::time::Duration::from_secs(100), Box::pin(sending)).await.expect("it is stuck");
+    assert!(report.stopped && report.sent >= 400, "{report:?}");
+    assert_eq!(lantern.deliveries("claimed").await, 0);
 }
 
 /// Runs a future to its end within a script, which cannot wait.

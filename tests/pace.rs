@@ -29,6 +29,9 @@ support::engines::for_each_engine! {
     chunks_follow_one_another_as_deep_as_is_set,
     a_refused_reader_among_chunks_stops_nobody,
     a_connection_that_breaks_among_chunks_loses_nobody,
+    a_connection_that_breaks_among_many_chunks_is_one_failure,
+    an_answer_to_nothing_refuses_nobody_whose_envelope_rode_along,
+    a_domain_that_is_slow_for_a_moment_is_not_slow_for_hours,
 }
 
 async fn composed(lantern: &Lantern, readers: usize) -> tidings::domain::digest::Digest {
@@ -249,6 +252,34 @@ async fn the_next_envelope_rides_with_the_dot(url: String) {
     assert!(sink.rides() >= 25, "only {} envelopes came with the message before", sink.rides());
 }
 
+async fn an_answer_to_nothing_refuses_nobody_whose_envelope_rode_along(url: String) {
+    let dots = AtomicUsize::new(0);
+    let sink = Sink::start(Options::script(move |moment| {
+        let is_it = moment.step == Step::Dot && dots.fetch_add(1, Ordering::SeqCst) == 5;
+        let confused = b"354 go on\r\n552 5.2.3 that was too much\r\n";
+        if is_it { Answer::Raw(confused.to_vec()) } else { Answer::Usual }
+    }))
+    .await;
+    let lantern = Lantern::open(&url, Setup { connections: 1, ..Setup::relay(sink.port()) }).await;
+    composed(&lantern, 30).await;
+    let report = lantern.dispatch().await;
+    assert_eq!((report.sent, report.deferred, report.refused, report.halted.len()), (29, 1, 0, 0), "{report:?}");
+}
+
+async fn a_domain_that_is_slow_for_a_moment_is_not_slow_for_hours(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let more = "[[pace]]\ndomains = [\"reader.example\"]\nrate = \"50/s\"\n";
+    let lantern = Lantern::open(&url, Setup { more, ..Setup::relay(sink.port()) }).await;
+    composed(&lantern, 1500).await;
+    lantern.dispatch().await;
+    // 1500 at 50 a second are half a minute.
+    let late = format!(
+        "SELECT COUNT(*) FROM deliveries WHERE state = 'queued' AND due_at > {}",
+        (lantern.now() + TimeDelta::seconds(60)).timestamp_millis()
+    );
+    assert_eq!(lantern.count(&late).await, 0);
+}
+
 fn chunks(script: impl Fn(&Moment<'_>) -> Answer + Send + Sync + 'static) -> Options {
     Options { chunking: true, ..Options::script(script) }
 }
@@ -296,4 +327,20 @@ async fn a_connection_that_breaks_among_chunks_loses_nobody(url: String) {
     lantern.pass(TimeDelta::minutes(31));
     assert_eq!(lantern.dispatch().await.sent, report.deferred);
     assert!((61..=64).contains(&sink.count()), "{}", sink.count());
+}
+
+async fn a_connection_that_breaks_among_many_chunks_is_one_failure(url: String) {
+    let dots = AtomicUsize::new(0);
+    let sink = Sink::start(chunks(move |moment| {
+        let is_it = moment.step == Step::Dot && dots.fetch_add(1, Ordering::SeqCst) == 20;
+        if is_it { Answer::TakeAndDrop } else { Answer::Usual }
+    }))
+    .await;
+    let setup = Setup { relay_keys: vec!["depth = 8\n"], connections: 1, ..Setup::relay(sink.port()) };
+    let lantern = Lantern::open(&url, setup).await;
+    composed(&lantern, 120).await;
+    let report = lantern.dispatch().await;
+    assert_eq!((report.sent + report.deferred, report.relay_away), (120, None));
+    assert!((1..=8).contains(&report.deferred));
+    assert_eq!(sink.connections(), 2, "it is opened anew at once");
 }

@@ -43,6 +43,8 @@ for_each_engine! {
     what_a_relay_accepted_is_counted_by_the_day,
     what_a_dead_sender_had_in_hand_passes_on_once,
     a_cancelled_digest_gives_those_who_did_not_get_it_their_cursors_back,
+    who_was_in_dead_hands_when_a_digest_was_cancelled_gets_the_cursor_back,
+    an_address_that_cannot_be_read_stops_nobody_else,
     a_digest_that_is_sent_is_not_cancelled,
 }
 
@@ -503,17 +505,18 @@ async fn what_a_relay_accepted_is_counted_by_the_day(url: String) {
 async fn what_a_dead_sender_had_in_hand_passes_on_once(url: String) {
     let store = with_readers(&url, 6).await;
     compose(&store, &news(), at(10)).await;
+    let sender = |name: &str| Sender { claim: name.into(), host: "h".into(), pid: 7, beat: 0, started_at: at(10) };
     for name in ["dead", "alive"] {
-        let sender = Sender { claim: name.into(), host: "h".into(), pid: 7, beat: 0, started_at: at(10) };
-        store.begin_sender(&sender).await.unwrap();
+        store.begin_sender(&sender(name)).await.unwrap();
     }
     let dead = claim(&store, "dead", 3, 10).await;
     let alive = claim(&store, "alive", 2, 10).await;
     store.settle("dead", &[verdict(&dead[0], DeliveryState::Sent, 10)], at(10)).await.unwrap();
     assert!(store.beat("alive").await.unwrap());
     assert_eq!(store.senders().await.unwrap().iter().map(|sender| sender.beat).collect::<Vec<_>>(), [1, 0]);
-    assert_eq!(store.take_over("dead", at(11)).await.unwrap(), 2);
-    assert_eq!(store.take_over("dead", at(11)).await.unwrap(), 0);
+    assert_eq!(store.take_over(&sender("alive"), at(11)).await.unwrap(), None, "it has moved since");
+    assert_eq!(store.take_over(&sender("dead"), at(11)).await.unwrap(), Some(2));
+    assert_eq!(store.take_over(&sender("dead"), at(11)).await.unwrap(), None);
     assert!(!store.beat("dead").await.unwrap(), "it is told that it counts as dead");
     assert_eq!(store.settle("dead", &[verdict(&dead[1], DeliveryState::Sent, 11)], at(11)).await.unwrap(), 0);
     assert_eq!(claim(&store, "alive", 10, 11).await.len(), 3);
@@ -538,6 +541,30 @@ async fn a_cancelled_digest_gives_those_who_did_not_get_it_their_cursors_back(ur
         store.readers(&news()).await.unwrap().iter().map(|group| (group.cursor, group.readers)).collect();
     assert_eq!(cursors, [(0, 3), (cut_off, 1)]);
     assert!(claim(&store, "b", 10, 100).await.is_empty());
+}
+
+async fn who_was_in_dead_hands_when_a_digest_was_cancelled_gets_the_cursor_back(url: String) {
+    let store = with_readers(&url, 4).await;
+    let digest = compose(&store, &news(), at(10)).await;
+    let sender = Sender { claim: "dead".into(), host: "h".into(), pid: 7, beat: 0, started_at: at(10) };
+    store.begin_sender(&sender).await.unwrap();
+    claim(&store, "dead", 3, 10).await;
+    assert_eq!(store.cancel_digest(digest, at(11)).await.unwrap(), Some(1));
+    assert_eq!(store.cancelled_with_waiting().await.unwrap(), []);
+    assert_eq!(store.take_over(&sender, at(12)).await.unwrap(), Some(3));
+    assert_eq!(store.cancelled_with_waiting().await.unwrap(), [digest]);
+    assert_eq!(store.leave_out(digest, at(13)).await.unwrap(), 3);
+    assert_eq!(store.cancelled_with_waiting().await.unwrap(), []);
+    assert!(store.readers(&news()).await.unwrap().iter().all(|group| group.cursor == 0));
+}
+
+async fn an_address_that_cannot_be_read_stops_nobody_else(url: String) {
+    let store = with_readers(&url, 3).await;
+    let digest = compose(&store, &news(), at(10)).await;
+    let sql = "UPDATE subscribers SET address = 'no address' WHERE id = (SELECT MIN(id) FROM subscribers) RETURNING id";
+    assert_eq!(support::publication::rows(&url, sql).await.len(), 1);
+    assert_eq!(claim(&store, "a", 3, 10).await.len(), 2);
+    assert_eq!(store.tally(digest).await.unwrap().failed, 1);
 }
 
 async fn a_digest_that_is_sent_is_not_cancelled(url: String) {

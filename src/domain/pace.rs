@@ -77,6 +77,11 @@ impl Turns {
         self.next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
     }
 
+    /// Time between two turns.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// Turns come at another rate from now on.
     pub fn set(&mut self, rate: Rate) {
         self.interval = rate.interval;
@@ -116,6 +121,11 @@ impl Learned {
     /// How long until there is a turn.
     pub fn wait(&self, now: Instant) -> Duration {
         self.next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
+    }
+
+    /// Time between two messages; zero where the other side asked for nothing.
+    pub fn interval(&self) -> Duration {
+        self.interval
     }
 
     /// Takes a turn.

@@ -195,6 +195,11 @@ impl Connection {
         usize::try_from(self.most.saturating_sub(self.accepted)).unwrap_or(usize::MAX)
     }
 
+    /// Whether what is still under way over it will have no answer.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
     /// Whether another message may follow the one that is about to be handed over.
     pub fn has_room_after_this(&self) -> bool {
         self.room() > 1
@@ -256,6 +261,9 @@ impl Connection {
     /// # Errors
     /// The first refusal, or how the connection was lost.
     pub async fn permitted(&mut self) -> Result<(), Outcome> {
+        if self.is_lost {
+            return Err(deferred(Stage::Mail, "the connection was lost"));
+        }
         self.broken = true;
         if self.needs_reset {
             self.reset_answered().await?;
@@ -378,7 +386,13 @@ impl Connection {
         if self.is_lost {
             return unanswered(true, &WireFault::Closed);
         }
-        if one.is_chunk { self.chunk_answered(one).await } else { self.dot_answered(one).await }
+        if one.is_chunk {
+            return self.chunk_answered(one).await;
+        }
+        let outcome = self.dot_answered(one).await;
+        // An answer that comes too late is not the one to the envelope that rode along.
+        self.is_lost = self.broken;
+        outcome
     }
 
     async fn dot_answered(&mut self, one: UnderWay) -> Outcome {
@@ -423,6 +437,8 @@ impl Connection {
                         refusal.get_or_insert(outcome);
                         continue;
                     }
+                    // A refused RSET says nothing of this message, which may be taken all the same.
+                    Verdict::No(_) if stage.is_none() && !reply.is_closing() => Outcome::Unknown { text: reply.text() },
                     Verdict::No(outcome) | Verdict::Nonsense(outcome) => outcome,
                 },
             };

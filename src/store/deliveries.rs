@@ -104,10 +104,17 @@ impl Store {
                     unwanted.push(Settled { digest, subscriber, state, at: now, attempt: None, outcome });
                     continue;
                 };
+                let Ok(address) = address_of(address, &row.subscriber) else {
+                    // One row that cannot be read stops nobody else.
+                    let outcome = Some("the address cannot be read".to_owned());
+                    let state = DeliveryState::Failed;
+                    unwanted.push(Settled { digest, subscriber, state, at: now, attempt: None, outcome });
+                    continue;
+                };
                 claimed.push(Claimed {
                     digest,
                     subscriber,
-                    address: address_of(address, &row.subscriber)?,
+                    address,
                     name: name.clone(),
                     cursor_from: row.cursor_from,
                     attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),

@@ -217,10 +217,16 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn finish_digests(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql = format!(
-            "UPDATE digests SET state = 'sent', finished_at = $1 WHERE state = 'sending' \
-             AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.digest = digests.id AND {OPEN})"
+        let done = format!(
+            "state = 'sending' AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.digest = digests.id AND {OPEN})"
         );
+        // This is asked again and again, and SQLite's one writer is needed elsewhere: so it looks first.
+        let look = format!("SELECT COUNT(*) FROM digests WHERE {done}");
+        let found: i64 = on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(look)).fetch_one(pool).await)?;
+        if found == 0 {
+            return Ok(0);
+        }
+        let sql = format!("UPDATE digests SET state = 'sent', finished_at = $1 WHERE {done}");
         Ok(on!(self.database, pool => {
             sqlx::query(AssertSqlSafe(sql)).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
         })?)

@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
+use super::deliveries::OPEN;
 use super::{Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::digest::{DigestId, DigestState};
 
@@ -73,23 +74,25 @@ impl Store {
         rows.into_iter().map(sender).collect()
     }
 
-    /// Passes on what a sender that died had in hand: due at once. Returns how many deliveries that were.
+    /// Passes on what a sender that died had in hand: due at once. Returns how many deliveries that were; `None` where it
+    /// has moved since it was looked at, or somebody else was faster.
     ///
     /// # Errors
     /// When the database fails; then nothing was passed on.
-    pub async fn take_over(&self, claim: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql = "UPDATE deliveries SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, due_at = $2, claim = NULL \
-                   WHERE digest IN (SELECT id FROM digests WHERE state NOT IN ('sent', 'cancelled')) \
-                   AND state = 'claimed' AND claim = $1";
+    pub async fn take_over(&self, sender: &Sender, now: DateTime<Utc>) -> Result<Option<u64>, StoreError> {
+        let sql = format!(
+            "UPDATE deliveries AS d SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, due_at = $2, claim = NULL \
+             WHERE digest IN (SELECT id FROM digests WHERE state <> 'sent') AND {OPEN} AND state = 'claimed' AND claim = $1"
+        );
         begin!(self.database, tx => {
-            let gone = sqlx::query("DELETE FROM senders WHERE claim = $1").bind(claim).execute(&mut *tx).await?.rows_affected();
+            let gone = sqlx::query("DELETE FROM senders WHERE claim = $1 AND beat = $2")
+                .bind(&sender.claim).bind(sender.beat).execute(&mut *tx).await?.rows_affected();
             if gone == 0 {
-                // Somebody else was faster.
-                return Ok(0);
+                return Ok(None);
             }
-            let passed_on = sqlx::query(sql).bind(claim).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+            let passed_on = sqlx::query(AssertSqlSafe(sql)).bind(&sender.claim).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
-            Ok(passed_on)
+            Ok(Some(passed_on))
         })
     }
 
@@ -133,6 +136,20 @@ impl Store {
             sqlx::query(sql).bind(digest.to_string()).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
         })?;
         if moved == 0 { Ok(None) } else { self.leave_out(digest, now).await.map(Some) }
+    }
+
+    /// The cancelled digests that somebody still waits for: see [`Self::leave_out`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cancelled_with_waiting(&self) -> Result<Vec<DigestId>, StoreError> {
+        let sql = format!(
+            "SELECT g.id FROM digests g WHERE g.state = 'cancelled' AND EXISTS \
+             (SELECT 1 FROM deliveries d WHERE d.digest = g.id AND {OPEN} AND d.state <> 'claimed')"
+        );
+        let rows: Vec<String> =
+            on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(pool).await)?;
+        rows.iter().map(|digest| Ok(DigestId(id(digest)?))).collect()
     }
 
     /// Skips whoever still waits for a digest that was cancelled, and gives them their cursors back, so that the next

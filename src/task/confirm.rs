@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::dispatch::{describe, single_mailer};
+use super::dispatch::{Stop, describe, single_mailer};
 use super::present::Presenter;
 use super::{Publication, TaskError};
 use crate::domain::address::Mailbox;
@@ -55,6 +55,15 @@ pub async fn subscribe(
 /// When the store fails or a template cannot be rendered. A relay that is away, or refuses us for a fault of our own,
 /// is logged and tried again later.
 pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskError> {
+    let (_word, stop) = Stop::new();
+    send_confirmations_until(publication, &stop).await
+}
+
+/// As [`send_confirmations`], until the word to stop: the one that is under way is finished.
+///
+/// # Errors
+/// As [`send_confirmations`].
+pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) -> Result<u64, TaskError> {
     let now = publication.clock.now();
     let pending = publication.store.pending_confirmations(now - ONE_CONFIRMATION_PER, BATCH).await?;
     if pending.is_empty() {
@@ -67,8 +76,16 @@ pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskEr
         let bounces = publication.bounces_to(waiting.subscriber.id, None);
         let from = bounces.as_deref().unwrap_or(publication.config.mail.from.address.as_str());
         let file_stem = format!("confirm-{}", waiting.subscriber.id);
-        let outcome = match mailer.connect().await {
-            Ok(_) => mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await,
+        let mut word = stop.clone();
+        let connected = tokio::select! {
+            connected = mailer.connect() => connected.map(drop),
+            () = word.given() => break,
+        };
+        if stop.is_given() {
+            break;
+        }
+        let outcome = match connected {
+            Ok(()) => mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await,
             Err(outcome) => {
                 tracing::warn!(outcome = describe(&outcome), "confirmations wait for the relay");
                 break;

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use self::queue::Queue;
-use self::settle::insistently;
+use self::settle::{Patience, insistently};
 use self::ways::Way;
 use self::worker::Worker;
 use super::render::Rendered;
@@ -45,6 +45,9 @@ const LEAST_LEASE: TimeDelta = TimeDelta::minutes(15);
 const CLAIMED_PER_CONNECTION: usize = 20;
 /// Deliveries claimed at a time are what goes out in about this time: whoever leaves meanwhile is still written to.
 const CLAIMED_AHEAD: Duration = Duration::from_millis(500);
+
+/// How often it is looked for what fell due while the last of a round are under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Says when to stop: what is under way is finished, what is claimed is put back.
 #[derive(Debug, Clone)]
@@ -125,6 +128,8 @@ struct Pace {
     open: usize,
     /// Deliveries settled so far.
     settled: u64,
+    /// Those of them that were accepted.
+    accepted: u64,
     /// A connection stands: more than the first ones can be claimed.
     is_up: bool,
     /// Nothing more is to be begun.
@@ -146,7 +151,7 @@ struct Round {
     /// Halts begun and halts done so far: what was read before or during one is out of date.
     halts: (AtomicU64, AtomicU64),
     /// How many recipients of a digest were refused by policy, which may be the recipient's or ours.
-    suspicions: std::sync::Mutex<HashMap<DigestId, u32>>,
+    suspicions: std::sync::Mutex<HashMap<DigestId, u64>>,
     /// Why digests were halted.
     faults: std::sync::Mutex<Vec<String>>,
     /// What a relay said that gave up.
@@ -184,18 +189,15 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
         worked = worked.and(done.map_err(TaskError::from).flatten());
     }
     let mut report = settled?;
-    claimed?;
-    worked?;
     let rest: Vec<_> =
         round.queue.drain().iter().map(|job| round.put_back(&job.claimed, TimeDelta::zero(), "put back")).collect();
     insistently(stop, async || round.publication.store.settle(&round.claim, &rest, round.now()).await).await?;
-    let resting: Vec<_> = lock(&round.resting).drain().collect();
-    for (digest, _) in resting.into_iter().filter(|(_, state)| *state == DigestState::Cancelled) {
-        publication.store.leave_out(digest, round.now()).await?;
-    }
+    // What a worker that failed had in hand passes on: the sender is not signed off.
+    claimed?;
+    worked?;
     round.allow().await?;
     publication.store.end_sender(&round.claim).await?;
-    publication.store.finish_digests(publication.clock.now()).await?;
+    close_digests(publication).await?;
     report.stopped = stop.is_given();
     report.relay_away =
         if round.ways.iter().all(Way::is_away) { lock(&round.given_up).clone() } else { round.exhausted() };
@@ -239,6 +241,20 @@ pub async fn dispatch_all(
         }
     }
     Ok(report)
+}
+
+/// Leaves those out who still wait for a cancelled digest, since a sender put them back or died, and marks as sent what
+/// is. A process that dies before it comes to this leaves it to the next.
+///
+/// # Errors
+/// When the store fails.
+pub async fn close_digests(publication: &Publication) -> Result<(), TaskError> {
+    let (store, now) = (&publication.store, publication.clock.now());
+    for digest in store.cancelled_with_waiting().await? {
+        store.leave_out(digest, now).await?;
+    }
+    store.finish_digests(now).await?;
+    Ok(())
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -344,7 +360,13 @@ impl Round {
 
     /// A connection of this way stands: its others may follow.
     fn opened(&self, way: usize) {
-        if !self.ways[way].is_open() && self.ways[way].opened() {
+        if self.ways[way].is_open() {
+            return;
+        }
+        if self.ways[way].is_doubtful() {
+            self.queue.catch_up(way, &self.ways);
+        }
+        if self.ways[way].opened() {
             self.pace.send_modify(|pace| pace.is_up = true);
         }
     }
@@ -382,10 +404,15 @@ impl Round {
             let back: Vec<_> =
                 left.iter().map(|job| self.put_back(&job.claimed, TimeDelta::zero(), "its relay is away")).collect();
             let count = back.len();
-            // What cannot be put back now is due again when its lease ends.
-            if self.publication.store.settle(&self.claim, &back, self.now()).await.is_ok() {
-                self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(count));
+            let mut patience = Patience::new(&self.stop);
+            while let Err(error) = self.publication.store.settle(&self.claim, &back, self.now()).await {
+                if patience.after(error).await.is_err() {
+                    // The store is gone for good. What was not put back passes on with all that is in hand.
+                    self.end();
+                    break;
+                }
             }
+            self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(count));
         }
         nothing_is_left
     }
@@ -428,7 +455,13 @@ impl Round {
             // The next batch comes when this one is half through: a claim should not wait in a queue. After the last
             // one all have to be settled, since some may have been put back.
             let few = if is_full && !nobody_takes_more { limit / 2 } else { 0 };
-            self.until(|pace| pace.open <= few || (pace.is_up && !was_up)).await;
+            let done = self.until(|pace| pace.open <= few || (pace.is_up && !was_up));
+            if was_up && !is_full && !nobody_takes_more {
+                // One that a relay keeps waiting for minutes does not hold up what falls due meanwhile.
+                let _ = tokio::time::timeout(LOOK_AGAIN, done).await;
+            } else {
+                done.await;
+            }
             if nobody_takes_more {
                 break;
             }
@@ -501,8 +534,18 @@ impl Round {
             lock(&self.faults).push(why.clone());
             tracing::error!(%digest, why = %crate::problem::printable(&why), "digest halted");
         }
-        let moved =
-            if is_first { self.publication.store.move_digest(digest, "sending", &state).await } else { Ok(false) };
+        let mut patience = Patience::new(&self.stop);
+        let moved = loop {
+            let moved =
+                if is_first { self.publication.store.move_digest(digest, "sending", &state).await } else { Ok(false) };
+            match moved {
+                Err(error) => match patience.after(error).await {
+                    Ok(()) => {}
+                    given_up => break given_up,
+                },
+                Ok(_) => break Ok(()),
+            }
+        };
         self.halts.1.fetch_add(1, Ordering::AcqRel);
         moved?;
         Ok(self.put_back(&job.claimed, TimeDelta::zero(), "halted"))

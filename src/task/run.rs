@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use super::dispatch::{Counts, DispatchReport, Stop, Vigil, dispatch, interval};
+use super::dispatch::{Counts, DispatchReport, Stop, Vigil, close_digests, dispatch, interval};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
@@ -202,7 +202,7 @@ async fn keep_scheduling(
 
 async fn keep_confirming(publication: &Publication, poke: &Notify, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
     loop {
-        let is_away = match confirm_what_waits(publication, on_event).await {
+        let is_away = match confirm_what_waits(publication, &stop, on_event).await {
             Ok(still_waiting) => still_waiting,
             Err(error) => {
                 on_event(Event::Failed(error));
@@ -218,8 +218,12 @@ async fn keep_confirming(publication: &Publication, poke: &Notify, mut stop: Sto
 }
 
 /// Whether confirmations still wait, of which none could be handed over.
-async fn confirm_what_waits(publication: &Publication, on_event: &(dyn Fn(Event) + Sync)) -> Result<bool, TaskError> {
-    let confirmed = confirm::send_confirmations(publication).await?;
+async fn confirm_what_waits(
+    publication: &Publication,
+    stop: &Stop,
+    on_event: &(dyn Fn(Event) + Sync),
+) -> Result<bool, TaskError> {
+    let confirmed = confirm::send_confirmations_until(publication, stop).await?;
     if confirmed > 0 {
         on_event(Event::Confirmed(confirmed));
         return Ok(false);
@@ -278,6 +282,7 @@ async fn dispatch_what_is_due(
     on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<bool, TaskError> {
     if publication.store.next_due().await?.is_none_or(|due| due > publication.clock.now()) {
+        close_digests(publication).await?;
         return Ok(false);
     }
     let report = dispatch(publication, stop, &Counts::default()).await?;

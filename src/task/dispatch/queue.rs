@@ -16,6 +16,10 @@ use crate::domain::pace::{DomainPace, Learned, Turns};
 const LOOK_AHEAD: usize = 64;
 /// Whoever would wait for longer than this goes back to the store, to make room for others.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Those who go back come again at this interval at most.
+const RHYTHM: Duration = Duration::from_millis(250);
+/// Nobody goes back for longer than this, but for a pace that asks for it: a domain may recover.
+const LONGEST_BACK: Duration = Duration::from_mins(15);
 
 /// The queues of all ways.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ struct Gate {
     under_way: usize,
     /// When the next of those who go back would have its turn.
     later: Option<Instant>,
+    /// When it had its last answer, and how long there is between two of them, about.
+    answered: Option<(Instant, Duration)>,
 }
 
 /// What a connection gets when it asks for work.
@@ -78,10 +84,24 @@ impl Gate {
     /// How long someone is sent back for: one after another, in the domain's rhythm.
     fn sent_back(&mut self, now: Instant) -> Duration {
         let wait = self.wait(now).max(PATIENCE);
-        let rhythm = wait.min(Duration::from_secs(1)) / 4;
-        let later = self.later.map_or(now + wait, |later| later.max(now + wait)) + rhythm;
+        let later = self.later.map_or(now + wait, |later| later.max(now + wait)) + self.rhythm();
+        let later = later.min(now + wait.max(LONGEST_BACK));
         self.later = Some(later);
         later - now
+    }
+
+    /// The time between two messages that the domain takes. Whoever comes back too early merely goes back again.
+    fn rhythm(&self) -> Duration {
+        let set = self.turns.as_ref().map_or(Duration::ZERO, Turns::interval).max(self.learned.interval());
+        let measured = || self.answered.map_or(RHYTHM, |(_, between)| between / 4 * 3);
+        if set.is_zero() { measured() } else { set }.min(RHYTHM)
+    }
+
+    fn answered(&mut self, now: Instant) {
+        let between = self
+            .answered
+            .map_or(RHYTHM, |(last, between)| (between * 7 + now.saturating_duration_since(last).min(RHYTHM)) / 8);
+        self.answered = Some((now, between));
     }
 }
 
@@ -97,11 +117,17 @@ impl Queue {
         Self { state: Mutex::new(state), arrived: (0..ways).map(|_| Notify::new()).collect() }
     }
 
-    /// Assigns a delivery to the way that has the least for its weight; back comes what no way has room for.
+    /// Assigns a delivery to the way that has the least for its weight; back comes what no way has room for. A way that
+    /// does not stand is asked with one and gets no more where another may have them: it may take a minute to fail.
     pub(super) fn put(&self, job: Job, ways: &[Way]) -> Option<Job> {
         let mut state = lock(&self.state);
         let open = ways.iter().enumerate().filter(|(_, way)| way.has_room());
-        let Some((place, way)) = open.min_by_key(|(place, way)| way.load(state.given[*place])) else {
+        let load = |(place, way): &(usize, &Way)| {
+            let has_enough = !way.is_open() && !state.waiting[*place].is_empty();
+            let (is_spare, load) = way.load(state.given[*place]);
+            (has_enough && way.is_doubtful(), is_spare, has_enough, load)
+        };
+        let Some((place, way)) = open.min_by_key(load) else {
             return Some(job);
         };
         way.given();
@@ -115,6 +141,14 @@ impl Queue {
     pub(super) fn reassign(&self, place: usize, ways: &[Way]) -> Vec<Job> {
         let waiting = std::mem::take(&mut lock(&self.state).waiting[place]);
         waiting.into_iter().filter_map(|job| self.put(job, ways)).collect()
+    }
+
+    /// A way that was away stands again. It has its share from now on, and does not make up for what it missed alone.
+    pub(super) fn catch_up(&self, place: usize, ways: &[Way]) {
+        let given = &mut lock(&self.state).given;
+        let level = |(at, other): (usize, &Way)| other.level(given[at]);
+        let most = ways.iter().enumerate().filter(|(at, way)| *at != place && way.is_open()).map(level).max();
+        given[place] = given[place].max(ways[place].given_at(most.unwrap_or(0)));
     }
 
     /// So many processes send: they keep the rates of domains together.
@@ -199,6 +233,9 @@ impl Queue {
         }
         let Some(gate) = state.gates.get_mut(domain) else { return };
         gate.under_way = gate.under_way.saturating_sub(1);
+        if outcome.is_some() {
+            gate.answered(now);
+        }
         if slower {
             gate.learned.put_off(now);
         } else if matches!(outcome, Some(Outcome::Accepted { .. })) {

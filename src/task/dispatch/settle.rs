@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::{Counts, DispatchReport, Round, Stop, Verdict, Vigil, interval, lock};
+use crate::domain::delivery::DeliveryState;
 use crate::store::{Settled, StoreError};
 use crate::task::TaskError;
 
@@ -25,25 +26,50 @@ pub(super) async fn insistently<T>(
     stop: &Stop,
     mut attempt: impl AsyncFnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let mut wait = FIRST_WAIT;
-    let mut tries_left = LAST_TRIES;
+    let mut patience = Patience::new(stop);
     loop {
-        let error = match attempt().await {
+        match attempt().await {
             Ok(done) => return Ok(done),
-            Err(error @ StoreError::Statement(_)) => error,
-            Err(error) => return Err(error),
-        };
-        if stop.is_given() {
-            tries_left -= 1;
-            if tries_left == 0 {
+            Err(error) => patience.after(error).await?,
+        }
+    }
+}
+
+/// How [`insistently`] waits, for those who cannot hand it a closure.
+pub(super) struct Patience {
+    stop: Stop,
+    wait: Duration,
+    tries_left: u32,
+}
+
+impl Patience {
+    pub(super) fn new(stop: &Stop) -> Self {
+        Self { stop: stop.clone(), wait: FIRST_WAIT, tries_left: LAST_TRIES }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The one given, where it is not worth another try.
+    pub(super) async fn after(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if !matches!(error, StoreError::Statement(_)) {
+            return Err(error);
+        }
+        if self.stop.is_given() {
+            self.tries_left -= 1;
+            if self.tries_left == 0 {
                 return Err(error);
             }
-            wait = FIRST_WAIT;
+            self.wait = FIRST_WAIT;
         }
         let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         tracing::error!(why, "the store does not answer: sending waits until it does, nothing is lost");
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        if tokio::time::timeout(self.wait, self.stop.given()).await.is_ok() {
+            // The word was given, or nobody is left to give it.
+            tokio::time::sleep(FIRST_WAIT).await;
+        }
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        Ok(())
     }
 }
 
@@ -81,6 +107,7 @@ impl Round {
             self.pace.send_modify(|pace| {
                 pace.open = pace.open.saturating_sub(settled.len());
                 pace.settled += settled.len() as u64;
+                pace.accepted += settled.iter().filter(|one| one.state == DeliveryState::Sent).count() as u64;
             });
         }
         Ok(report)

@@ -41,9 +41,12 @@ impl Vigil {
             }
             let silent = now.saturating_duration_since(known.1);
             if silent >= publication.config.mail.take_over_after {
-                let passed_on = publication.store.take_over(&sender.claim, publication.clock.now()).await?;
-                tracing::warn!(host = sender.host, pid = sender.pid, deliveries = passed_on, "a sender died");
-                seen.taken_over += passed_on;
+                let passed_on = publication.store.take_over(&sender, publication.clock.now()).await?;
+                // Without it the sender moved after all, or somebody else was faster.
+                if let Some(passed_on) = passed_on {
+                    tracing::warn!(host = sender.host, pid = sender.pid, deliveries = passed_on, "a sender died");
+                    seen.taken_over += passed_on;
+                }
                 self.beats.remove(&sender.claim);
             } else if known.2 && silent < interval(publication) * 3 {
                 seen.alive += 1;

@@ -46,6 +46,8 @@ pub(super) struct Way {
 enum Standing {
     /// Its first connection asks.
     Asked,
+    /// It was away, and its first connection asks again.
+    AskedAgain,
     /// So many of its connections are good, or not tried yet.
     Open { left: usize },
     /// It is left alone.
@@ -89,6 +91,11 @@ impl Way {
         matches!(*lock(&self.standing), Standing::Open { .. })
     }
 
+    /// Whether it was away and has not stood since: it is not to be relied on.
+    pub(super) fn is_doubtful(&self) -> bool {
+        *lock(&self.standing) == Standing::AskedAgain
+    }
+
     /// Whether nothing goes out by it for now.
     pub(super) fn is_away(&self) -> bool {
         *lock(&self.standing) == Standing::Away
@@ -119,7 +126,7 @@ impl Way {
         let mut standing = lock(&self.standing);
         *standing = match *standing {
             Standing::Open { left } => Standing::Open { left: (left + 1).min(self.connections) },
-            Standing::Away if asks_first => Standing::Asked,
+            Standing::Away if asks_first => Standing::AskedAgain,
             other => other,
         };
     }
@@ -164,6 +171,16 @@ impl Way {
     /// when all others are away.
     pub(super) fn load(&self, given: u64) -> (bool, u64) {
         (self.weight == 0, (given + 1).saturating_mul(1_000_000) / u64::from(self.weight.max(1)))
+    }
+
+    /// How full it is with so many messages, in millionths of its weight; one of weight 0 is never full.
+    pub(super) fn level(&self, given: u64) -> u64 {
+        if self.weight == 0 { 0 } else { given.saturating_mul(1_000_000) / u64::from(self.weight) }
+    }
+
+    /// With how many messages it is that full.
+    pub(super) fn given_at(&self, level: u64) -> u64 {
+        level.saturating_mul(u64::from(self.weight)) / 1_000_000
     }
 
     /// Most messages a second, where set.

@@ -11,20 +11,24 @@ use chrono::TimeDelta;
 use tokio::sync::{mpsc, oneshot};
 
 use super::queue::Next as Given;
+use super::settle::Patience;
 use super::ways::COOLING;
 use super::{Job, Round, Verdict, describe, lock};
 use crate::domain::delivery::{Attempt, DeliveryState, Fault, Next, Outcome, Stage, fault};
 use crate::mail::Mailer;
-use crate::mail::smtp::Parcel;
+use crate::mail::smtp::{Connection, Parcel};
 use crate::store::{Claimed, Settled};
 use crate::task::render::{Prepared, Renderer};
-use crate::task::{TaskError, report};
+use crate::task::{Publication, TaskError, report};
 
 /// Failures of the connection itself, one after another, after which it is given up for a while: a relay that says
 /// 421 to everything would otherwise be asked once for each reader.
 const FAILURES: u32 = 3;
-/// Recipients refused by policy in one round, from which on it is taken for a ban on us.
-const SUSPICIOUS: u32 = 3;
+/// Recipients of a digest refused by policy in one round, from which on it is taken for a ban on us, unless they are few
+/// beside what was accepted.
+const SUSPICIOUS: u64 = 3;
+/// Few are one in so many.
+const ONE_IN: u64 = 20;
 
 /// What a worker needs to begin.
 pub(super) struct Worker {
@@ -127,7 +131,7 @@ impl Worker {
             let connection = if is_offered {
                 self.mailer.kept()
             } else {
-                match self.mailer.connect().await {
+                match self.connected().await {
                     Ok(connection) => connection,
                     Err(outcome) => {
                         if let Some(ahead) = ahead {
@@ -137,7 +141,6 @@ impl Worker {
                     }
                 }
             };
-            round.opened(self.way);
             let Some(connection) = connection else {
                 let Prepared { from, bytes, file_stem, .. } = &ready.prepared;
                 let outcome = self.mailer.send(from, &ready.job.claimed.address, file_stem, bytes).await;
@@ -178,7 +181,8 @@ impl Worker {
                     }
                 }
             };
-            if self.conclude(&ready.job, &outcome, started).await? {
+            self.conclude(&ready.job, &outcome, started).await?;
+            if self.gives_up(&outcome).await {
                 for left in [current, ahead].into_iter().flatten() {
                     self.put_back(&left.job, TimeDelta::zero(), "the connection was given up").await?;
                 }
@@ -191,23 +195,28 @@ impl Worker {
     async fn chain(&mut self, renderer: &Renderer<'_>, depth: usize) -> Result<End, TaskError> {
         let round = Arc::clone(&self.round);
         let mut posted: VecDeque<(Ready, Instant)> = VecDeque::new();
+        // One whose turn has not come, while others are under way.
+        let mut ahead: Option<Ready> = None;
         loop {
-            let room = match self.mailer.kept() {
-                Some(connection) if !posted.is_empty() => depth.min(connection.room().saturating_sub(posted.len() - 1)),
-                _ => depth,
-            };
-            while posted.len() < room {
-                let next =
-                    if posted.is_empty() { self.awaited(renderer).await? } else { self.at_hand(renderer).await? };
+            while posted.is_empty() || (posted.len() < depth && self.has_room_beside(posted.len())) {
+                let next = match ahead.take() {
+                    Some(ready) => Some(ready),
+                    None if posted.is_empty() => self.awaited(renderer).await?,
+                    None => self.at_hand(renderer).await?,
+                };
                 let Some(ready) = next else { break };
+                if !posted.is_empty() && !ready.is_due() {
+                    // The answers to those who are under way do not wait for it.
+                    ahead = Some(ready);
+                    break;
+                }
                 let Some(ready) = self.when_due(ready, false).await? else { continue };
-                let connected = if posted.is_empty() { self.mailer.connect().await } else { Ok(self.mailer.kept()) };
+                let connected = if posted.is_empty() { self.connected().await } else { Ok(self.mailer.kept()) };
                 let connection = match connected {
                     Ok(Some(connection)) => connection,
                     Ok(None) => return self.carry(renderer).await,
                     Err(outcome) => return self.not_connected(&ready.job, &outcome).await,
                 };
-                round.opened(self.way);
                 let started = Instant::now();
                 if !connection.takes_chunks() {
                     self.put_back(&ready.job, TimeDelta::zero(), "the relay takes no chunks").await?;
@@ -221,7 +230,8 @@ impl Worker {
                         break;
                     }
                     Err(outcome) => {
-                        if self.conclude(&ready.job, &outcome, started).await? {
+                        self.conclude(&ready.job, &outcome, started).await?;
+                        if posted.is_empty() && self.gives_up(&outcome).await {
                             return Ok(End::GivenUp);
                         }
                     }
@@ -234,11 +244,42 @@ impl Worker {
                 continue;
             };
             let Some(connection) = self.mailer.kept() else { continue };
+            let was_lost = connection.is_lost();
             let outcome = connection.verdict().await;
-            if self.conclude(&ready.job, &outcome, started).await? && posted.is_empty() {
+            let failures = self.failures;
+            self.conclude(&ready.job, &outcome, started).await?;
+            if was_lost {
+                // One connection that was lost is one failure, however many were under way.
+                self.failures = failures;
+            }
+            if posted.is_empty() && self.gives_up(&outcome).await {
+                if let Some(ahead) = ahead {
+                    self.put_back(&ahead.job, TimeDelta::zero(), "the connection was given up").await?;
+                }
                 return Ok(End::GivenUp);
             }
         }
+    }
+
+    /// Whether the connection takes another message beside so many that are under way.
+    fn has_room_beside(&mut self, under_way: usize) -> bool {
+        self.mailer.kept().is_some_and(|connection| connection.room() > under_way)
+    }
+
+    /// The connection, opened if need be: a round that is over does not wait for that.
+    async fn connected(&mut self) -> Result<Option<&mut Connection>, Outcome> {
+        let round = Arc::clone(&self.round);
+        let connected = tokio::select! {
+            connected = self.mailer.connect() => connected.map(drop),
+            () = round.until_over() => {
+                let text = "the round was over before a connection stood".to_owned();
+                Err(Outcome::Deferred { stage: Stage::Connect, code: None, enhanced: None, text })
+            }
+        };
+        connected.map(|()| {
+            round.opened(self.way);
+            self.mailer.kept()
+        })
     }
 
     /// The next delivery with its message, whenever it comes; `None` when the round is over.
@@ -290,7 +331,14 @@ impl Worker {
             self.release(&job, settled).await?;
             return Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)));
         }
-        let settled = match renderer.prepare(&job.claimed).await {
+        let mut patience = Patience::new(&round.stop);
+        let prepared = loop {
+            match renderer.prepare(&job.claimed).await {
+                Err(TaskError::Store(error)) => patience.after(error).await?,
+                done => break done,
+            }
+        };
+        let settled = match prepared {
             Ok(Some(prepared)) => {
                 let turn = round.ways[self.way].turn(Instant::now());
                 return Ok(Ok(Ready { job, prepared, turn }));
@@ -299,7 +347,6 @@ impl Worker {
                 let why = "nothing left to bring".to_owned();
                 Round::settled(&job.claimed, DeliveryState::Skipped, round.publication.clock.now(), None, Some(why))
             }
-            Err(error @ TaskError::Store(_)) => return Err(error),
             Err(error) => round.halt(&job, error.to_string()).await?,
         };
         self.release(&job, settled).await?;
@@ -342,8 +389,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Hands an outcome over and waits until it is committed. Returns whether the connection is given up.
-    async fn conclude(&mut self, job: &Job, outcome: &Outcome, started: Instant) -> Result<bool, TaskError> {
+    /// Hands an outcome over and waits until it is committed.
+    async fn conclude(&mut self, job: &Job, outcome: &Outcome, started: Instant) -> Result<(), TaskError> {
         let round = Arc::clone(&self.round);
         let now = Instant::now();
         round.queue.done(job.claimed.address.domain(), Some(outcome), now);
@@ -355,11 +402,16 @@ impl Worker {
             // The store is gone for good; the round ends, and nothing more may be begun.
             round.end();
         }
+        Ok(())
+    }
+
+    /// Whether the connection has failed so often that it is given up, after what was said last.
+    async fn gives_up(&mut self, outcome: &Outcome) -> bool {
         if self.failures < FAILURES {
-            return Ok(false);
+            return false;
         }
-        round.give_up_one(self.way, &describe(outcome)).await;
-        Ok(true)
+        self.round.give_up_one(self.way, &describe(outcome)).await;
+        true
     }
 
     /// The relay did not even look at the message: nobody is counted as attempted. A lasting no to the first
@@ -367,6 +419,10 @@ impl Worker {
     async fn not_connected(&mut self, job: &Job, outcome: &Outcome) -> Result<End, TaskError> {
         let round = Arc::clone(&self.round);
         let words = describe(outcome);
+        if round.is_over() {
+            self.put_back(job, TimeDelta::zero(), &words).await?;
+            return Ok(End::Over);
+        }
         let is_ours = matches!(outcome, Outcome::Refused { .. }) && !round.ways[self.way].is_open();
         if is_ours && round.is_last_way(self.way) {
             let settled = round.halt(job, words).await?;
@@ -385,7 +441,7 @@ impl Worker {
         let mut suspicions = lock(&self.round.suspicions);
         let count = suspicions.entry(claimed.digest).or_default();
         *count += 1;
-        *count < SUSPICIOUS
+        *count < SUSPICIOUS || *count * ONE_IN <= self.round.pace.borrow().accepted
     }
 
     /// What follows from a relay's verdict on a message.
@@ -409,12 +465,13 @@ impl Worker {
             Next::Sent => (DeliveryState::Sent, now),
             Next::Failed => (DeliveryState::Failed, now),
             Next::Refused => {
-                if fault(outcome) == Some(Fault::Address) {
-                    suppress(round, claimed, &describe(outcome)).await?;
+                let mut patience = Patience::new(&round.stop);
+                while let Err(error) = remember_refusal(&round.publication, claimed, outcome).await {
+                    match error {
+                        TaskError::Store(error) => patience.after(error).await?,
+                        error => return Err(error),
+                    }
                 }
-                let publication = &round.publication;
-                report::mailbox_refused(publication, claimed.digest, claimed.subscriber, &claimed.address, outcome)
-                    .await?;
                 (DeliveryState::Refused, now)
             }
             Next::RetryAt(at) => (DeliveryState::Deferred, at),
@@ -438,10 +495,14 @@ fn as_put_off(outcome: &Outcome) -> Option<Outcome> {
     }
 }
 
-async fn suppress(round: &Round, claimed: &Claimed, words: &str) -> Result<(), TaskError> {
-    let publication = &round.publication;
-    let hash = publication.keyring.address_hash(&claimed.address.key());
-    Ok(publication.store.suppress(&hash, "refused", words, publication.clock.now()).await?)
+/// Bans an address that does not exist, and counts a mailbox that took nothing. Twice is like once.
+async fn remember_refusal(publication: &Publication, claimed: &Claimed, outcome: &Outcome) -> Result<(), TaskError> {
+    if fault(outcome) == Some(Fault::Address) {
+        let (hash, words) = (publication.keyring.address_hash(&claimed.address.key()), describe(outcome));
+        publication.store.suppress(&hash, "refused", &words, publication.clock.now()).await?;
+    }
+    report::mailbox_refused(publication, claimed.digest, claimed.subscriber, &claimed.address, outcome).await?;
+    Ok(())
 }
 
 /// The relay closed or broke off: 421, or no answer at all.
