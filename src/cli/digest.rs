@@ -16,6 +16,7 @@ use crate::domain::newsletter::Cadence;
 use crate::domain::report::ReportCounts;
 use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
+use crate::task::progress::{self, Course};
 use crate::task::render::{self, Renderer};
 use crate::task::{Publication, TaskError};
 
@@ -64,6 +65,9 @@ pub(super) enum Verb {
     Show {
         /// Its id, or the first part of it
         id: String,
+        /// Every attempt to send it to this address
+        #[arg(long, value_name = "ADDRESS")]
+        attempts: Option<String>,
     },
     /// Stop sending a digest for a while; nothing is lost
     Pause {
@@ -109,7 +113,8 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
             send(publication, &newsletter, cadence, latest, dry_run, yes, json).await
         }
         Verb::List { newsletter } => list(publication, newsletter.as_deref(), json).await,
-        Verb::Show { id } => show(publication, &id, json).await,
+        Verb::Show { id, attempts: None } => show(publication, &id, json).await,
+        Verb::Show { id, attempts: Some(address) } => attempts(publication, &id, &address, json).await,
         Verb::Pause { id } => shift(publication, &id, &["sending"], &DigestState::Paused).await,
         Verb::Cancel { id } => cancel(publication, &id, json).await,
         Verb::Resume { id } => {
@@ -305,13 +310,22 @@ async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
     let mut interrupts = Interrupts::listen()?;
     let (word, stop) = Stop::new();
     let counts = Counts::default();
-    let open = open_deliveries(publication).await?;
+    let mut course = Course::begin(publication, &counts).await?;
     let shown = Shown::new("messages");
     let show = async {
+        let mut looked_at = std::time::Instant::now();
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(200));
         loop {
             tick.tick().await;
-            shown.set(counts.sent.load(Ordering::Relaxed) + counts.others.load(Ordering::Relaxed), open);
+            if looked_at.elapsed() < progress::EVERY {
+                shown.sending(&course.now(), false);
+                continue;
+            }
+            looked_at = std::time::Instant::now();
+            // Where the store does not answer, sending says so.
+            if let Ok(progress) = course.look().await {
+                shown.sending(&progress, true);
+            }
         }
     };
     let listen = async {
@@ -340,16 +354,6 @@ async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
     };
     drop(shown);
     Ok(conclude(&report))
-}
-
-async fn open_deliveries(publication: &Publication) -> Result<u64, TaskError> {
-    let mut open = 0;
-    for digest in
-        publication.store.digests(None, 50).await?.iter().filter(|digest| digest.state == DigestState::Sending)
-    {
-        open += publication.store.tally(digest.id).await?.open();
-    }
-    Ok(open)
 }
 
 fn conclude(report: &DispatchReport) -> Ended {
@@ -487,6 +491,40 @@ async fn show(publication: &Publication, id: &str, json: bool) -> anyhow::Result
         outcomes.iter().map(|(state, outcome, number)| vec!["Not sent".into(), format!("{number} {state}: {outcome}")]),
     );
     output::table(&rows);
+    Ok(Ended::Well)
+}
+
+async fn attempts(publication: &Publication, id: &str, address: &str, json: bool) -> anyhow::Result<Ended> {
+    let digest = found(publication, id).await?;
+    let reader = match EmailAddress::parse(address) {
+        Ok(address) => publication.store.subscriber_by_address(&address.key()).await?,
+        Err(_) => None,
+    };
+    let Some(reader) = reader else {
+        output::complain("there is no such subscriber");
+        return Ok(Ended::WithFaults);
+    };
+    let attempts = publication.store.attempts(digest.id, reader.id).await?;
+    if json {
+        output::json(&json!({ "digest": digest.id, "attempts": attempts }))?;
+        return Ok(Ended::Well);
+    }
+    if attempts.is_empty() {
+        output::say("nothing was tried");
+    }
+    let zone = publication.config.publication.time_zone;
+    let rows = attempts.iter().map(|attempt| {
+        let codes = attempt.code.iter().map(ToString::to_string).chain(attempt.enhanced.clone());
+        let said = attempt.stage.clone().into_iter().chain(codes).chain([crate::problem::printable(&attempt.text)]);
+        vec![
+            attempt.at.with_timezone(&zone).format("%-d %B %Y %H:%M:%S").to_string(),
+            attempt.relay.clone(),
+            attempt.verdict.clone(),
+            format!("{} ms", grouped(attempt.ms)),
+            said.collect::<Vec<_>>().join(" "),
+        ]
+    });
+    output::table(&rows.collect::<Vec<_>>());
     Ok(Ended::Well)
 }
 
