@@ -514,7 +514,8 @@ async fn attempts(publication: &Publication, id: &str, address: &str, json: bool
     }
     let zone = publication.config.publication.time_zone;
     let rows = attempts.iter().map(|attempt| {
-        let codes = attempt.code.iter().map(ToString::to_string).chain(attempt.enhanced.clone());
+        let enhanced = attempt.enhanced.clone().filter(|code| !attempt.text.starts_with(code));
+        let codes = attempt.code.iter().map(ToString::to_string).chain(enhanced);
         let said = attempt.stage.clone().into_iter().chain(codes).chain([crate::problem::printable(&attempt.text)]);
         vec![
             attempt.at.with_timezone(&zone).format("%-d %B %Y %H:%M:%S").to_string(),

@@ -25,7 +25,8 @@ impl Shown {
     pub(super) fn new(what: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::hidden();
-            let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec}{prefix} {eta}");
+            let style =
+                ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec}{prefix} {eta}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(what);
             bar
@@ -128,11 +129,9 @@ mod tests {
         let left = Some(Duration::from_secs(38));
         let (total, done, sent) = (100_000, 12_300, 12_296);
         let progress = Progress { total, done, sent, deferred: 3, refused: 1, per_second: 2310.4, left };
-        assert_eq!(
-            sending(&progress),
-            "messages: 12,300 of 100,000, 2,310/s, 3 put off, 1 refused, 38 s left"
-        );
-        let slow = Progress { deferred: 0, refused: 0, per_second: 1.54, left: Some(Duration::from_mins(950)), ..progress };
+        assert_eq!(sending(&progress), "messages: 12,300 of 100,000, 2,310/s, 3 put off, 1 refused, 38 s left");
+        let slow =
+            Progress { deferred: 0, refused: 0, per_second: 1.54, left: Some(Duration::from_mins(950)), ..progress };
         assert_eq!(sending(&slow), "messages: 12,300 of 100,000, 1.5/s, 16 h left");
         let stuck = Progress { total: 20, done: 0, per_second: 0.0, left: None, ..slow };
         assert_eq!(sending(&stuck), "messages: 0 of 20, 0/s");

@@ -140,7 +140,8 @@ mod tests {
         let tally = Tally { queued: 600, sent: 350, deferred: 30, refused: 15, failed: 3, skipped: 2 };
         let seen = progress(&[tally, Tally { sent: 100, ..Tally::default() }], 300, Duration::from_secs(10));
         let left = Some(Duration::from_secs(30));
-        let expected = Progress { total: 1100, done: 500, sent: 450, deferred: 30, refused: 15, per_second: 20.0, left };
+        let expected =
+            Progress { total: 1100, done: 500, sent: 450, deferred: 30, refused: 15, per_second: 20.0, left };
         assert_eq!(seen, expected);
         assert_eq!(progress(&[tally], 400, Duration::from_secs(10)).left, None, "nothing moves");
     }
