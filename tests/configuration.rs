@@ -80,3 +80,30 @@ fn every_key_is_documented_and_no_other() {
     assert!(known.contains("newsletter.cadences.weekly.on") && known.contains("select.any"), "{known:#?}");
     assert_eq!(documented(of_feeds), known);
 }
+
+/// A configuration with its commented examples brought to life.
+fn alive(text: &str) -> String {
+    let is_example = |line: &str| {
+        line.starts_with('[')
+            || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(|c: char| c.is_whitespace()))
+    };
+    let lines = text.lines().map(|line| line.strip_prefix("# ").filter(|line| is_example(line)).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_examples_in_the_configurations_that_we_write_hold() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["config.toml", "src/cli/starter/config.toml"] {
+        let text = alive(&std::fs::read_to_string(root.join(file)).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("secrets")).unwrap();
+        std::fs::write(folder.path().join("secrets/relay"), "secret").unwrap();
+        std::fs::write(folder.path().join("config.toml"), &text).unwrap();
+        let config = Config::load(folder.path(), []).unwrap_or_else(|problems| panic!("{file}: {problems:?}\n{text}"));
+        assert_eq!((config.relays.len(), config.paces.len(), config.dkim.len()), (1, 1, 1), "{file}");
+        assert!(config.relays[0].rate.is_some() && config.relays[0].warm_up.is_some(), "{file}");
+        assert!(config.mail.bounces.is_some() && config.reports.maildir.is_some(), "{file}");
+        assert!(config.database_url.reveal().starts_with("postgres://"), "{file}");
+    }
+}
