@@ -53,8 +53,11 @@ fn every_top_level_module_is_in_the_table_and_every_row_is_a_module() {
 fn every_dependency_stands_in_the_table_of_crates_with_its_reason() {
     let manifest: toml::Table = read("Cargo.toml").parse().expect("Cargo.toml");
     let document = read("docs/ARCHITECTURE.md");
-    let rows: Vec<Vec<&str>> =
-        document.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').map(str::trim).collect()).collect();
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
     for name in manifest["dependencies"].as_table().expect("dependencies").keys() {
         let row = rows.iter().find(|row| row[1].split(", ").any(|cell| cell == format!("`{name}`")));
         let row = row.unwrap_or_else(|| panic!("docs/ARCHITECTURE.md does not say why {name} is here"));

@@ -92,11 +92,8 @@ fn how_many(what: &str, done: u64, total: u64) -> String {
 
 /// What did not go well, if anything.
 fn trouble(progress: &Progress) -> String {
-    [(progress.deferred, "put off"), (progress.refused, "refused")]
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| format!(", {} {what}", grouped(number)))
-        .collect()
+    let part = |number, what| if number > 0 { format!(", {} {what}", grouped(number)) } else { String::new() };
+    part(progress.deferred, "put off") + &part(progress.refused, "refused")
 }
 
 /// Where sending stands, in a line.
