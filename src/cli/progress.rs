@@ -1,10 +1,11 @@
 //! How far the work has come: a bar on a terminal, now and then a plain line in a pipe.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::output::{self, grouped};
 use crate::task::progress::{EVERY, Progress};
@@ -25,9 +26,11 @@ impl Shown {
     pub(super) fn new(what: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::hidden();
-            let style =
-                ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec}{prefix} {eta}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let template = "{msg} {wide_bar} {human_pos} of {human_len}, {rate}/s{prefix}, {eta} left";
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style.with_key("rate", |state: &ProgressState, to: &mut dyn fmt::Write| {
+                let _ = to.write_str(&rate(state.per_sec()));
+            }));
             bar.set_message(what);
             bar
         });
@@ -96,14 +99,19 @@ fn trouble(progress: &Progress) -> String {
     part(progress.deferred, "put off") + &part(progress.refused, "refused")
 }
 
+/// So many a second, as exactly as anyone wants to know it.
+fn rate(per_second: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is neither huge nor negative")]
+    match per_second {
+        slow if slow > 0.0 && slow < 10.0 => format!("{slow:.1}"),
+        fast => grouped(fast.round() as u64),
+    }
+}
+
 /// Where sending stands, in a line.
 pub(super) fn sending(progress: &Progress) -> String {
     let Progress { done, total, per_second, left, .. } = *progress;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is neither huge nor negative")]
-    let rate = match per_second {
-        slow if slow > 0.0 && slow < 10.0 => format!("{slow:.1}"),
-        fast => grouped(fast.round() as u64),
-    };
+    let rate = rate(per_second);
     let left = left.map(|left| format!(", {} left", in_words(left))).unwrap_or_default();
     format!("{}, {rate}/s{}{left}", how_many("messages", done, total), trouble(progress))
 }
