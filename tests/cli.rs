@@ -76,6 +76,7 @@ fn the_help_of_every_verb_reads_well() {
         &["publish"],
         &["report"],
         &["serve"],
+        &["worker"],
         &["status"],
         &["subscribers"],
         &["subscribers", "add"],
@@ -89,6 +90,7 @@ fn the_help_of_every_verb_reads_well() {
         &["digest", "list"],
         &["digest", "show"],
         &["digest", "pause"],
+        &["digest", "cancel"],
         &["digest", "resume"],
     ];
     for verb in verbs {

@@ -50,6 +50,22 @@ fn every_top_level_module_is_in_the_table_and_every_row_is_a_module() {
 }
 
 #[test]
+fn every_dependency_stands_in_the_table_of_crates_with_its_reason() {
+    let manifest: toml::Table = read("Cargo.toml").parse().expect("Cargo.toml");
+    let document = read("docs/ARCHITECTURE.md");
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    for name in manifest["dependencies"].as_table().expect("dependencies").keys() {
+        let row = rows.iter().find(|row| row[1].split(", ").any(|cell| cell == format!("`{name}`")));
+        let row = row.unwrap_or_else(|| panic!("docs/ARCHITECTURE.md does not say why {name} is here"));
+        assert!(row.len() == 5 && row[2..4].iter().all(|cell| !cell.is_empty()), "{row:?}");
+    }
+}
+
+#[test]
 fn the_table_is_read_as_it_is_meant() {
     let table = table(&read("src/lib.rs"));
     let uses = |room: &str| table[room].iter().map(String::as_str).collect::<Vec<_>>();

@@ -2,7 +2,7 @@
 //! runs them on stable Rust with a mutator of its own, `fuzz_targets/` under libFuzzer with its sense of coverage.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use tidings::domain::address::{EmailAddress, Mailbox};
@@ -10,8 +10,13 @@ use tidings::domain::delivery::{Outcome, TEXT_MAX};
 use tidings::domain::feed::FeedName;
 use tidings::domain::link::{Keyring, Link, Purpose};
 use tidings::domain::newsletter::Rhythm;
+use tidings::domain::relay::Secret;
 use tidings::domain::subscription::SubscriberId;
+use tidings::domain::text::one_line;
+use tidings::mail::report::{self, Report};
 use tidings::mail::smtp::{Connection, Limits, RelaySettings, Tls};
+use tidings::mail::webhook::{mailgun, postmark, sendgrid, ses};
+use tidings::problem::printable;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -19,8 +24,15 @@ use tokio::net::TcpListener;
 pub type Target = fn(&[u8]);
 
 /// All of them, by name.
-pub const TARGETS: [(&str, Target); 5] =
-    [("address", address), ("mailbox", mailbox), ("token", token), ("slots", slots), ("dialogue", dialogue)];
+pub const TARGETS: [(&str, Target); 7] = [
+    ("address", address),
+    ("mailbox", mailbox),
+    ("token", token),
+    ("slots", slots),
+    ("dialogue", dialogue),
+    ("report", report),
+    ("webhook", webhook),
+];
 
 /// What is taken for an address is one line, fits into an envelope, and means the same when it is read again.
 pub fn address(bytes: &[u8]) {
@@ -38,11 +50,12 @@ pub fn address(bytes: &[u8]) {
     assert!(!address.alias_key().is_empty(), "{text:?}");
 }
 
-/// A name never holds a line end: it goes into a header.
+/// A name is one line in which nothing deceives: it goes into a header, and onto an editor's screen.
 pub fn mailbox(bytes: &[u8]) {
     let Ok(mailbox) = Mailbox::parse(&String::from_utf8_lossy(bytes)) else { return };
     let name = mailbox.name.as_deref().unwrap_or_default();
-    assert!(!name.chars().any(char::is_control), "{name:?}");
+    assert!(!name.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')), "{name:?}");
+    assert_eq!((one_line(name).as_str(), printable(name).as_str()), (name, name));
     assert_eq!(Mailbox::new(mailbox.name.as_deref(), mailbox.address.clone()), mailbox);
     address(mailbox.address.as_str().as_bytes());
 }
@@ -79,6 +92,58 @@ pub fn token(bytes: &[u8]) {
     let place = usize::from(*place) % changed.len();
     changed[place] ^= (mask & 0x7f).max(1);
     assert_eq!(keyring.verify(link.purpose, &String::from_utf8_lossy(&changed), now), None, "{signed}");
+}
+
+/// Whoever any of our tokens in the corpus is about.
+const READER: SubscriberId = SubscriberId(uuid::Uuid::from_u128(7));
+
+fn is_fit(report: &Report) {
+    let text = &report.text;
+    assert!(text.chars().count() <= TEXT_MAX && !text.chars().any(|c| c.is_control() && c != '\t'), "{text:?}");
+    let keyring = Keyring::new(&[[7_u8; 32]]).expect("a key");
+    for token in &report.traces.tokens {
+        assert!(keyring.read_bounce_token(token).is_none_or(|found| found.subscriber == READER), "{token}");
+    }
+    for link in &report.traces.links {
+        let now = DateTime::from_timestamp(1_789_999_980, 0).expect("an instant");
+        assert_eq!(keyring.verify(Purpose::Leave, link, now), None, "{link}");
+    }
+    if let Some(code) = report.code {
+        assert!(matches!(code.0, 2 | 4 | 5), "{code:?}");
+    }
+}
+
+/// A message that claims to be a report: what is kept of it is fit to keep, it names nobody whom we did not name, it
+/// says the same when it comes again, and it is read soon.
+pub fn report(bytes: &[u8]) {
+    let begun = Instant::now();
+    let report = report::read(bytes, None);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    is_fit(&report);
+    assert_eq!(report::read(bytes, None), report);
+}
+
+/// What somebody posts: unsigned it is refused; signed it is read like any report.
+pub fn webhook(bytes: &[u8]) {
+    /// HMAC-SHA-256 of the time and the token, by the key "key".
+    const SIGNED: &str = r#"{"signature":{"timestamp":"1789999980","token":"token-of-one-request","signature":"7cb18c25838f6a13d0b0b38098a9e38adc4c87c02bd9105753c2eb01002282e5"},"event-data":"#;
+    let now = DateTime::from_timestamp(1_789_999_980, 0).expect("an instant");
+    let (key, password) = (Secret::new("key"), Secret::new("password"));
+    let text = String::from_utf8_lossy(bytes);
+    assert!(mailgun::read(bytes, &Secret::new("another"), now).is_err());
+    assert!(ses::read(bytes, "arn:aws:sns:eu-west-1:123456789012:bounces", "no certificate").is_err());
+    assert!(sendgrid::read(bytes, &text, "1789999980", "no key", now).is_err());
+    assert!(postmark::read(bytes, &text, "tidings", &password).is_err());
+    let mut signed = SIGNED.as_bytes().to_vec();
+    signed.extend_from_slice(bytes);
+    signed.push(b'}');
+    if let Ok(signed) = mailgun::read(&signed, &key, now) {
+        is_fit(&signed.report);
+    }
+    // "tidings:password".
+    if let Ok(report) = postmark::read(bytes, "Basic dGlkaW5nczpwYXNzd29yZA==", "tidings", &password) {
+        is_fit(&report);
+    }
 }
 
 /// The next slot is later, none is passed over, and the last one that was missed is the last indeed.

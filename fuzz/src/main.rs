@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tidings_fuzz::TARGETS;
 
 /// Pieces that parsers look for.
-const WORDS: [&[u8]; 24] = [
+const WORDS: [&[u8]; 32] = [
     b"@",
     b".",
     b"\"",
@@ -34,6 +34,14 @@ const WORDS: [&[u8]; 24] = [
     b"AUTH PLAIN\r\n",
     b"+",
     b" ",
+    b"\n\n",
+    b"--",
+    b"Content-Type: message/rfc822\r\n",
+    b"Content-Type: multipart/report; boundary=\"a\"\r\n",
+    b"Content-Transfer-Encoding: base64\r\n",
+    b"Status: 5.1.1\r\n",
+    b"Action: failed\r\n",
+    b"{\"a\":",
 ];
 /// Longest input that is made.
 const MAX_BYTES: usize = 40_000;

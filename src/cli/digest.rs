@@ -1,5 +1,7 @@
 //! `tidings digest`.
 
+mod shown;
+
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::atomic::Ordering;
 
@@ -13,9 +15,9 @@ use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::delivery::Outcome;
 use crate::domain::digest::{Digest, DigestId, DigestState};
 use crate::domain::newsletter::Cadence;
-use crate::domain::report::ReportCounts;
 use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
+use crate::task::progress::{self, Course};
 use crate::task::render::{self, Renderer};
 use crate::task::{Publication, TaskError};
 
@@ -64,6 +66,9 @@ pub(super) enum Verb {
     Show {
         /// Its id, or the first part of it
         id: String,
+        /// Every attempt to send it to this address
+        #[arg(long, value_name = "ADDRESS")]
+        attempts: Option<String>,
     },
     /// Stop sending a digest for a while; nothing is lost
     Pause {
@@ -108,8 +113,9 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Send { newsletter, cadence, latest, test: None, dry_run, yes } => {
             send(publication, &newsletter, cadence, latest, dry_run, yes, json).await
         }
-        Verb::List { newsletter } => list(publication, newsletter.as_deref(), json).await,
-        Verb::Show { id } => show(publication, &id, json).await,
+        Verb::List { newsletter } => shown::list(publication, newsletter.as_deref(), json).await,
+        Verb::Show { id, attempts: None } => shown::show(publication, &id, json).await,
+        Verb::Show { id, attempts: Some(address) } => shown::attempts(publication, &id, &address, json).await,
         Verb::Pause { id } => shift(publication, &id, &["sending"], &DigestState::Paused).await,
         Verb::Cancel { id } => cancel(publication, &id, json).await,
         Verb::Resume { id } => {
@@ -305,13 +311,22 @@ async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
     let mut interrupts = Interrupts::listen()?;
     let (word, stop) = Stop::new();
     let counts = Counts::default();
-    let open = open_deliveries(publication).await?;
+    let mut course = Course::begin(publication, &counts).await?;
     let shown = Shown::new("messages");
     let show = async {
+        let mut looked_at = std::time::Instant::now();
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(200));
         loop {
             tick.tick().await;
-            shown.set(counts.sent.load(Ordering::Relaxed) + counts.others.load(Ordering::Relaxed), open);
+            if looked_at.elapsed() < progress::EVERY {
+                shown.sending(&course.now(), false);
+                continue;
+            }
+            looked_at = std::time::Instant::now();
+            // Where the store does not answer, sending says so.
+            if let Ok(progress) = course.look().await {
+                shown.sending(&progress, true);
+            }
         }
     };
     let listen = async {
@@ -340,16 +355,6 @@ async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
     };
     drop(shown);
     Ok(conclude(&report))
-}
-
-async fn open_deliveries(publication: &Publication) -> Result<u64, TaskError> {
-    let mut open = 0;
-    for digest in
-        publication.store.digests(None, 50).await?.iter().filter(|digest| digest.state == DigestState::Sending)
-    {
-        open += publication.store.tally(digest.id).await?.open();
-    }
-    Ok(open)
 }
 
 fn conclude(report: &DispatchReport) -> Ended {
@@ -387,34 +392,6 @@ fn when(publication: &Publication, digest: &Digest) -> String {
     digest.key.slot.with_timezone(&publication.config.publication.time_zone).format("%-d %B %Y %H:%M").to_string()
 }
 
-async fn list(publication: &Publication, newsletter: Option<&str>, json: bool) -> anyhow::Result<Ended> {
-    let feed =
-        newsletter.map(|name| compose::newsletter(publication, name)).transpose()?.map(|(feed, _)| feed.name.clone());
-    let mut rows = vec![];
-    let mut values = vec![];
-    for digest in publication.store.digests(feed.as_ref(), 50).await? {
-        let tally = publication.store.tally(digest.id).await?;
-        rows.push(vec![
-            digest.id.to_string(),
-            digest.key.newsletter.to_string(),
-            digest.key.cadence.map_or("every", Cadence::as_str).to_owned(),
-            when(publication, &digest),
-            digest.state.to_string(),
-            format!("{}/{}", grouped(tally.sent), grouped(tally.total())),
-        ]);
-        values.push(json!({ "digest": digest, "deliveries": tally }));
-    }
-    if json {
-        output::json(&values)?;
-    } else if rows.is_empty() {
-        output::say(&format!("no digest yet\n  hint: {} digest send NEWSLETTER", called_as()));
-    } else {
-        rows.insert(0, ["ID", "NEWSLETTER", "CADENCE", "SLOT", "STATE", "SENT"].map(str::to_owned).to_vec());
-        output::table(&rows);
-    }
-    Ok(Ended::Well)
-}
-
 /// The digest whose id begins like this.
 async fn found(publication: &Publication, id: &str) -> anyhow::Result<Digest> {
     if let Ok(whole) = id.parse()
@@ -429,65 +406,6 @@ async fn found(publication: &Publication, id: &str) -> anyhow::Result<Digest> {
         [] => Err(Usage(format!("there is no digest {id:?}\n  hint: {} digest list", called_as())).into()),
         _ => Err(Usage(format!("several digests begin with {id:?}; write more of it")).into()),
     }
-}
-
-async fn show(publication: &Publication, id: &str, json: bool) -> anyhow::Result<Ended> {
-    let digest = found(publication, id).await?;
-    let tally = publication.store.tally(digest.id).await?;
-    let articles = publication.store.articles_of(digest.id).await?;
-    let outcomes = publication.store.outcomes(digest.id, 20).await?;
-    let reports = publication.store.reports_of(digest.id).await?;
-    if json {
-        let slugs: Vec<&str> = articles.iter().map(|released| released.article.slug.as_str()).collect();
-        let outcomes: Vec<_> = outcomes
-            .iter()
-            .map(|(state, outcome, number)| json!({ "state": state, "outcome": outcome, "deliveries": number }))
-            .collect();
-        output::json(&json!({
-            "digest": digest, "deliveries": tally, "articles": slugs, "outcomes": outcomes, "reports": reports,
-        }))?;
-        return Ok(Ended::Well);
-    }
-    let mut rows = vec![
-        vec!["Digest".into(), digest.id.to_string()],
-        vec![
-            "Newsletter".into(),
-            format!("{} ({})", digest.key.newsletter, digest.key.cadence.map_or("every cadence", Cadence::as_str)),
-        ],
-        vec!["Slot".into(), when(publication, &digest)],
-        vec!["State".into(), digest.state.to_string()],
-        vec![
-            "Deliveries".into(),
-            format!(
-                "{}: {} sent, {} waiting, {} put off, {} refused, {} given up, {} skipped",
-                grouped(tally.total()),
-                grouped(tally.sent),
-                grouped(tally.queued),
-                grouped(tally.deferred),
-                grouped(tally.refused),
-                grouped(tally.failed),
-                grouped(tally.skipped)
-            ),
-        ],
-    ];
-    if reports != ReportCounts::default() {
-        let told = format!(
-            "{} hard bounces, {} soft, {} for the content, {} for the sender, {} complaints, {} left by mail",
-            grouped(reports.bounced_hard),
-            grouped(reports.bounced_soft),
-            grouped(reports.refused_content),
-            grouped(reports.refused_sender),
-            grouped(reports.complained),
-            grouped(reports.left)
-        );
-        rows.push(vec!["Came back".into(), told]);
-    }
-    rows.extend(articles.iter().map(|released| vec!["Article".into(), released.article.title.clone()]));
-    rows.extend(
-        outcomes.iter().map(|(state, outcome, number)| vec!["Not sent".into(), format!("{number} {state}: {outcome}")]),
-    );
-    output::table(&rows);
-    Ok(Ended::Well)
 }
 
 async fn shift(publication: &Publication, id: &str, from: &[&str], to: &DigestState) -> anyhow::Result<Ended> {

@@ -73,7 +73,7 @@ enum Verb {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<std::net::SocketAddr>,
     },
-    /// Send what is due, beside `serve` and as many others as wanted on PostgreSQL
+    /// Send what is due, beside serve and as many others as wanted on PostgreSQL
     Worker,
     /// What is there, what is under way, what comes next
     Status,

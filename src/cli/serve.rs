@@ -159,6 +159,7 @@ fn tell(publication: &Publication, event: &Event) {
         Event::Composed(digest) => {
             output::say(&format!("digest {} {}: {}", digest.key.newsletter, digest.id, digest.state));
         }
+        Event::Sending(progress) => output::complain(&super::progress::sending(progress)),
         Event::Dispatched(report) => {
             if report.sent + report.deferred + report.refused + report.failed + report.skipped > 0 {
                 output::say(&format!(

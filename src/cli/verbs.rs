@@ -7,6 +7,7 @@ use super::output::{self, count};
 use super::progress::Shown;
 use super::{Ended, called_as};
 use crate::config::Config;
+use crate::domain::digest::{Digest, DigestState, Tally};
 use crate::problem::Problem;
 use crate::task::sync::SyncReport;
 use crate::task::{Clock, Publication, TaskError, check, publish, schedule, sync};
@@ -99,12 +100,26 @@ pub(super) async fn publish(publication: &Publication, all: bool, json: bool) ->
     Ok(Ended::with(&report.problems))
 }
 
+/// The digests that are being sent, and where their deliveries stand.
+async fn sending(publication: &Publication) -> Result<Vec<(Digest, Tally)>, TaskError> {
+    let mut sending = vec![];
+    for digest in publication.store.digests(None, 50).await? {
+        if digest.state == DigestState::Sending {
+            let tally = publication.store.tally(digest.id).await?;
+            sending.push((digest, tally));
+        }
+    }
+    Ok(sending)
+}
+
 pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
     let faults = faults_of_feeds(publication);
     let store = &publication.store;
     let (public, drafts, waiting) = store.article_counts().await?;
     let subscriptions = store.subscription_counts().await?;
     let digests = store.digests(None, 5).await?;
+    let sending = sending(publication).await?;
+    let senders = store.senders().await?;
     let next = schedule::next_slot(publication).await?;
     let config = &publication.config;
     let relays: Vec<String> = config.relays.iter().map(|relay| format!("{}:{}", relay.host, relay.port)).collect();
@@ -119,6 +134,8 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
             "feeds": publication.feeds.iter().map(|feed| feed.name.as_str()).collect::<Vec<_>>(),
             "subscriptions": rows,
             "digests": digests,
+            "sending": sending.iter().map(|(digest, tally)| json!({ "digest": digest, "deliveries": tally })).collect::<Vec<_>>(),
+            "senders": senders.iter().map(|one| json!({ "host": one.host, "pid": one.pid, "started_at": one.started_at })).collect::<Vec<_>>(),
             "next_slot": next.as_ref().map(|(slot, newsletter, cadence)| json!({ "slot": slot, "newsletter": newsletter, "cadence": cadence })),
             "relays": relays,
         }))?;
@@ -154,6 +171,10 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
             "  Digest".into(),
             format!("{} {when}: {}, {} of {} sent", digest.key.newsletter, digest.state, tally.sent, tally.total()),
         ]);
+    }
+    for sender in &senders {
+        let since = sender.started_at.with_timezone(&zone).format("%-d %B %Y %H:%M");
+        rows.push(vec!["  Sending".into(), format!("process {} on {}, since {since}", sender.pid, sender.host)]);
     }
     output::table(&rows);
     if public + drafts + waiting == 0 {

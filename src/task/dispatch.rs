@@ -100,6 +100,10 @@ pub struct Counts {
     pub sent: AtomicU64,
     /// Put off, refused, given up or skipped so far.
     pub others: AtomicU64,
+    /// Of these, put off to be tried again.
+    pub deferred: AtomicU64,
+    /// And refused for good.
+    pub refused: AtomicU64,
 }
 
 impl Counts {
@@ -108,6 +112,10 @@ impl Counts {
         let back = settled.iter().filter(|one| !one.state.is_final() && one.attempt.is_none()).count();
         self.sent.fetch_add(sent as u64, Ordering::Relaxed);
         self.others.fetch_add((settled.len() - sent - back) as u64, Ordering::Relaxed);
+        let deferred = settled.iter().filter(|one| !one.state.is_final()).count() - back;
+        let refused = settled.iter().filter(|one| one.state == DeliveryState::Refused).count();
+        self.deferred.fetch_add(deferred as u64, Ordering::Relaxed);
+        self.refused.fetch_add(refused as u64, Ordering::Relaxed);
     }
 }
 

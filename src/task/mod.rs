@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod exchange;
 pub mod pages;
 pub mod present;
+pub mod progress;
 pub mod publish;
 pub mod render;
 pub mod report;

@@ -9,6 +9,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::dispatch::{Counts, DispatchReport, Stop, Vigil, close_digests, dispatch, interval};
+use super::progress::{self, Course, Progress};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
@@ -35,6 +36,8 @@ pub enum Event {
     Synced(SyncReport, PublishReport),
     /// A digest was composed.
     Composed(crate::domain::digest::Digest),
+    /// Deliveries are going out, and it takes a while.
+    Sending(Progress),
     /// Deliveries went out.
     Dispatched(DispatchReport),
     /// Confirmations went out.
@@ -285,7 +288,29 @@ async fn dispatch_what_is_due(
         close_digests(publication).await?;
         return Ok(false);
     }
-    let report = dispatch(publication, stop, &Counts::default()).await?;
+    let counts = Counts::default();
+    let telling = async {
+        // What is soon over is not looked at.
+        let mut wait = progress::EVERY / 2;
+        let mut course = None;
+        loop {
+            tokio::time::sleep(wait).await;
+            // Where the store does not answer, sending says so.
+            match &mut course {
+                None => course = Course::begin(publication, &counts).await.ok(),
+                Some(course) => {
+                    wait = progress::EVERY;
+                    if let Ok(progress) = course.look().await {
+                        on_event(Event::Sending(progress));
+                    }
+                }
+            }
+        }
+    };
+    let report = tokio::select! {
+        report = dispatch(publication, stop, &counts) => report?,
+        never = telling => never,
+    };
     let is_away = report.relay_away.is_some();
     on_event(Event::Dispatched(report));
     Ok(is_away)
