@@ -5,6 +5,7 @@
 
 mod dkim;
 mod feeds;
+mod newsletter;
 mod sending;
 mod span;
 mod urls;

@@ -208,6 +208,15 @@ pub(super) fn line_at(text: &str, offset: usize) -> usize {
     text[..text.floor_char_boundary(offset)].matches('\n').count() + 1
 }
 
+/// The time zone of this name, or a hint at what was meant.
+pub(super) fn zone_named(name: &str) -> Result<chrono_tz::Tz, String> {
+    name.parse().map_err(|_| {
+        let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        did_you_mean(name, known.filter(|known| known.to_lowercase() != *known))
+            .map_or_else(|| "write a name such as Europe/Lisbon".to_owned(), |near| format!("did you mean {near}?"))
+    })
+}
+
 pub(super) struct Reader<'a> {
     root: &'a Path,
     text: &'a str,
@@ -300,17 +309,11 @@ impl Reader<'_> {
         let zone = match &time_zone {
             None => Some(chrono_tz::UTC),
             Some(name) => {
-                let zone = name.get_ref().parse::<chrono_tz::Tz>().ok();
-                if zone.is_none() {
-                    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-                    let near = did_you_mean(name.get_ref(), known.filter(|known| known.to_lowercase() != *known));
-                    let hint = near.map_or_else(
-                        || "write a name such as Europe/Lisbon".to_owned(),
-                        |near| format!("did you mean {near}?"),
-                    );
-                    self.complain(time_zone.as_ref(), format!("unknown time zone {:?}", name.get_ref()), &hint);
+                let zone = zone_named(name.get_ref());
+                if let Err(hint) = &zone {
+                    self.complain(time_zone.as_ref(), format!("unknown time zone {:?}", name.get_ref()), hint);
                 }
-                zone
+                zone.ok()
             }
         };
         let url = self.url(written.url, "publication.url");

@@ -113,7 +113,7 @@ pub async fn plan_now(
     let store = &publication.store;
     let now = publication.clock.now();
     let cut_off = store.newest_release().await?;
-    let mut groups = store.readers(&feed.name).await?;
+    let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
     groups.retain(|group| cadence.is_none_or(|cadence| group.cadence == cadence));
     let oldest = groups.iter().map(|group| group.cursor).min().unwrap_or(cut_off);
     let mut articles = store.released_between(&feed.name, oldest, cut_off).await?;
@@ -160,7 +160,7 @@ pub async fn plan_now(
     plan.for_latecomers(publication).await
 }
 
-/// Plans the digest of a slot, for the readers of `cadence` whose clocks stand in `zones`.
+/// Plans the digest of a slot, for the readers of `cadence` whose clocks stand in `zones`, or for all of them.
 ///
 /// # Errors
 /// When the store fails.
@@ -170,14 +170,15 @@ pub async fn plan_slot(
     newsletter: &Newsletter,
     cadence: Cadence,
     slot: DateTime<Utc>,
-    zones: Vec<String>,
+    zones: Option<Vec<String>>,
 ) -> Result<Plan, TaskError> {
     let store = &publication.store;
     let cut_off = store.newest_release().await?;
     let own_zone = publication.config.publication.time_zone.name();
-    let mut groups = store.readers(&feed.name).await?;
+    let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
     groups.retain(|group| {
-        group.cadence == cadence && zones.iter().any(|zone| zone == group.time_zone.as_deref().unwrap_or(own_zone))
+        let zone = group.time_zone.as_deref().unwrap_or(own_zone);
+        group.cadence == cadence && zones.as_ref().is_none_or(|zones| zones.iter().any(|known| known == zone))
     });
     let oldest = groups.iter().map(|group| group.cursor).min().unwrap_or(cut_off);
     let articles = store.released_between(&feed.name, oldest, cut_off).await?;
@@ -192,7 +193,7 @@ pub async fn plan_slot(
         articles,
         cursor_from: oldest,
         cursor_below: Some(below),
-        zones: Some(zones),
+        zones,
         groups,
         choice: Choice::New,
         existing,
@@ -200,7 +201,7 @@ pub async fn plan_slot(
 }
 
 /// The minute in which `now` lies: the slot of a digest that nothing else gives one.
-fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
     now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now)
 }
 
