@@ -39,7 +39,10 @@ fn slots(rhythm: &Rhythm, zone: Tz) -> Vec<DateTime<Tz>> {
     let begin = zone.with_ymd_and_hms(2024, 1, 1, 0, 0, 0).unwrap().to_utc() - TimeDelta::seconds(1);
     let end = zone.with_ymd_and_hms(2025, 1, 1, 0, 0, 0).unwrap();
     let next = |slot: &DateTime<Utc>| rhythm.next_slot(zone, *slot);
-    std::iter::successors(next(&begin), next).map(|slot| slot.with_timezone(&zone)).take_while(|slot| *slot < end).collect()
+    std::iter::successors(next(&begin), next)
+        .map(|slot| slot.with_timezone(&zone))
+        .take_while(|slot| *slot < end)
+        .collect()
 }
 
 /// The slots of the leap year 2024: how many, and each that a change of clocks moves: the first one after it, one in a
@@ -117,7 +120,8 @@ async fn a_thousand_slots_and_eight_who_look(url: String) {
 async fn everyone_looks(url: &str, schedulers: usize) {
     const NEWSLETTERS: usize = 50;
     const SLOTS: usize = 20;
-    let definition = "title = \"News\"\n[newsletter]\ncadences.daily = { cron = \"*/30 * * * *\", zone = \"Asia/Kathmandu\" }\n";
+    let definition =
+        "title = \"News\"\n[newsletter]\ncadences.daily = { cron = \"*/30 * * * *\", zone = \"Asia/Kathmandu\" }\n";
     let names: Vec<&'static str> = (0..NEWSLETTERS).map(|number| &*format!("news-{number}").leak()).collect();
     let feeds = names.iter().map(|name| (*name, definition.to_owned())).collect();
     let lantern = Lantern::open(url, Setup { feeds, ..Setup::default() }).await;

@@ -113,9 +113,9 @@ impl Store {
                 let standing: i64 = sqlx::query_scalar(STANDING).bind(new.key.newsletter.as_str()).bind(made.to_string())
                     .fetch_one(&mut *tx).await?;
                 let enqueue = if standing == 0 { enqueue } else { format!("{enqueue} AND {NOBODY_WAITS}") };
-                // A slot that lies ahead is one of a clock that was put back: its readers need not wait for it.
+                // Due at once, and not at the slot: that of a clock which is put back may lie a year ahead.
                 sqlx::query(AssertSqlSafe(enqueue))
-                    .bind(made.to_string()).bind(millis(new.key.slot.min(now))).bind(new.key.newsletter.as_str()).bind(cadence)
+                    .bind(made.to_string()).bind(0_i64).bind(new.key.newsletter.as_str()).bind(cadence)
                     .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json)).bind(new.cursor_from)
                     .execute(&mut *tx).await?;
                 // Served from now on: a delivery that exists is never lost, so the next slot starts behind it.
@@ -283,6 +283,20 @@ impl Store {
             sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.map_or("", FeedName::as_str)).fetch_all(pool).await
         })?;
         rows.into_iter().map(digest).collect()
+    }
+
+    /// How many readers of a digest that was cancelled do not find its articles in their next one, since they had been
+    /// given a later one while it was being sent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn overtaken(&self, which: DigestId) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM deliveries d JOIN digests g ON g.id = d.digest JOIN subscriptions n \
+                   ON n.subscriber = d.subscriber AND n.feed = g.newsletter WHERE d.digest = $1 AND d.state = 'skipped' \
+                   AND d.outcome = 'cancelled' AND d.cursor_from >= 0 AND n.cursor > d.cursor_from AND n.state <> 'ended'";
+        let overtaken: i64 =
+            on!(self.database, pool => sqlx::query_scalar(sql).bind(which.to_string()).fetch_one(pool).await)?;
+        Ok(overtaken.cast_unsigned())
     }
 
     /// Marks as sent every digest whose deliveries all have their outcome. Returns how many.
