@@ -415,7 +415,7 @@ async fn list(publication: &Publication, newsletter: Option<&str>, json: bool) -
 }
 
 /// The digest whose id begins like this.
-async fn found(publication: &Publication, id: &str) -> anyhow::Result<Digest> {
+pub(super) async fn found(publication: &Publication, id: &str) -> anyhow::Result<Digest> {
     if let Ok(whole) = id.parse()
         && let Some(digest) = publication.store.digest(DigestId(whole)).await?
     {

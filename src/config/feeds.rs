@@ -69,6 +69,14 @@ pub fn load(config: &Config) -> (Vec<Feed>, Vec<Problem>) {
     (feeds, problems)
 }
 
+/// Reads one definition, wherever it lies.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_one(config: &Config, path: &Path) -> Result<Feed, Vec<Problem>> {
+    read(path, &config.name_of(path), &config.publication)
+}
+
 fn read(path: &Path, file: &str, publication: &Publication) -> Result<Feed, Vec<Problem>> {
     let text =
         std::fs::read_to_string(path).map_err(|error| vec![Problem::new(file, format!("cannot be read: {error}"))])?;

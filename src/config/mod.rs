@@ -25,7 +25,7 @@ use crate::problem::Problem;
 
 pub use crate::domain::relay::{Credentials, Secret, Tls};
 pub use dkim::{Dkim, is_selector};
-pub use feeds::load as load_feeds;
+pub use feeds::{load as load_feeds, load_one as load_feed};
 pub use urls::Urls;
 
 /// Everything that `config.toml` decides.
