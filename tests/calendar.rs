@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use support::place::Place;
 use support::publication::{Lantern, NEWS, Setup, at, news};
 use tidings::domain::newsletter::Cadence;
-use tidings::task::calendar::{Calendar, Definitions, coming, difference};
+use tidings::task::calendar::{Calendar, Definitions, Difference, coming, difference};
 
 support::engines::for_each_engine! {
     each_slot_to_come_has_its_readers_by_zone,
@@ -50,7 +50,7 @@ async fn another_definition_is_told_apart_from_the_one_in_force(url: String) {
     };
     for same in then(NEWS) {
         let difference = difference(&lantern.publication, &same.unwrap(), None, week).await.unwrap();
-        assert_eq!(difference, Default::default());
+        assert_eq!(difference, Difference::default());
     }
     let changed = NEWS
         .replace("{ at = \"07:00\" }", "{ cron = \"0 6 * * mon-fri\" }")

@@ -19,7 +19,7 @@ use chrono_tz::Tz;
 use url::Url;
 
 use crate::domain::address::Mailbox;
-use crate::domain::delivery::RetryPolicy;
+use crate::domain::delivery::{Brakes, RetryPolicy};
 use crate::domain::pace::{DomainPace, Rate, WarmUp};
 use crate::problem::Problem;
 
@@ -51,6 +51,8 @@ pub struct Config {
     pub relays: Vec<Relay>,
     /// What domains of recipients may be asked to take.
     pub paces: Vec<DomainPace>,
+    /// From what on a digest stops by itself.
+    pub brakes: Brakes,
     /// Signatures in front of every message.
     pub dkim: Vec<Dkim>,
     /// Database URL: `sqlite://…` or `postgres://…`.

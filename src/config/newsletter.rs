@@ -120,21 +120,20 @@ impl Reader<'_> {
     fn daily(&mut self, whole: &Spanned<Daily>) -> Option<Timing> {
         let Daily { at, cron, zone } = whole.get_ref();
         let zone = self.zone(zone.as_ref());
-        let rhythm = match cron {
-            Some(line) => self.cron(line, at.is_some()),
-            None => {
-                let at = self.needed(at.as_ref(), whole, "at", "at = \"07:00\"");
-                at.and_then(|at| self.time(at)).map(Rhythm::Daily)
-            }
+        let rhythm = if let Some(line) = cron {
+            self.cron(line, at.is_some())
+        } else {
+            let at = self.needed(at.as_ref(), whole, "at", "at = \"07:00\"");
+            at.and_then(|at| self.time(at)).map(Rhythm::Daily)
         };
-        Some(Timing { rhythm: rhythm?, zone: zone? })
+        Some(Timing { rhythm: rhythm?, zone })
     }
 
     fn weekly(&mut self, whole: &Spanned<Weekly>) -> Option<Timing> {
         let Weekly { on, at, cron, zone } = whole.get_ref();
         let zone = self.zone(zone.as_ref());
         if let Some(line) = cron {
-            return Some(Timing { rhythm: self.cron(line, on.is_some() || at.is_some())?, zone: zone? });
+            return Some(Timing { rhythm: self.cron(line, on.is_some() || at.is_some())?, zone });
         }
         let on = self.needed(on.as_ref(), whole, "on", "on = \"monday\"");
         let at = self.needed(at.as_ref(), whole, "at", "at = \"07:00\"");
@@ -147,14 +146,14 @@ impl Reader<'_> {
             day
         });
         let time = at.and_then(|at| self.time(at));
-        Some(Timing { rhythm: Rhythm::Weekly(day?, time?), zone: zone? })
+        Some(Timing { rhythm: Rhythm::Weekly(day?, time?), zone })
     }
 
     fn monthly(&mut self, whole: &Spanned<Monthly>) -> Option<Timing> {
         let Monthly { day, at, cron, zone } = whole.get_ref();
         let zone = self.zone(zone.as_ref());
         if let Some(line) = cron {
-            return Some(Timing { rhythm: self.cron(line, day.is_some() || at.is_some())?, zone: zone? });
+            return Some(Timing { rhythm: self.cron(line, day.is_some() || at.is_some())?, zone });
         }
         let day = self.needed(day.as_ref(), whole, "day", "day = 1");
         let at = self.needed(at.as_ref(), whole, "at", "at = \"07:00\"");
@@ -163,16 +162,17 @@ impl Reader<'_> {
             self.complain(Some(day), what, "write 1 to 31; a shorter month uses its last day");
         }
         let time = at.and_then(|at| self.time(at));
-        Some(Timing { rhythm: Rhythm::Monthly(*day?.get_ref(), time?), zone: zone? })
+        Some(Timing { rhythm: Rhythm::Monthly(*day?.get_ref(), time?), zone })
     }
 
-    /// Whose clock: `Some(None)` is the reader's own, `None` a fault.
-    fn zone(&mut self, written: Option<&Spanned<String>>) -> Option<Option<Tz>> {
-        let Some(written) = written.filter(|written| written.get_ref() != "reader") else { return Some(None) };
+    /// Whose clock; `None` is the reader's own.
+    fn zone(&mut self, written: Option<&Spanned<String>>) -> Option<Tz> {
+        let written = written.filter(|written| written.get_ref() != "reader")?;
         match zone_named(written.get_ref()) {
-            Ok(zone) => Some(Some(zone)),
+            Ok(zone) => Some(zone),
             Err(hint) => {
                 let hint = format!("{hint}; \"reader\" is each reader's own");
+                // Noted, so there will be no newsletter on the wrong clock.
                 self.complain(Some(written), format!("unknown time zone {:?}", written.get_ref()), &hint);
                 None
             }
@@ -215,14 +215,14 @@ impl Reader<'_> {
                 self.complain(written.as_ref(), "hold and approve say different things", hint);
                 Hold::Approval
             }
-            Some(text) => match text.parse::<Span>().ok().and_then(|span| TimeDelta::from_std(span.duration()).ok()) {
-                Some(span) => Hold::For(span),
-                None => {
+            Some(text) => {
+                let span = text.parse::<Span>().ok().and_then(|span| TimeDelta::from_std(span.duration()).ok());
+                if span.is_none() {
                     let what = format!("hold is not understood: {text:?}");
                     self.complain(written.as_ref(), what, "write a length of time such as 15m, or approval");
-                    Hold::None
                 }
-            },
+                span.map_or(Hold::None, Hold::For)
+            }
         }
     }
 
