@@ -2,6 +2,7 @@
 
 mod digest;
 mod dkim;
+mod hold;
 mod init;
 mod output;
 mod progress;

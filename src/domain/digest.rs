@@ -131,6 +131,9 @@ pub struct Digest {
     /// Where it stands.
     #[serde(flatten)]
     pub state: DigestState,
+    /// An editor's words at the top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// When it was composed.
     pub created_at: DateTime<Utc>,
     /// When the last delivery had its outcome.

@@ -33,6 +33,8 @@ pub struct NewDigest {
     pub default_zone: String,
     /// How it starts: sending, or held for an editor.
     pub state: DigestState,
+    /// An editor's words at the top.
+    pub note: Option<String>,
 }
 
 /// Where no digest of the newsletter `$3` that stands still has a delivery open for the subscriber of `n`: were they to
@@ -48,11 +50,12 @@ const STANDING: &str =
 /// How far ahead of the clock a look may have been: more, and the clock has been put back.
 const AHEAD_MAX: TimeDelta = TimeDelta::hours(1);
 
-type Columns = (String, String, String, i64, i64, String, Option<String>, Option<i64>, i64, Option<i64>);
-const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, held_until, created_at, finished_at";
+type Columns =
+    (String, String, String, i64, i64, String, Option<String>, Option<i64>, Option<String>, i64, Option<i64>);
+const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, finished_at";
 
 fn digest(
-    (key, newsletter, cadence, slot, cut_off, state, why, held_until, created_at, finished_at): Columns,
+    (key, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, finished_at): Columns,
 ) -> Result<Digest, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of digest {key}"));
     Ok(Digest {
@@ -66,6 +69,7 @@ fn digest(
         state: DigestState::from_parts(&state, why)
             .ok_or_else(|| corrupt("state"))?
             .until(held_until.map(instant).transpose()?),
+        note,
         created_at: instant(created_at)?,
         finished_at: finished_at.map(instant).transpose()?,
     })
@@ -94,11 +98,11 @@ impl Store {
         let held_until = new.state.held_until().map(millis);
         begin!(self.database, tx => {
             let inserted = sqlx::query(
-                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
+                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
             )
             .bind(made.to_string()).bind(new.key.newsletter.as_str()).bind(cadence).bind(millis(new.key.slot))
-            .bind(new.cut_off).bind(state).bind(why).bind(held_until).bind(millis(now))
+            .bind(new.cut_off).bind(state).bind(why).bind(held_until).bind(&new.note).bind(millis(now))
             .execute(&mut *tx).await?.rows_affected();
             if inserted == 1 {
                 for articles in new.articles.chunks(500) {

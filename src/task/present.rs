@@ -357,6 +357,7 @@ impl<'a> Presenter<'a> {
                 cadence: digest.and_then(|digest| digest.key.cadence).map(Cadence::as_str),
                 count: articles.len(),
                 preheader,
+                note: digest.and_then(|digest| digest.note.clone()),
             },
             featured,
             latest,

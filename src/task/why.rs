@@ -362,7 +362,10 @@ impl Witness<'_> {
         }
         for other in self.publication.store.deliveries_to(self.subscriber.id, None, 200).await? {
             let is_of_it = other.digest.key.newsletter == digest.key.newsletter && other.digest.id != digest.id;
-            let had = is_of_it && other.digest.cut_off >= digest.cut_off && other.digest.created_at <= composed;
+            let had = is_of_it
+                && digest.cut_off > 0
+                && other.digest.cut_off >= digest.cut_off
+                && other.digest.created_at <= composed;
             add(had, format!("its articles were in the digest of {}", self.on(other.digest.key.slot)));
             let waited = is_of_it
                 && other.digest.created_at <= composed

@@ -149,6 +149,8 @@ CREATE TABLE digests (
     why TEXT,
     -- Where it is held: when it goes out by itself.
     held_until BIGINT,
+    -- An editor's words at the top.
+    note TEXT,
     created_at BIGINT NOT NULL,
     finished_at BIGINT,
     UNIQUE (newsletter, cadence, slot)
