@@ -8,15 +8,13 @@ use serde_json::json;
 
 use super::output::{self, count, grouped};
 use super::progress::Shown;
-use super::{Ended, Interrupts, Usage, called_as, hold};
-use crate::domain::address::{EmailAddress, Mailbox};
-use crate::domain::delivery::Outcome;
+use super::{Ended, Interrupts, Usage, called_as, hold, preview};
 use crate::domain::digest::{Digest, DigestId, DigestState};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::{Cadence, Newsletter};
 use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
-use crate::task::render::{self, Renderer};
+use crate::task::render::Renderer;
 use crate::task::{Publication, TaskError};
 
 #[derive(Debug, Subcommand)]
@@ -122,16 +120,16 @@ fn cadence(word: &str) -> Result<Cadence, String> {
 pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> anyhow::Result<Ended> {
     match verb {
         Verb::Preview { newsletter, form, reader: Some(address), .. } => {
-            preview_for(publication, &newsletter, form, &address).await
+            preview::preview_for(publication, &newsletter, form, &address).await
         }
         Verb::Preview { newsletter, form, latest, name, reader: None } => {
-            preview(publication, &newsletter, form, latest, name.as_deref()).await
+            preview::preview(publication, &newsletter, form, latest, name.as_deref()).await
         }
         Verb::Send { newsletter, cadence, latest, articles, note, note_file, test, dry_run, yes } => {
             let note = noted(note, note_file.as_deref())?;
             let what = What { cadence, latest, articles, note };
             match test {
-                Some(address) => test_message(publication, &newsletter, &what, &address).await,
+                Some(address) => preview::test_message(publication, &newsletter, &what, &address).await,
                 None => send(publication, &newsletter, what, dry_run, yes, json).await,
             }
         }
@@ -148,15 +146,20 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
 }
 
 /// What an editor sends, and to whom.
-struct What {
+pub(super) struct What {
     cadence: Option<Cadence>,
-    latest: Option<usize>,
+    pub(super) latest: Option<usize>,
     articles: Vec<String>,
-    note: Option<String>,
+    pub(super) note: Option<String>,
 }
 
 impl What {
-    async fn plan(&self, publication: &Publication, feed: &Feed, newsletter: &Newsletter) -> Result<Plan, TaskError> {
+    pub(super) async fn plan(
+        &self,
+        publication: &Publication,
+        feed: &Feed,
+        newsletter: &Newsletter,
+    ) -> Result<Plan, TaskError> {
         if !self.articles.is_empty() {
             return compose::plan_picked(publication, feed, self.cadence, &self.articles, self.note.as_deref()).await;
         }
@@ -176,77 +179,6 @@ fn noted(note: Option<String>, file: Option<&std::path::Path>) -> anyhow::Result
         None => note,
     };
     Ok(note.map(|note| note.trim().to_owned()).filter(|note| !note.is_empty()))
-}
-
-async fn preview_for(publication: &Publication, name: &str, form: Form, address: &str) -> anyhow::Result<Ended> {
-    let (feed, newsletter) = compose::newsletter(publication, name)?;
-    let address = EmailAddress::parse(address)
-        .map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())))?;
-    let store = &publication.store;
-    let hint = format!("hint: {} why {address}", called_as());
-    let Some(reader) = store.subscriber_by_address(&address.key()).await? else {
-        return Err(Usage(format!("nobody is known by this address\n  {hint}")).into());
-    };
-    let subscriptions = store.subscriptions_of(reader.id).await?;
-    let Some(subscription) = subscriptions.iter().find(|subscription| subscription.feed == feed.name) else {
-        return Err(Usage(format!("this reader has no subscription to {}\n  {hint}", feed.name)).into());
-    };
-    let newest = store.newest_release().await?;
-    let articles = store.released_between(&feed.name, subscription.cursor, newest).await?;
-    if articles.is_empty() {
-        output::complain(&format!("nothing waits for this reader\n  {hint}"));
-        return Ok(Ended::WithFaults);
-    }
-    let to = Mailbox::new(reader.name.as_deref(), reader.address);
-    show_sample(&render::sample_of(publication, feed, newsletter, &articles, None, &to)?, form)
-}
-
-fn show_sample(sample: &render::Sample, form: Form) -> anyhow::Result<Ended> {
-    match form {
-        Form::Html => output::say(&sample.bodies.html),
-        Form::Text => output::say(&sample.bodies.text),
-        Form::Eml => std::io::stdout().lock().write_all(&sample.message.bytes)?,
-    }
-    Ok(Ended::Well)
-}
-
-async fn preview(
-    publication: &Publication,
-    newsletter: &str,
-    form: Form,
-    latest: Option<usize>,
-    name: Option<&str>,
-) -> anyhow::Result<Ended> {
-    let address = publication.config.mail.from.address.clone();
-    let sample = render::sample(publication, newsletter, latest, &Mailbox::new(name, address)).await?;
-    show_sample(&sample, form)
-}
-
-async fn test_message(publication: &Publication, name: &str, what: &What, address: &str) -> anyhow::Result<Ended> {
-    let address = EmailAddress::parse(address)
-        .map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())))?;
-    let to = Mailbox::new(None, address.clone());
-    let (feed, newsletter) = compose::newsletter(publication, name)?;
-    let articles = what.plan(publication, feed, newsletter).await?.articles;
-    let sample = if articles.is_empty() {
-        render::sample(publication, name, what.latest, &to).await?
-    } else {
-        render::sample_of(publication, feed, newsletter, &articles, what.note.as_deref(), &to)?
-    };
-    let message = sample.message;
-    let mut mailer = dispatch::single_mailer(publication);
-    let outcome = mailer.send(&message.from, &address, &message.file_stem, &message.bytes).await;
-    mailer.close().await;
-    match &outcome {
-        Outcome::Accepted { reply } => {
-            output::say(&format!("One message for {address}: {reply}"));
-            Ok(Ended::Well)
-        }
-        other => {
-            output::complain(&format!("{address}: {}", dispatch::describe(other)));
-            Ok(Ended::WithFaults)
-        }
-    }
 }
 
 /// What a digest would do, in words.

@@ -5,6 +5,7 @@ mod dkim;
 mod hold;
 mod init;
 mod output;
+mod preview;
 mod progress;
 mod schedule;
 mod serve;
