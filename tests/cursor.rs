@@ -395,7 +395,7 @@ async fn live(url: &str, keys: &str, seed: u64) {
     Box::pin(history.end()).await;
     let brought = history.judge(seed);
     assert!(history.lantern.now() > at("2026-11-25T00:00:00Z"));
-    assert!(brought > 100 && history.digests > 20, "{brought} in {} digests: too quiet", history.digests);
+    assert!(brought > 50 && history.digests > 10, "{brought} in {} digests: too quiet", history.digests);
     assert!(history.overtaken * 10 < brought, "{} of {brought} were taken from somebody", history.overtaken);
 }
 

@@ -17,7 +17,7 @@ fn place() -> Place {
     for slug in ["one", "two", "three"] {
         place.write(
             &format!("articles/{slug}.md"),
-            &format!("+++\ntitle = \"{slug}\"\ndate = 2026-01-01\n+++\nAbout.\n"),
+            format!("+++\ntitle = \"{slug}\"\ndate = 2026-01-01\n+++\nAbout.\n"),
         );
     }
     place.run(&["sync"]).ended(0);

@@ -117,9 +117,8 @@ impl Store {
                 let standing: i64 = sqlx::query_scalar(STANDING).bind(new.key.newsletter.as_str()).bind(made.to_string())
                     .fetch_one(&mut *tx).await?;
                 let enqueue = if standing == 0 { enqueue } else { format!("{enqueue} AND {NOBODY_WAITS}") };
-                // Due at once, and not at the slot: that of a clock which is put back may lie a year ahead.
                 sqlx::query(AssertSqlSafe(enqueue))
-                    .bind(made.to_string()).bind(0_i64).bind(new.key.newsletter.as_str()).bind(cadence)
+                    .bind(made.to_string()).bind(millis(new.key.slot.min(now))).bind(new.key.newsletter.as_str()).bind(cadence)
                     .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json)).bind(new.cursor_from)
                     .execute(&mut *tx).await?;
                 // Served from now on: a delivery that exists is never lost, so the next slot starts behind it.
@@ -347,8 +346,12 @@ impl Store {
         }
         let put_back =
             "UPDATE schedules SET looked_until = $3 WHERE newsletter = $1 AND cadence = $2 AND looked_until = $4";
+        // Nor do those wait for next year for whom the clock that was ahead made a digest.
+        let due_now = "UPDATE deliveries SET due_at = $2 WHERE state = 'queued' AND due_at > $3 \
+                       AND digest IN (SELECT id FROM digests WHERE newsletter = $1)";
         on!(self.database, pool => {
-            sqlx::query(put_back).bind(newsletter).bind(cadence).bind(millis(now)).bind(until).execute(pool).await.map(drop)
+            sqlx::query(put_back).bind(newsletter).bind(cadence).bind(millis(now)).bind(until).execute(pool).await?;
+            sqlx::query(due_now).bind(newsletter).bind(millis(now)).bind(millis(now + AHEAD_MAX)).execute(pool).await.map(drop)
         })?;
         Ok(now)
     }
