@@ -92,6 +92,8 @@ fn the_help_of_every_verb_reads_well() {
         &["digest", "pause"],
         &["digest", "cancel"],
         &["digest", "resume"],
+        &["schedule"],
+        &["why"],
     ];
     for verb in verbs {
         let help = place.run(&[verb, &["--help"][..]].concat()).ended(0).out;

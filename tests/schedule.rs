@@ -99,7 +99,7 @@ async fn a_slot_that_was_missed_by_hours_waits_for_an_editor(url: String) {
     lantern.release(&["one"]).await;
     lantern.set_clock(at("2026-11-25T13:30:00Z"));
     let composed = tick(&lantern).await;
-    assert!(matches!(&composed[0].state, DigestState::Held { why } if why.contains("6 hours")), "{composed:?}");
+    assert!(matches!(&composed[0].state, DigestState::Held { why, .. } if why.contains("6 hours")), "{composed:?}");
     assert_eq!(lantern.dispatch().await.sent, 0);
     lantern.set_clock(at("2026-11-26T07:00:00Z"));
     assert_eq!(tick(&lantern).await, [], "what is held is not composed a second time");

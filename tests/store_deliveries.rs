@@ -356,7 +356,7 @@ async fn a_digest_is_finished_when_nothing_of_it_is_open(url: String) {
     let store = with_readers(&url, 3).await;
     let digest = compose(&store, &news(), at(10)).await;
     let (empty, held) = (compose(&store, &news(), at(11)).await, compose(&store, &feed("sport"), at(11)).await);
-    assert!(store.move_digest(held, "sending", &DigestState::Held { why: "late".into() }).await.unwrap());
+    assert!(store.move_digest(held, "sending", &DigestState::Held { why: "late".into(), until: None }).await.unwrap());
     let claimed = claim(&store, "w", 2, 12).await;
     settle(&store, "w", &[verdict(&claimed[0], DeliveryState::Sent, 12)], 12).await;
     settle(&store, "w", &[verdict(&claimed[1], DeliveryState::Deferred, 90)], 12).await;
@@ -378,7 +378,7 @@ async fn only_digests_that_are_sending_are_claimed(url: String) {
     let store = with_readers(&url, 2).await;
     let why = || "a 'reason' with $1".to_owned();
     let idle = [
-        DigestState::Held { why: why() },
+        DigestState::Held { why: why(), until: None },
         DigestState::Paused,
         DigestState::Halted { why: why() },
         DigestState::Cancelled,

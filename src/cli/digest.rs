@@ -10,15 +10,14 @@ use serde_json::json;
 
 use super::output::{self, count, grouped};
 use super::progress::Shown;
-use super::{Ended, Interrupts, Usage, called_as};
-use crate::domain::address::{EmailAddress, Mailbox};
-use crate::domain::delivery::Outcome;
+use super::{Ended, Interrupts, Usage, called_as, hold, preview};
 use crate::domain::digest::{Digest, DigestId, DigestState};
-use crate::domain::newsletter::Cadence;
+use crate::domain::feed::Feed;
+use crate::domain::newsletter::{Cadence, Newsletter};
 use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
 use crate::task::progress::{self, Course};
-use crate::task::render::{self, Renderer};
+use crate::task::render::Renderer;
 use crate::task::{Publication, TaskError};
 
 #[derive(Debug, Subcommand)]
@@ -36,6 +35,9 @@ pub(super) enum Verb {
         /// For a reader of this name
         #[arg(long)]
         name: Option<String>,
+        /// As this reader would get it now, from their address
+        #[arg(long = "for", value_name = "ADDRESS", conflicts_with_all = ["latest", "name"])]
+        reader: Option<String>,
     },
     /// Send what each reader has not had yet; sending twice is sending once
     Send {
@@ -47,6 +49,15 @@ pub(super) enum Verb {
         /// With at least this many of the latest articles, new or not
         #[arg(long, value_name = "NUMBER")]
         latest: Option<usize>,
+        /// With these articles alone, by their slugs; what is new among them comes again with the next digest
+        #[arg(long, value_name = "SLUG,SLUG", value_delimiter = ',', conflicts_with = "latest")]
+        articles: Vec<String>,
+        /// With these words at the top
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+        /// With the words of this file at the top
+        #[arg(long, value_name = "FILE", conflicts_with = "note")]
+        note_file: Option<std::path::PathBuf>,
         /// Send one message to this address, and nothing to anyone else
         #[arg(long, value_name = "ADDRESS")]
         test: Option<String>,
@@ -85,6 +96,16 @@ pub(super) enum Verb {
         /// Its id, or the first part of it
         id: String,
     },
+    /// Let a held digest go out by itself at another time
+    Reschedule {
+        /// Its id, or the first part of it
+        id: String,
+        /// When, as in "2026-11-26 07:00" on the publication's clock, or with an offset
+        time: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
 }
 
 /// The forms of a preview.
@@ -104,15 +125,21 @@ fn cadence(word: &str) -> Result<Cadence, String> {
 
 pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> anyhow::Result<Ended> {
     match verb {
-        Verb::Preview { newsletter, form, latest, name } => {
-            preview(publication, &newsletter, form, latest, name.as_deref()).await
+        Verb::Preview { newsletter, form, reader: Some(address), .. } => {
+            preview::preview_for(publication, &newsletter, form, &address).await
         }
-        Verb::Send { newsletter, latest, test: Some(address), .. } => {
-            test(publication, &newsletter, latest, &address).await
+        Verb::Preview { newsletter, form, latest, name, reader: None } => {
+            preview::preview(publication, &newsletter, form, latest, name.as_deref()).await
         }
-        Verb::Send { newsletter, cadence, latest, test: None, dry_run, yes } => {
-            send(publication, &newsletter, cadence, latest, dry_run, yes, json).await
+        Verb::Send { newsletter, cadence, latest, articles, note, note_file, test, dry_run, yes } => {
+            let note = noted(note, note_file.as_deref())?;
+            let what = What { cadence, latest, articles, note };
+            match test {
+                Some(address) => preview::test_message(publication, &newsletter, &what, &address).await,
+                None => send(publication, &newsletter, what, dry_run, yes, json).await,
+            }
         }
+        Verb::Reschedule { id, time, yes } => hold::reschedule(publication, &id, &time, yes, json).await,
         Verb::List { newsletter } => shown::list(publication, newsletter.as_deref(), json).await,
         Verb::Show { id, attempts: None } => shown::show(publication, &id, json).await,
         Verb::Show { id, attempts: Some(address) } => shown::attempts(publication, &id, &address, json).await,
@@ -125,45 +152,40 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
     }
 }
 
-async fn preview(
-    publication: &Publication,
-    newsletter: &str,
-    form: Form,
-    latest: Option<usize>,
-    name: Option<&str>,
-) -> anyhow::Result<Ended> {
-    let address = publication.config.mail.from.address.clone();
-    let sample = render::sample(publication, newsletter, latest, &Mailbox::new(name, address)).await?;
-    match form {
-        Form::Html => output::say(&sample.bodies.html),
-        Form::Text => output::say(&sample.bodies.text),
-        Form::Eml => std::io::stdout().lock().write_all(&sample.message.bytes)?,
-    }
-    Ok(Ended::Well)
+/// What an editor sends, and to whom.
+pub(super) struct What {
+    cadence: Option<Cadence>,
+    pub(super) latest: Option<usize>,
+    articles: Vec<String>,
+    pub(super) note: Option<String>,
 }
 
-async fn test(
-    publication: &Publication,
-    newsletter: &str,
-    latest: Option<usize>,
-    address: &str,
-) -> anyhow::Result<Ended> {
-    let address = EmailAddress::parse(address)
-        .map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())))?;
-    let message = render::sample(publication, newsletter, latest, &Mailbox::new(None, address.clone())).await?.message;
-    let mut mailer = dispatch::single_mailer(publication);
-    let outcome = mailer.send(&message.from, &address, &message.file_stem, &message.bytes).await;
-    mailer.close().await;
-    match &outcome {
-        Outcome::Accepted { reply } => {
-            output::say(&format!("One message for {address}: {reply}"));
-            Ok(Ended::Well)
+impl What {
+    pub(super) async fn plan(
+        &self,
+        publication: &Publication,
+        feed: &Feed,
+        newsletter: &Newsletter,
+    ) -> Result<Plan, TaskError> {
+        if !self.articles.is_empty() {
+            return compose::plan_picked(publication, feed, self.cadence, &self.articles, self.note.as_deref()).await;
         }
-        other => {
-            output::complain(&format!("{address}: {}", dispatch::describe(other)));
-            Ok(Ended::WithFaults)
-        }
+        let mut plan = compose::plan_now(publication, feed, newsletter, self.cadence, self.latest).await?;
+        plan.note.clone_from(&self.note);
+        Ok(plan)
     }
+}
+
+/// An editor's words: from the command line or from a file.
+fn noted(note: Option<String>, file: Option<&std::path::Path>) -> anyhow::Result<Option<String>> {
+    let note = match file {
+        Some(file) => Some(
+            std::fs::read_to_string(file)
+                .map_err(|error| Usage(format!("{}: cannot be read: {error}", file.display())))?,
+        ),
+        None => note,
+    };
+    Ok(note.map(|note| note.trim().to_owned()).filter(|note| !note.is_empty()))
 }
 
 /// What a digest would do, in words.
@@ -177,6 +199,7 @@ fn announce(publication: &Publication, plan: &Plan) {
         Choice::New => "what each reader has not had yet",
         Choice::First => "the latest articles, as this is the newsletter's first digest",
         Choice::Latest => "the latest articles",
+        Choice::Picked => "the articles picked by hand; what is new among them comes with the next digest as well",
     };
     output::complain(&format!("{}: {what}", plan.feed.title));
     for released in plan.articles.iter().rev().take(12) {
@@ -186,9 +209,27 @@ fn announce(publication: &Publication, plan: &Plan) {
         output::complain(&format!("  … and {} more", plan.articles.len() - 12));
     }
     output::complain(&format!("to {}, {way}", count(plan.readers(), "reader", "readers")));
+    if let Some(note) = &plan.note {
+        output::complain(&format!("with a note of {}", count(note.chars().count(), "character", "characters")));
+    }
     for (cadence, readers) in by_cadence(plan) {
         output::complain(&format!("  {cadence}: {}", grouped(readers)));
+        for ((_, zone), readers) in
+            by_zone(publication, plan).range((cadence, String::new())..).take_while(|((of, _), _)| *of == cadence)
+        {
+            output::complain(&format!("    {zone}: {}", grouped(*readers)));
+        }
     }
+}
+
+fn by_zone(publication: &Publication, plan: &Plan) -> std::collections::BTreeMap<(Cadence, String), u64> {
+    let own = publication.config.publication.time_zone.name();
+    let mut counts = std::collections::BTreeMap::new();
+    for group in &plan.groups {
+        let zone = group.time_zone.as_deref().unwrap_or(own).to_owned();
+        *counts.entry((group.cadence, zone)).or_default() += group.readers;
+    }
+    counts
 }
 
 fn by_cadence(plan: &Plan) -> std::collections::BTreeMap<Cadence, u64> {
@@ -199,12 +240,12 @@ fn by_cadence(plan: &Plan) -> std::collections::BTreeMap<Cadence, u64> {
     counts
 }
 
-fn agreed() -> anyhow::Result<bool> {
+pub(super) fn agreed(question: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Usage("nobody is there to be asked; say --yes, or --dry-run to look first".into()).into());
     }
     let mut stderr = std::io::stderr().lock();
-    write!(stderr, "Send? [y/N] ")?;
+    write!(stderr, "{question} [y/N] ")?;
     stderr.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
@@ -214,14 +255,13 @@ fn agreed() -> anyhow::Result<bool> {
 async fn send(
     publication: &Publication,
     name: &str,
-    cadence: Option<Cadence>,
-    latest: Option<usize>,
+    what: What,
     dry_run: bool,
     yes: bool,
     json: bool,
 ) -> anyhow::Result<Ended> {
     let (feed, newsletter) = compose::newsletter(publication, name)?;
-    let plan = compose::plan_now(publication, feed, newsletter, cadence, latest).await?;
+    let plan = what.plan(publication, feed, newsletter).await?;
     if plan.readers() == 0 || plan.existing.is_some() {
         let unfinished = publication
             .store
@@ -242,23 +282,30 @@ async fn send(
         return Ok(Ended::Well);
     }
     if json {
+        let zones: Vec<_> = by_zone(publication, &plan)
+            .into_iter()
+            .map(|((cadence, zone), readers)| json!({ "cadence": cadence, "zone": zone, "readers": readers }))
+            .collect();
         output::json(&json!({
             "newsletter": feed.name,
             "slot": plan.key.slot,
             "choice": plan.choice,
             "articles": plan.articles.iter().map(|released| released.article.slug.as_str()).collect::<Vec<_>>(),
             "readers": plan.readers(),
+            "note": plan.note,
             "cadences": by_cadence(&plan),
+            "zones": zones,
         }))?;
     } else {
         announce(publication, &plan);
     }
-    if dry_run || (!yes && !agreed()?) {
+    if dry_run || (!yes && !agreed("Send?")?) {
         output::complain("nothing was sent");
         return Ok(Ended::Well);
     }
     // A fault in the template is found before there is a digest that would halt on it.
-    Renderer::new(publication).compile(feed, newsletter, None, &plan.articles).map_err(TaskError::from)?;
+    let renderer = Renderer::new(publication);
+    renderer.compile_noted(feed, newsletter, None, &plan.articles, plan.note.as_deref()).map_err(TaskError::from)?;
     compose::compose(publication, &plan, DigestState::Sending).await?;
     go_on(publication).await
 }
@@ -272,11 +319,16 @@ async fn cancel(publication: &Publication, id: &str, json: bool) -> anyhow::Resu
         ));
         return Ok(Ended::WithFaults);
     };
+    let overtaken = publication.store.overtaken(digest.id).await?;
     if json {
-        output::json(&json!({ "digest": digest.id, "cancelled": left_out }))?;
+        output::json(&json!({ "digest": digest.id, "cancelled": left_out, "overtaken": overtaken }))?;
     } else {
         let readers = count(left_out, "reader", "readers");
         output::say(&format!("cancelled; {readers} will not get it, and find its articles in their next digest"));
+        if overtaken > 0 {
+            let readers = count(overtaken, "reader was", "readers were");
+            output::say(&format!("{readers} given a later digest before, and will not get these articles"));
+        }
     }
     Ok(Ended::Well)
 }
@@ -290,6 +342,17 @@ async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String,
             feed.title,
             digest.state,
             count(tally.total(), "reader", "readers")
+        ));
+    }
+    let standing = publication.store.standing(Some(&feed.name)).await?;
+    if let Some(digest) = standing.first().filter(|_| plan.articles.is_empty()) {
+        return Ok(format!(
+            "{}: nobody has anything new to read but those who wait for the digest of {}, which is {}\n  hint: {} digest resume {}, or digest cancel",
+            feed.title,
+            when(publication, digest),
+            digest.state,
+            called_as(),
+            digest.id
         ));
     }
     if publication.store.readers(&feed.name).await?.is_empty() {
@@ -388,12 +451,12 @@ fn conclude(report: &DispatchReport) -> Ended {
     }
 }
 
-fn when(publication: &Publication, digest: &Digest) -> String {
+pub(super) fn when(publication: &Publication, digest: &Digest) -> String {
     digest.key.slot.with_timezone(&publication.config.publication.time_zone).format("%-d %B %Y %H:%M").to_string()
 }
 
 /// The digest whose id begins like this.
-async fn found(publication: &Publication, id: &str) -> anyhow::Result<Digest> {
+pub(super) async fn found(publication: &Publication, id: &str) -> anyhow::Result<Digest> {
     if let Ok(whole) = id.parse()
         && let Some(digest) = publication.store.digest(DigestId(whole)).await?
     {

@@ -3,13 +3,17 @@
 
 mod digest;
 mod dkim;
+mod hold;
 mod init;
 mod output;
+mod preview;
 mod progress;
 mod report;
+mod schedule;
 mod serve;
 mod subscribers;
 mod verbs;
+mod why;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -77,6 +81,24 @@ enum Verb {
     Worker,
     /// What is there, what is under way, what comes next
     Status,
+    /// Each slot to come, with its readers, and the digests that wait for an editor
+    Schedule {
+        /// Only those of this newsletter
+        newsletter: Option<String>,
+        /// For this many weeks
+        #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=520))]
+        weeks: u16,
+        /// What another configuration would alter: a publication's folder, a folder of feeds, or one definition
+        #[arg(long, value_name = "PATH")]
+        diff: Option<PathBuf>,
+    },
+    /// Every reason why somebody got, will get or did not get a mail
+    Why {
+        /// Their address
+        address: String,
+        /// Of this digest alone: its id, or the first part of it
+        digest: Option<String>,
+    },
 }
 
 /// How a verb that did its work ended.
@@ -157,8 +179,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
     if let Verb::Init { directory } = verb {
         return init::init(&directory);
     }
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-    let mut config = match Config::load(&directory, environment) {
+    let mut config = match Config::load(&directory, environment()) {
         Ok(config) => config,
         Err(problems) => {
             if json && matches!(verb, Verb::Check) {
@@ -190,9 +211,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Serve { .. } => Box::pin(serve::serve(publication.clone(), configured)).await,
         Verb::Worker => Box::pin(serve::worker(&publication)).await,
         Verb::Status => verbs::status(&publication, json).await,
+        Verb::Schedule { newsletter, weeks, diff } => {
+            schedule::run(&publication, newsletter.as_deref(), weeks, diff.as_deref(), json).await
+        }
+        Verb::Why { address, digest } => why::run(&publication, &address, digest.as_deref(), json).await,
     };
     publication.store.close().await;
     ended
+}
+
+/// What the environment says, as far as it is text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)))
 }
 
 fn text(text: OsString) -> Option<String> {

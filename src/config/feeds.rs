@@ -1,18 +1,15 @@
 //! `feeds/*.toml`: one definition per feed, and its way to [`Feed`].
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use chrono::{NaiveTime, Weekday};
 use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
+use super::newsletter::WrittenNewsletter;
 use super::written::{line_at, toml_problem};
 use super::{Config, Publication};
-use crate::domain::address::Mailbox;
 use crate::domain::feed::{Feed, FeedName, Select};
-use crate::domain::newsletter::{Cadence, Newsletter, Rhythm};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
 
@@ -38,56 +35,6 @@ enum Content {
     #[default]
     Full,
     Summary,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenNewsletter {
-    subject: Option<Spanned<String>>,
-    #[serde(default)]
-    cadences: Cadences,
-    default: Option<Spanned<String>>,
-    #[serde(default = "one")]
-    min_articles: usize,
-    template: Option<Spanned<String>>,
-    from: Option<Spanned<String>>,
-}
-
-fn one() -> usize {
-    1
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Cadences {
-    instant: Option<Nothing>,
-    daily: Option<Daily>,
-    weekly: Option<Weekly>,
-    monthly: Option<Monthly>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Daily {
-    at: Spanned<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Weekly {
-    on: Spanned<String>,
-    at: Spanned<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Monthly {
-    day: Spanned<u32>,
-    at: Spanned<String>,
 }
 
 /// Reads every definition in the feeds' folder, by name. A definition with a fault is left out and named.
@@ -122,6 +69,14 @@ pub fn load(config: &Config) -> (Vec<Feed>, Vec<Problem>) {
     (feeds, problems)
 }
 
+/// Reads one definition, wherever it lies.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_one(config: &Config, path: &Path) -> Result<Feed, Vec<Problem>> {
+    read(path, &config.name_of(path), &config.publication)
+}
+
 fn read(path: &Path, file: &str, publication: &Publication) -> Result<Feed, Vec<Problem>> {
     let text =
         std::fs::read_to_string(path).map_err(|error| vec![Problem::new(file, format!("cannot be read: {error}"))])?;
@@ -148,14 +103,14 @@ fn image_url(publication: &Url, written: &str) -> Option<String> {
     url.ok().map(String::from)
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a str,
     text: &'a str,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
-    fn complain<T>(&mut self, at: Option<&Spanned<T>>, what: impl Into<String>, hint: &str) {
+    pub(super) fn complain<T>(&mut self, at: Option<&Spanned<T>>, what: impl Into<String>, hint: &str) {
         let mut problem = Problem::new(self.file, what).hint(hint);
         problem.line = at.map(|at| line_at(self.text, at.span().start));
         self.problems.push(problem);
@@ -189,132 +144,29 @@ impl Reader<'_> {
             newsletter,
         })
     }
+}
 
-    fn time(&mut self, at: &Spanned<String>) -> Option<NaiveTime> {
-        let time = NaiveTime::parse_from_str(at.get_ref(), "%H:%M").ok();
-        if time.is_none() {
-            self.complain(
-                Some(at),
-                format!("not a time of day: {:?}", at.get_ref()),
-                "write hours and minutes, such as 07:00",
-            );
-        }
-        time
-    }
-
-    fn cadences(&mut self, written: Cadences) -> BTreeMap<Cadence, Rhythm> {
-        let mut cadences = BTreeMap::new();
-        if written.instant.is_some() {
-            cadences.insert(Cadence::Instant, Rhythm::Instant);
-        }
-        if let Some(at) = written.daily.and_then(|daily| self.time(&daily.at)) {
-            cadences.insert(Cadence::Daily, Rhythm::Daily(at));
-        }
-        if let Some(weekly) = written.weekly {
-            let day = weekly.on.get_ref().parse::<Weekday>().ok();
-            if day.is_none() {
-                self.complain(
-                    Some(&weekly.on),
-                    format!("not a day of the week: {:?}", weekly.on.get_ref()),
-                    "write monday to sunday",
-                );
-            }
-            if let (Some(day), Some(at)) = (day, self.time(&weekly.at)) {
-                cadences.insert(Cadence::Weekly, Rhythm::Weekly(day, at));
-            }
-        }
-        if let Some(monthly) = written.monthly {
-            let day = *monthly.day.get_ref();
-            if !(1..=31).contains(&day) {
-                self.complain(
-                    Some(&monthly.day),
-                    format!("no month has a day {day}"),
-                    "write 1 to 31; a shorter month uses its last day",
-                );
-            }
-            if let Some(at) = self.time(&monthly.at) {
-                cadences.insert(Cadence::Monthly, Rhythm::Monthly(day, at));
-            }
-        }
-        cadences
-    }
-
-    fn newsletter(&mut self, written: WrittenNewsletter) -> Option<Newsletter> {
-        let faults = self.problems.len();
-        let cadences = self.cadences(written.cadences);
-        if cadences.is_empty() && self.problems.len() == faults {
-            self.complain::<()>(
-                None,
-                "the newsletter offers no cadence",
-                "write cadences.daily = { at = \"07:00\" } below [newsletter]",
-            );
-        }
-        let default = match &written.default {
-            None => cadences.keys().next().copied(),
-            Some(word) => {
-                let offered = Cadence::parse(word.get_ref()).filter(|cadence| cadences.contains_key(cadence));
-                if offered.is_none() {
-                    let words: Vec<_> = cadences.keys().map(ToString::to_string).collect();
-                    self.complain(
-                        Some(word),
-                        format!("the default {:?} is not on offer", word.get_ref()),
-                        &format!("write one of {}", words.join(", ")),
-                    );
-                }
-                offered
-            }
-        };
-        let template = written.template.as_ref().map_or("digest", |template| template.get_ref().as_str()).to_owned();
-        if FeedName::parse(&template).is_none() {
-            self.complain(
-                written.template.as_ref(),
-                format!("{template:?} cannot be a template's name"),
-                "write the first part of its file's name, such as digest",
-            );
-        }
-        let from = written.from.and_then(|from| match Mailbox::parse(from.get_ref()) {
-            Ok(mailbox) => Some(mailbox),
-            Err(fault) => {
-                self.complain(
-                    Some(&from),
-                    format!("from is not an address: {fault}"),
-                    "write \"Name <name@example.org>\"",
-                );
-                None
-            }
-        });
-        Some(Newsletter {
-            subject: written
-                .subject
-                .map_or_else(|| "{{publication.title}}: {{articles.0.title}}".to_owned(), Spanned::into_inner),
-            cadences,
-            default: default?,
-            min_articles: written.min_articles.max(1),
-            template,
-            from,
-        })
-    }
+/// The definition `feeds/news.toml` with this text, or what is wrong with it.
+#[cfg(test)]
+pub(super) fn defined(text: &str) -> Result<Feed, Vec<String>> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("news.toml");
+    std::fs::write(&path, text).expect("a definition");
+    let publication = Publication {
+        title: "A".into(),
+        description: None,
+        url: Url::parse("https://a.example").expect("a URL"),
+        language: "en".into(),
+        time_zone: chrono_tz::UTC,
+        address: None,
+    };
+    read(&path, "feeds/news.toml", &publication).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::defined as feed;
     use super::*;
-
-    fn feed(text: &str) -> Result<Feed, Vec<String>> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("news.toml");
-        std::fs::write(&path, text).unwrap();
-        let publication = Publication {
-            title: "A".into(),
-            description: None,
-            url: "https://a.example".parse().unwrap(),
-            language: "en".into(),
-            time_zone: chrono_tz::UTC,
-            address: None,
-        };
-        read(&path, "feeds/news.toml", &publication)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
-    }
 
     #[test]
     fn a_title_is_enough_for_a_feed() {
@@ -333,24 +185,6 @@ mod tests {
         ] {
             assert_eq!(image_url(&publication, written).as_deref(), Some(meant));
         }
-    }
-
-    #[test]
-    fn a_newsletter_has_its_cadences_and_a_default() {
-        let feed = feed("title = \"N\"\n[newsletter]\ncadences.daily = { at = \"07:00\" }\ncadences.weekly = { on = \"monday\", at = \"18:30\" }\ndefault = \"weekly\"").unwrap();
-        let newsletter = feed.newsletter.unwrap();
-        assert_eq!(newsletter.default, Cadence::Weekly);
-        assert_eq!(
-            newsletter.cadences[&Cadence::Weekly],
-            Rhythm::Weekly(Weekday::Mon, NaiveTime::from_hms_opt(18, 30, 0).unwrap())
-        );
-    }
-
-    #[test]
-    fn faults_name_the_line_and_the_remedy() {
-        let faults = feed("title = \"N\"\nlimit = 0\n[newsletter]\ncadences.daily = { at = \"7 o'clock\" }\ncadences.weekly = { on = \"mnday\", at = \"07:00\" }\ndefault = \"monthly\"").unwrap_err();
-        let lines: Vec<_> = faults.iter().map(|fault| fault.split(':').nth(1).unwrap_or_default().to_owned()).collect();
-        assert_eq!(lines, ["2", "4", "5", "6"], "{faults:#?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod dkim;
 mod feeds;
+mod newsletter;
 pub mod reports;
 mod sending;
 mod span;
@@ -19,14 +20,14 @@ use chrono_tz::Tz;
 use url::Url;
 
 use crate::domain::address::{EmailAddress, Mailbox};
-use crate::domain::delivery::RetryPolicy;
+use crate::domain::delivery::{Brakes, RetryPolicy};
 use crate::domain::pace::{DomainPace, Rate, WarmUp};
 use crate::domain::report::SoftRule;
 use crate::problem::Problem;
 
 pub use crate::domain::relay::{Credentials, Secret, Tls};
 pub use dkim::{Dkim, is_selector};
-pub use feeds::load as load_feeds;
+pub use feeds::{load as load_feeds, load_one as load_feed};
 pub use urls::Urls;
 
 /// Everything that `config.toml` decides.
@@ -52,6 +53,8 @@ pub struct Config {
     pub relays: Vec<Relay>,
     /// What domains of recipients may be asked to take.
     pub paces: Vec<DomainPace>,
+    /// From what on a digest stops by itself.
+    pub brakes: Brakes,
     /// Signatures in front of every message.
     pub dkim: Vec<Dkim>,
     /// Database URL: `sqlite://…` or `postgres://…`.

@@ -11,6 +11,7 @@ use super::reports::{WrittenReports, WrittenSuppression};
 use super::sending;
 use super::{Config, Credentials, Mail, Publication, Relay, Secret, Tls};
 use crate::domain::address::Mailbox;
+use crate::domain::delivery::Brakes;
 use crate::problem::{Problem, did_you_mean};
 
 const FILE: &str = "config.toml";
@@ -29,6 +30,7 @@ struct Written {
     mail: WrittenMail,
     relay: Vec<WrittenRelay>,
     pace: Vec<sending::WrittenPace>,
+    brakes: WrittenBrakes,
     dkim: Vec<super::dkim::WrittenDkim>,
     database: WrittenDatabase,
     serve: WrittenServe,
@@ -84,6 +86,14 @@ struct WrittenRelay {
     warm_up: Option<sending::WrittenWarmUp>,
     hello: Text,
     authority_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenBrakes {
+    refusals: Text,
+    complaints: Text,
+    at_least: Option<Number<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -212,6 +222,15 @@ pub(super) fn line_at(text: &str, offset: usize) -> usize {
     text[..text.floor_char_boundary(offset)].matches('\n').count() + 1
 }
 
+/// The time zone of this name, or a hint at what was meant.
+pub(super) fn zone_named(name: &str) -> Result<chrono_tz::Tz, String> {
+    name.parse().map_err(|_| {
+        let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        did_you_mean(name, known.filter(|known| known.to_lowercase() != *known))
+            .map_or_else(|| "write a name such as Europe/Lisbon".to_owned(), |near| format!("did you mean {near}?"))
+    })
+}
+
 pub(super) struct Reader<'a> {
     pub(super) root: &'a Path,
     text: &'a str,
@@ -226,6 +245,7 @@ impl Reader<'_> {
         let title = publication.as_ref().map(|publication| publication.title.clone());
         let mail = self.mail(written.mail, title, &host);
         let paces = written.pace.into_iter().filter_map(|pace| self.pace(pace)).collect();
+        let brakes = self.brakes(written.brakes);
         let relays: Vec<_> = written.relay.into_iter().filter_map(|relay| self.relay(relay)).collect();
         let from = mail.as_ref().map(|mail| &mail.from);
         let dkim = super::dkim::read(written.dkim, self.root, from, self.text, &mut self.problems);
@@ -252,6 +272,7 @@ impl Reader<'_> {
                 mail,
                 relays,
                 paces,
+                brakes,
                 dkim,
                 database_url,
                 listen,
@@ -308,17 +329,11 @@ impl Reader<'_> {
         let zone = match &time_zone {
             None => Some(chrono_tz::UTC),
             Some(name) => {
-                let zone = name.get_ref().parse::<chrono_tz::Tz>().ok();
-                if zone.is_none() {
-                    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-                    let near = did_you_mean(name.get_ref(), known.filter(|known| known.to_lowercase() != *known));
-                    let hint = near.map_or_else(
-                        || "write a name such as Europe/Lisbon".to_owned(),
-                        |near| format!("did you mean {near}?"),
-                    );
-                    self.complain(time_zone.as_ref(), format!("unknown time zone {:?}", name.get_ref()), &hint);
+                let zone = zone_named(name.get_ref());
+                if let Err(hint) = &zone {
+                    self.complain(time_zone.as_ref(), format!("unknown time zone {:?}", name.get_ref()), hint);
                 }
-                zone
+                zone.ok()
             }
         };
         let url = self.url(written.url, "publication.url");
@@ -452,6 +467,16 @@ impl Reader<'_> {
         })
     }
 
+    fn brakes(&mut self, written: WrittenBrakes) -> Brakes {
+        const HINT: &str = "write a share such as 5% or 0.1%; 100% never stops";
+        let usual = Brakes::default();
+        Brakes {
+            refusals: self.parsed(written.refusals, "brakes.refusals", HINT).unwrap_or(usual.refusals),
+            complaints: self.parsed(written.complaints, "brakes.complaints", HINT).unwrap_or(usual.complaints),
+            at_least: written.at_least.map_or(usual.at_least, |number| number.0),
+        }
+    }
+
     fn database(&mut self, written: &WrittenDatabase) -> Secret {
         let url = self.secret(written.url.clone(), written.url_file.as_deref(), "database.url_file");
         let url = url.map_or_else(|| "sqlite://tidings.db".to_owned(), |secret| secret.reveal().to_owned());
@@ -544,6 +569,17 @@ mod tests {
         assert!(!format!("{config:?}").contains("canary"));
         let expected = Credentials::Password { user: "u".into(), password: Secret::new("canary") };
         assert_eq!(config.relays[0].credentials, Some(expected));
+    }
+
+    #[test]
+    fn brakes_are_shares_and_a_number() {
+        let usual = config(LEAST, &[]).unwrap().brakes;
+        assert_eq!(usual, Brakes::default());
+        let brakes = config(&format!("{LEAST}[brakes]\nrefusals = \"2.5%\"\nat_least = 20\n"), &[]).unwrap().brakes;
+        assert_eq!((brakes.refusals.to_string().as_str(), brakes.at_least), ("2.5 %", 20));
+        assert_eq!(brakes.complaints, usual.complaints);
+        let faults = config(&format!("{LEAST}[brakes]\ncomplaints = \"few\"\n"), &[]).unwrap_err();
+        assert!(faults[0].starts_with("config.toml:5: brakes.complaints is not understood"), "{faults:?}");
     }
 
     #[test]

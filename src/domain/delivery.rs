@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::printable;
 
+pub use super::brakes::{Brakes, Share, brake};
+
 /// Longest text kept of a relay's answer, in characters.
 pub const TEXT_MAX: usize = 400;
 

@@ -32,10 +32,13 @@ impl fmt::Display for DigestId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum DigestState {
-    /// Composed, waiting for an editor's yes.
+    /// Composed, waiting for an editor's yes, or for its time.
     Held {
         /// Why it waits.
         why: String,
+        /// When it goes out by itself; `None` is when an editor says so.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
     },
     /// Its deliveries are going out.
     Sending,
@@ -56,7 +59,7 @@ impl DigestState {
     /// The word for it and the reason, as the store keeps them.
     pub fn parts(&self) -> (&'static str, Option<&str>) {
         match self {
-            Self::Held { why } => ("held", Some(why)),
+            Self::Held { why, .. } => ("held", Some(why)),
             Self::Sending => ("sending", None),
             Self::Paused => ("paused", None),
             Self::Halted { why } => ("halted", Some(why)),
@@ -65,11 +68,22 @@ impl DigestState {
         }
     }
 
+    /// When it goes out by itself, if it is held until then.
+    pub fn held_until(&self) -> Option<DateTime<Utc>> {
+        if let Self::Held { until, .. } = self { *until } else { None }
+    }
+
+    /// The same, where it is held: until then.
+    #[must_use]
+    pub fn until(self, until: Option<DateTime<Utc>>) -> Self {
+        if let Self::Held { why, .. } = self { Self::Held { why, until } } else { self }
+    }
+
     /// The state that the store kept as `parts`.
     pub fn from_parts(word: &str, why: Option<String>) -> Option<Self> {
         let why = why.unwrap_or_default();
         Some(match word {
-            "held" => Self::Held { why },
+            "held" => Self::Held { why, until: None },
             "sending" => Self::Sending,
             "paused" => Self::Paused,
             "halted" => Self::Halted { why },
@@ -82,6 +96,10 @@ impl DigestState {
 
 impl fmt::Display for DigestState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(until) = self.held_until() {
+            write!(f, "held until {}: ", until.format("%Y-%m-%d %H:%M UTC"))?;
+            return f.write_str(self.parts().1.unwrap_or_default());
+        }
         match self.parts() {
             (word, None) => f.write_str(word),
             (word, Some(why)) => write!(f, "{word}: {why}"),
@@ -113,6 +131,9 @@ pub struct Digest {
     /// Where it stands.
     #[serde(flatten)]
     pub state: DigestState,
+    /// An editor's words at the top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// When it was composed.
     pub created_at: DateTime<Utc>,
     /// When the last delivery had its outcome.

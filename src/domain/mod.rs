@@ -2,6 +2,8 @@
 
 pub mod address;
 pub mod article;
+pub mod brakes;
+pub mod cron;
 pub mod delivery;
 pub mod digest;
 pub mod entry;

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Timelike, Utc, Weekday};
+use chrono::{
+    DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Timelike, Utc, Weekday,
+};
 use chrono_tz::Tz;
 use serde::Serialize;
+
+use super::cron::CronLine;
 
 /// How often a reader wants a newsletter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -47,8 +51,8 @@ impl fmt::Display for Cadence {
     }
 }
 
-/// When a cadence is due, on the wall clock of the reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// When a cadence is due, on a wall clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rhythm {
     /// When something is released.
     Instant,
@@ -58,20 +62,32 @@ pub enum Rhythm {
     Weekly(Weekday, NaiveTime),
     /// Each month on this day (1 to 31; the month's last where it is shorter), at this time.
     Monthly(u32, NaiveTime),
+    /// When a cron line says so.
+    Cron(CronLine),
 }
 
 impl Rhythm {
-    /// The first slot after `after` for readers in `zone`; `None` for [`Rhythm::Instant`].
+    /// The first slot after `after` on clocks in `zone`; `None` for [`Rhythm::Instant`].
     ///
     /// A wall-clock time that a change of clocks skips is due at the first instant after the gap; one that
-    /// comes twice is due the first time. So each day, week or month has exactly one slot.
-    pub fn next_slot(self, zone: Tz, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let today = after.with_timezone(&zone).date_naive();
+    /// comes twice is due the first time. So each day, week or month has exactly one slot, and of the times of a cron
+    /// line that lie in one gap there is one.
+    pub fn next_slot(&self, zone: Tz, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let local = after.with_timezone(&zone).naive_local();
+        let today = local.date();
         let (mut date, time) = match self {
             Self::Instant => return None,
-            Self::Daily(time) => (today, time),
-            Self::Weekly(day, time) => (today - Days::new(u64::from(today.weekday().days_since(day))), time),
-            Self::Monthly(day, time) => (day_of_month(today, day), time),
+            Self::Cron(line) => {
+                // No time up to this one is due later: the clock's times and their instants have the same order.
+                let mut next = line.next(local)?;
+                while on_the_clock(zone, next.date(), next.time()) <= after {
+                    next = line.next(next)?;
+                }
+                return Some(on_the_clock(zone, next.date(), next.time()));
+            }
+            Self::Daily(time) => (today, *time),
+            Self::Weekly(day, time) => (today - Days::new(u64::from(today.weekday().days_since(*day))), *time),
+            Self::Monthly(day, time) => (day_of_month(today, *day), *time),
         };
         loop {
             let slot = on_the_clock(zone, date, time);
@@ -80,22 +96,67 @@ impl Rhythm {
             }
             date = match self {
                 Self::Weekly(..) => date + Days::new(7),
-                Self::Monthly(day, _) => day_of_month(date.with_day(1)? + Months::new(1), day),
+                Self::Monthly(day, _) => day_of_month(date.with_day(1)? + Months::new(1), *day),
                 _ => date + Days::new(1),
             };
         }
     }
 
-    /// The last slot in `(after, until]` for readers in `zone`, if any: what was missed meanwhile is one digest.
-    pub fn last_slot(self, zone: Tz, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // No rhythm is rarer than monthly, so looking back 40 days finds the last slot without walking a long outage.
-        let mut from = after.max(until - TimeDelta::days(40));
-        let mut last = None;
-        while let Some(slot) = self.next_slot(zone, from).filter(|slot| *slot <= until) {
-            last = Some(slot);
-            from = slot;
+    /// The last slot in `(after, until]` on clocks in `zone`, if any: what was missed meanwhile is one digest.
+    pub fn last_slot(&self, zone: Tz, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // Most of the time there is none, and the next one is soon found.
+        let mut last = self.next_slot(zone, after).filter(|slot| *slot <= until)?;
+        if let Self::Cron(line) = self {
+            let local = until.with_timezone(&zone).naive_local();
+            // The second time round, what the clock has yet to show came the first time.
+            let fold = match zone.from_local_datetime(&local) {
+                LocalResult::Ambiguous(first, second) => second.signed_duration_since(first),
+                _ => TimeDelta::zero(),
+            };
+            let mut shown = line.previous(local + fold);
+            while let Some(time) = shown {
+                let slot = on_the_clock(zone, time.date(), time.time());
+                if slot <= until {
+                    return Some(slot);
+                }
+                shown = line.previous(time - TimeDelta::seconds(1));
+            }
+            return Some(last);
         }
-        last
+        // No other rhythm is rarer than monthly, so looking back 40 days finds the last slot without walking a long
+        // outage.
+        let recent = self.next_slot(zone, after.max(until - TimeDelta::days(40))).filter(|slot| *slot <= until);
+        last = recent.unwrap_or(last);
+        while let Some(slot) = self.next_slot(zone, last).filter(|slot| *slot <= until) {
+            last = slot;
+        }
+        Some(last)
+    }
+}
+
+impl fmt::Display for Rhythm {
+    /// As in "daily at 07:00".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instant => f.write_str("as soon as something is released"),
+            Self::Daily(at) => write!(f, "each day at {}", at.format("%H:%M")),
+            Self::Weekly(day, at) => write!(f, "each {} at {}", day_name(*day), at.format("%H:%M")),
+            Self::Monthly(day, at) => write!(f, "each month on day {day} at {}", at.format("%H:%M")),
+            Self::Cron(line) => write!(f, "cron {}", line.as_str()),
+        }
+    }
+}
+
+/// A day of the week, in English.
+pub fn day_name(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Mon => "Monday",
+        Weekday::Tue => "Tuesday",
+        Weekday::Wed => "Wednesday",
+        Weekday::Thu => "Thursday",
+        Weekday::Fri => "Friday",
+        Weekday::Sat => "Saturday",
+        Weekday::Sun => "Sunday",
     }
 }
 
@@ -122,13 +183,39 @@ pub fn on_the_clock(zone: Tz, date: NaiveDate, time: NaiveTime) -> DateTime<Utc>
     )
 }
 
+/// A cadence on offer: its rhythm, and whose clock it goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// When it is due.
+    pub rhythm: Rhythm,
+    /// The zone of the clock for everyone; `None` is each reader's own.
+    pub zone: Option<Tz>,
+}
+
+/// What a composed digest waits for before it goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hold {
+    /// Nothing.
+    None,
+    /// This long, so that an editor can look at it and cancel it.
+    #[serde(serialize_with = "seconds")]
+    For(TimeDelta),
+    /// An editor's yes, however long that takes.
+    Approval,
+}
+
+fn seconds<S: serde::Serializer>(time: &TimeDelta, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(time.num_seconds())
+}
+
 /// The mail side of a feed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Newsletter {
     /// Subject line: Handlebars over the digest's data.
     pub subject: String,
     /// The cadences on offer.
-    pub cadences: BTreeMap<Cadence, Rhythm>,
+    pub cadences: BTreeMap<Cadence, Timing>,
     /// The cadence of those who do not choose.
     pub default: Cadence,
     /// Fewest articles worth a digest.
@@ -137,6 +224,23 @@ pub struct Newsletter {
     pub template: String,
     /// Sender, where it is not the publication's.
     pub from: Option<super::address::Mailbox>,
+    /// How long an instant digest waits for articles that come shortly after one another.
+    pub gather: TimeDelta,
+    /// A slot that is found later than this, after an outage, is held for an editor.
+    pub late_after: TimeDelta,
+    /// What a digest waits for before it goes out.
+    pub hold: Hold,
+    /// How long after its first attempt a message of it is given up; `None` is `mail.life`.
+    pub life: Option<std::time::Duration>,
+}
+
+impl Newsletter {
+    /// How long an instant digest gathers where nothing else is said.
+    pub const GATHER: TimeDelta = TimeDelta::minutes(2);
+    /// From when on a slot is late where nothing else is said.
+    pub const LATE_AFTER: TimeDelta = TimeDelta::hours(6);
+    /// The label that does not wait for others to gather, in lower case.
+    pub const BREAKING: &str = "breaking news";
 }
 
 #[cfg(test)]
@@ -212,6 +316,38 @@ mod tests {
         let weekly = Rhythm::Weekly(Weekday::Mon, seven());
         assert_eq!(weekly.next_slot(chrono_tz::UTC, at("2026-11-24T12:00:00Z")), Some(at("2026-11-30T07:00:00Z")));
         assert_eq!(weekly.next_slot(chrono_tz::UTC, at("2026-11-23T06:00:00Z")), Some(at("2026-11-23T07:00:00Z")));
+    }
+
+    #[test]
+    fn a_cron_line_keeps_to_the_same_rules() {
+        let zone = chrono_tz::Europe::Berlin;
+        let line = |text| Rhythm::Cron(CronLine::parse(text).unwrap());
+        let slots = |rhythm: &Rhythm, from: &str, to: &str| {
+            let (mut from, to) = (at(from), at(to));
+            let next = std::iter::from_fn(|| {
+                from = rhythm.next_slot(zone, from).filter(|slot| *slot <= to)?;
+                Some(from.format("%H:%M").to_string())
+            });
+            next.collect::<Vec<_>>()
+        };
+        let half_hours = line("*/30 * * * *");
+        // 02:00 and 02:30 lie in the gap and are one; the hour that comes twice counts the first time.
+        assert_eq!(
+            slots(&half_hours, "2026-03-29T00:00:00Z", "2026-03-29T02:00:00Z"),
+            ["00:30", "01:00", "01:30", "02:00"]
+        );
+        assert_eq!(slots(&half_hours, "2026-10-24T23:30:00Z", "2026-10-25T02:00:00Z"), ["00:00", "00:30", "02:00"]);
+        assert_eq!(
+            half_hours.last_slot(zone, at("2026-10-20T00:00:00Z"), at("2026-10-25T01:15:00Z")),
+            Some(at("2026-10-25T00:30:00Z"))
+        );
+        assert_eq!(half_hours.last_slot(zone, at("2026-10-25T00:30:00Z"), at("2026-10-25T01:45:00Z")), None);
+        let leap = line("0 7 29 2 *");
+        assert_eq!(
+            leap.last_slot(zone, at("2021-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")),
+            Some(at("2024-02-29T06:00:00Z"))
+        );
+        assert_eq!(leap.last_slot(zone, at("2024-03-01T00:00:00Z"), at("2027-01-01T00:00:00Z")), None);
     }
 
     #[test]

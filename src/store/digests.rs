@@ -1,6 +1,6 @@
 //! Digests: composed once per newsletter, cadence and slot, whoever asks and however often.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::deliveries::OPEN;
@@ -33,13 +33,29 @@ pub struct NewDigest {
     pub default_zone: String,
     /// How it starts: sending, or held for an editor.
     pub state: DigestState,
+    /// An editor's words at the top.
+    pub note: Option<String>,
 }
 
-type Columns = (String, String, String, i64, i64, String, Option<String>, i64, Option<i64>);
-const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, created_at, finished_at";
+/// Where no digest of the newsletter `$3` that stands still has a delivery open for the subscriber of `n`: were they to
+/// get a later one meanwhile, a cancelled one could not give its articles back.
+const NOBODY_WAITS: &str = "NOT EXISTS (SELECT 1 FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $3 \
+                            AND g.state IN ('held', 'paused', 'halted') AND d.digest = g.id AND d.subscriber = n.subscriber \
+                            AND d.state IN ('queued', 'deferred', 'claimed'))";
+
+/// How many digests of the newsletter `$1`, besides `$2`, stand still.
+const STANDING: &str =
+    "SELECT COUNT(*) FROM digests WHERE newsletter = $1 AND id <> $2 AND state IN ('held', 'paused', 'halted')";
+
+/// How far ahead of the clock a look may have been: more, and the clock has been put back.
+const AHEAD_MAX: TimeDelta = TimeDelta::hours(1);
+
+type Columns =
+    (String, String, String, i64, i64, String, Option<String>, Option<i64>, Option<String>, i64, Option<i64>);
+const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, finished_at";
 
 fn digest(
-    (key, newsletter, cadence, slot, cut_off, state, why, created_at, finished_at): Columns,
+    (key, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, finished_at): Columns,
 ) -> Result<Digest, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of digest {key}"));
     Ok(Digest {
@@ -50,7 +66,10 @@ fn digest(
             slot: instant(slot)?,
         },
         cut_off,
-        state: DigestState::from_parts(&state, why).ok_or_else(|| corrupt("state"))?,
+        state: DigestState::from_parts(&state, why)
+            .ok_or_else(|| corrupt("state"))?
+            .until(held_until.map(instant).transpose()?),
+        note,
         created_at: instant(created_at)?,
         finished_at: finished_at.map(instant).transpose()?,
     })
@@ -76,13 +95,14 @@ impl Store {
              AND n.cursor >= $8 AND ($7 IS NULL OR COALESCE(n.time_zone, $6) IN {zones}) AND {UNSUPPRESSED}",
             zones = self.database.list(7)
         );
+        let held_until = new.state.held_until().map(millis);
         begin!(self.database, tx => {
             let inserted = sqlx::query(
-                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
+                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
             )
             .bind(made.to_string()).bind(new.key.newsletter.as_str()).bind(cadence).bind(millis(new.key.slot))
-            .bind(new.cut_off).bind(state).bind(why).bind(millis(now))
+            .bind(new.cut_off).bind(state).bind(why).bind(held_until).bind(&new.note).bind(millis(now))
             .execute(&mut *tx).await?.rows_affected();
             if inserted == 1 {
                 for articles in new.articles.chunks(500) {
@@ -94,8 +114,11 @@ impl Store {
                 }
                 // No other digest enqueues the same readers before their cursors are moved.
                 sqlx::query(HOLD_RELEASES).execute(&mut *tx).await?;
+                let standing: i64 = sqlx::query_scalar(STANDING).bind(new.key.newsletter.as_str()).bind(made.to_string())
+                    .fetch_one(&mut *tx).await?;
+                let enqueue = if standing == 0 { enqueue } else { format!("{enqueue} AND {NOBODY_WAITS}") };
                 sqlx::query(AssertSqlSafe(enqueue))
-                    .bind(made.to_string()).bind(millis(new.key.slot)).bind(new.key.newsletter.as_str()).bind(cadence)
+                    .bind(made.to_string()).bind(millis(new.key.slot.min(now))).bind(new.key.newsletter.as_str()).bind(cadence)
                     .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json)).bind(new.cursor_from)
                     .execute(&mut *tx).await?;
                 // Served from now on: a delivery that exists is never lost, so the next slot starts behind it.
@@ -119,17 +142,44 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn readers(&self, newsletter: &FeedName) -> Result<Vec<ReaderGroup>, StoreError> {
+        self.reader_groups(newsletter, "").await
+    }
+
+    /// The same, less those for whom a digest of the newsletter stands still: held, paused or halted. They get that one
+    /// first, or its articles back when it is cancelled.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn readers_who_wait_for_nothing(&self, newsletter: &FeedName) -> Result<Vec<ReaderGroup>, StoreError> {
+        let standing: i64 = on!(self.database, pool => {
+            sqlx::query_scalar(STANDING).bind(newsletter.as_str()).bind("").fetch_one(pool).await
+        })?;
+        if standing == 0 {
+            return self.readers(newsletter).await;
+        }
+        let less = format!(
+            " UNION ALL SELECT n.cadence, n.time_zone, n.cursor, CAST(-1 AS BIGINT) FROM \
+             (SELECT DISTINCT d.subscriber FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $1 \
+              AND g.state IN ('held', 'paused', 'halted') AND d.digest = g.id AND {OPEN}) AS w \
+             CROSS JOIN subscriptions n CROSS JOIN subscribers s WHERE n.subscriber = w.subscriber AND n.feed = $1 \
+             AND n.state = 'active' AND s.id = n.subscriber AND {UNSUPPRESSED}"
+        );
+        self.reader_groups(newsletter, &less).await
+    }
+
+    async fn reader_groups(&self, newsletter: &FeedName, less: &str) -> Result<Vec<ReaderGroup>, StoreError> {
         // All of them from their index, which has them in this order, less the few whose address is suppressed: this is
         // asked at every tick, and a look at each subscriber takes ten times as long.
-        let sql = "SELECT cadence, time_zone, cursor, CAST(SUM(readers) AS BIGINT) FROM \
-                   (SELECT n.cadence, n.time_zone, n.cursor, CAST(COUNT(*) AS BIGINT) AS readers FROM subscriptions n \
-                    WHERE n.feed = $1 AND n.state = 'active' GROUP BY n.cadence, n.time_zone, n.cursor \
-                    UNION ALL SELECT n.cadence, n.time_zone, n.cursor, CAST(-1 AS BIGINT) \
-                    FROM suppressions p CROSS JOIN subscribers s CROSS JOIN subscriptions n \
-                    WHERE s.address_hash = p.address_hash AND n.subscriber = s.id AND n.feed = $1 AND n.state = 'active') AS g \
-                   GROUP BY cadence, time_zone, cursor HAVING SUM(readers) > 0 ORDER BY cadence, time_zone, cursor";
-        let rows: Vec<(String, Option<String>, i64, i64)> =
-            on!(self.database, pool => sqlx::query_as(sql).bind(newsletter.as_str()).fetch_all(pool).await)?;
+        let sql = format!(
+            "SELECT cadence, time_zone, cursor, CAST(SUM(readers) AS BIGINT) FROM \
+             (SELECT n.cadence, n.time_zone, n.cursor, CAST(COUNT(*) AS BIGINT) AS readers FROM subscriptions n \
+              WHERE n.feed = $1 AND n.state = 'active' GROUP BY n.cadence, n.time_zone, n.cursor \
+              UNION ALL SELECT n.cadence, n.time_zone, n.cursor, CAST(-1 AS BIGINT) \
+              FROM suppressions p CROSS JOIN subscribers s CROSS JOIN subscriptions n \
+              WHERE s.address_hash = p.address_hash AND n.subscriber = s.id AND n.feed = $1 AND n.state = 'active'{less}) AS g \
+             GROUP BY cadence, time_zone, cursor HAVING SUM(readers) > 0 ORDER BY cadence, time_zone, cursor"
+        );
+        let rows: Vec<(String, Option<String>, i64, i64)> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await)?;
         rows.into_iter()
             .map(|(cadence, time_zone, cursor, readers)| {
                 let cadence =
@@ -205,11 +255,51 @@ impl Store {
     /// When the database fails.
     pub async fn move_digest(&self, which: DigestId, from: &str, to: &DigestState) -> Result<bool, StoreError> {
         let (state, why) = to.parts();
-        let sql = "UPDATE digests SET state = $3, why = $4 WHERE id = $1 AND state = $2";
+        let until = to.held_until().map(millis);
+        let sql = "UPDATE digests SET state = $3, why = $4, held_until = $5 WHERE id = $1 AND state = $2";
         let moved = on!(self.database, pool => {
-            sqlx::query(sql).bind(which.to_string()).bind(from).bind(state).bind(why).execute(pool).await.map(|done| done.rows_affected())
+            sqlx::query(sql).bind(which.to_string()).bind(from).bind(state).bind(why).bind(until).execute(pool).await.map(|done| done.rows_affected())
         })?;
         Ok(moved == 1)
+    }
+
+    /// Lets go what was held until `now` or before. Returns how many digests.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn release_held(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let sql = "UPDATE digests SET state = 'sending', why = NULL, held_until = NULL WHERE state = 'held' AND held_until <= $1";
+        Ok(
+            on!(self.database, pool => sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,
+        )
+    }
+
+    /// The digests that stand still, oldest first; only those of `newsletter` where given.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn standing(&self, newsletter: Option<&FeedName>) -> Result<Vec<Digest>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM digests WHERE state IN ('held', 'paused', 'halted') AND ($1 = '' OR newsletter = $1) ORDER BY id"
+        );
+        let rows: Vec<Columns> = on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.map_or("", FeedName::as_str)).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(digest).collect()
+    }
+
+    /// How many readers of a digest that was cancelled do not find its articles in their next one, since they had been
+    /// given a later one while it was being sent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn overtaken(&self, which: DigestId) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM deliveries d JOIN digests g ON g.id = d.digest JOIN subscriptions n \
+                   ON n.subscriber = d.subscriber AND n.feed = g.newsletter WHERE d.digest = $1 AND d.state = 'skipped' \
+                   AND d.outcome = 'cancelled' AND d.cursor_from >= 0 AND n.cursor > d.cursor_from AND n.state <> 'ended'";
+        let overtaken: i64 =
+            on!(self.database, pool => sqlx::query_scalar(sql).bind(which.to_string()).fetch_one(pool).await)?;
+        Ok(overtaken.cast_unsigned())
     }
 
     /// Marks as sent every digest whose deliveries all have their outcome. Returns how many.
@@ -234,6 +324,8 @@ impl Store {
 
     /// Up to where the scheduler has looked for slots; begins at `now`, so that a new newsletter owes nothing.
     ///
+    /// Where that is hours ahead, the clock has been put back, and looking begins at `now` again.
+    ///
     /// # Errors
     /// When the database fails.
     pub async fn looked_until(
@@ -254,10 +346,23 @@ impl Store {
                 sqlx::query_scalar(read).bind(newsletter).bind(cadence).fetch_one(pool).await?
             }
         });
-        instant(until)
+        let looked = instant(until)?;
+        if looked - now <= AHEAD_MAX {
+            return Ok(looked);
+        }
+        let put_back =
+            "UPDATE schedules SET looked_until = $3 WHERE newsletter = $1 AND cadence = $2 AND looked_until = $4";
+        // Nor do those wait for next year for whom the clock that was ahead made a digest.
+        let due_now = "UPDATE deliveries SET due_at = $2 WHERE state = 'queued' AND due_at > $3 \
+                       AND digest IN (SELECT id FROM digests WHERE newsletter = $1)";
+        on!(self.database, pool => {
+            sqlx::query(put_back).bind(newsletter).bind(cadence).bind(millis(now)).bind(until).execute(pool).await?;
+            sqlx::query(due_now).bind(newsletter).bind(millis(now)).bind(millis(now + AHEAD_MAX)).execute(pool).await.map(drop)
+        })?;
+        Ok(now)
     }
 
-    /// Remembers that every slot up to `until` has been dealt with. It never goes back.
+    /// Remembers that every slot up to `until` has been dealt with. It goes back only with the clock.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,5 +1,6 @@
 //! The store: all SQL, for SQLite and PostgreSQL. It knows rows and their rules, and nothing of where they come from.
 
+mod account;
 mod articles;
 mod deliveries;
 mod dialect;
@@ -13,6 +14,7 @@ mod sync;
 
 use chrono::{DateTime, Utc};
 
+pub use account::{Ban, Delivery, Taken};
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
 pub use reports::{NewReport, Recorded};

@@ -38,6 +38,8 @@ pub struct Plan {
     pub choice: Choice,
     /// The digest, if there is one already.
     pub existing: Option<Digest>,
+    /// An editor's words at the top.
+    pub note: Option<String>,
 }
 
 /// How the articles of a digest were chosen.
@@ -50,6 +52,8 @@ pub enum Choice {
     First,
     /// The latest ones, because an editor said so.
     Latest,
+    /// Those that an editor picked by hand.
+    Picked,
 }
 
 impl Plan {
@@ -113,7 +117,7 @@ pub async fn plan_now(
     let store = &publication.store;
     let now = publication.clock.now();
     let cut_off = store.newest_release().await?;
-    let mut groups = store.readers(&feed.name).await?;
+    let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
     groups.retain(|group| cadence.is_none_or(|cadence| group.cadence == cadence));
     let oldest = groups.iter().map(|group| group.cursor).min().unwrap_or(cut_off);
     let mut articles = store.released_between(&feed.name, oldest, cut_off).await?;
@@ -139,7 +143,7 @@ pub async fn plan_now(
         groups.clear();
     }
     let slot = match choice {
-        Choice::Latest => minute(now),
+        Choice::Latest | Choice::Picked => minute(now),
         Choice::New | Choice::First => articles.iter().map(|released| released.release.at).max().unwrap_or(now),
     };
     let key = DigestKey { newsletter: feed.name.clone(), cadence, slot };
@@ -156,11 +160,74 @@ pub async fn plan_now(
         groups,
         choice,
         existing,
+        note: None,
     };
     plan.for_latecomers(publication).await
 }
 
-/// Plans the digest of a slot, for the readers of `cadence` whose clocks stand in `zones`.
+/// Plans a digest of articles that an editor picked by their slugs, to the readers of one cadence or of every cadence.
+///
+/// The cursors stay where they are: what is new among these articles comes with the next digest as well. The same
+/// articles with the same note to the same readers are the same digest, whenever they are sent.
+///
+/// # Errors
+/// When the store fails, or no public article has one of the slugs.
+pub async fn plan_picked(
+    publication: &Publication,
+    feed: &Feed,
+    cadence: Option<Cadence>,
+    slugs: &[String],
+    note: Option<&str>,
+) -> Result<Plan, TaskError> {
+    let store = &publication.store;
+    let wanted: Vec<&str> = slugs.iter().map(String::as_str).collect();
+    let mut found = store.by_slugs(&wanted).await?;
+    let mut faults = vec![];
+    let mut articles: Vec<Released> = vec![];
+    for slug in wanted {
+        match found.remove(slug) {
+            Some(released) => articles.push(released),
+            None if articles.iter().any(|released| released.article.slug.as_str() == slug) => {}
+            None => faults.push(
+                Problem::new(slug, "there is no public article with this slug")
+                    .hint("write the last part of its address, and a comma between two"),
+            ),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(TaskError::Problems(faults));
+    }
+    articles.sort_by_key(|released| released.release.number);
+    let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
+    groups.retain(|group| cadence.is_none_or(|cadence| group.cadence == cadence));
+    let key = DigestKey { newsletter: feed.name.clone(), cadence, slot: minute(publication.clock.now()) };
+    let mut existing = store.digest_by_key(&key).await?;
+    let ids: Vec<_> = articles.iter().map(|released| released.article.id).collect();
+    for digest in store.digests(Some(&feed.name), 50).await? {
+        let is_alike = digest.cut_off == 0 && digest.key.cadence == cadence && digest.note.as_deref() == note;
+        if existing.is_some() || !is_alike || digest.state == DigestState::Cancelled {
+            continue;
+        }
+        let had = store.articles_of(digest.id).await?;
+        existing = had.iter().map(|released| released.article.id).eq(ids.iter().copied()).then_some(digest);
+    }
+    Ok(Plan {
+        feed: feed.clone(),
+        key,
+        // Below every cursor: none is moved.
+        cut_off: 0,
+        articles,
+        cursor_from: 0,
+        cursor_below: None,
+        zones: None,
+        groups,
+        choice: Choice::Picked,
+        existing,
+        note: note.map(str::to_owned),
+    })
+}
+
+/// Plans the digest of a slot, for the readers of `cadence` whose clocks stand in `zones`, or for all of them.
 ///
 /// # Errors
 /// When the store fails.
@@ -170,14 +237,15 @@ pub async fn plan_slot(
     newsletter: &Newsletter,
     cadence: Cadence,
     slot: DateTime<Utc>,
-    zones: Vec<String>,
+    zones: Option<Vec<String>>,
 ) -> Result<Plan, TaskError> {
     let store = &publication.store;
     let cut_off = store.newest_release().await?;
     let own_zone = publication.config.publication.time_zone.name();
-    let mut groups = store.readers(&feed.name).await?;
+    let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
     groups.retain(|group| {
-        group.cadence == cadence && zones.iter().any(|zone| zone == group.time_zone.as_deref().unwrap_or(own_zone))
+        let zone = group.time_zone.as_deref().unwrap_or(own_zone);
+        group.cadence == cadence && zones.as_ref().is_none_or(|zones| zones.iter().any(|known| known == zone))
     });
     let oldest = groups.iter().map(|group| group.cursor).min().unwrap_or(cut_off);
     let articles = store.released_between(&feed.name, oldest, cut_off).await?;
@@ -192,15 +260,16 @@ pub async fn plan_slot(
         articles,
         cursor_from: oldest,
         cursor_below: Some(below),
-        zones: Some(zones),
+        zones,
         groups,
         choice: Choice::New,
         existing,
+        note: None,
     })
 }
 
 /// The minute in which `now` lies: the slot of a digest that nothing else gives one.
-fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
     now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now)
 }
 
@@ -224,6 +293,7 @@ pub async fn compose(publication: &Publication, plan: &Plan, state: DigestState)
         zones: plan.zones.clone(),
         default_zone: publication.config.publication.time_zone.name().to_owned(),
         state,
+        note: plan.note.clone(),
     };
     Ok(publication.store.compose(&new, publication.clock.now()).await?)
 }

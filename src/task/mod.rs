@@ -1,5 +1,6 @@
 //! The use cases. The one place where sources, store, templates, feeds and mail meet.
 
+pub mod calendar;
 pub mod check;
 pub mod compose;
 pub mod confirm;
@@ -16,6 +17,7 @@ pub mod schedule;
 pub mod sign;
 pub mod sync;
 pub mod webhook;
+pub mod why;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use crate::domain::article::{Article, Released};
 use crate::domain::digest::Digest;
 use crate::domain::entry::{Entry, FeedDocument, Link, OutlineFeed, content_html};
 use crate::domain::feed::Feed;
-use crate::domain::newsletter::{Cadence, Rhythm};
+use crate::domain::newsletter::{Cadence, Rhythm, Timing, day_name};
 use crate::domain::text::{join_names, shorten};
 use crate::problem::Problem;
 use crate::store::StoreError;
@@ -357,6 +357,7 @@ impl<'a> Presenter<'a> {
                 cadence: digest.and_then(|digest| digest.key.cadence).map(Cadence::as_str),
                 count: articles.len(),
                 preheader,
+                note: digest.and_then(|digest| digest.note.clone()),
             },
             featured,
             latest,
@@ -370,32 +371,34 @@ impl<'a> Presenter<'a> {
 pub fn cadences(feed: &Feed, chosen: Option<Cadence>) -> Vec<CadenceView> {
     let Some(newsletter) = &feed.newsletter else { return vec![] };
     let chosen = chosen.filter(|chosen| newsletter.cadences.contains_key(chosen)).unwrap_or(newsletter.default);
-    let view = |(cadence, rhythm): (&Cadence, &Rhythm)| CadenceView {
+    let view = |(cadence, timing): (&Cadence, &Timing)| CadenceView {
         value: cadence.as_str(),
-        label: label(*rhythm),
+        label: label(*cadence, timing),
         default: *cadence == newsletter.default,
         chosen: *cadence == chosen,
     };
     newsletter.cadences.iter().map(view).collect()
 }
 
-fn label(rhythm: Rhythm) -> String {
-    match rhythm {
-        Rhythm::Instant => "At once".to_owned(),
+fn label(cadence: Cadence, timing: &Timing) -> String {
+    let label = match &timing.rhythm {
+        Rhythm::Instant => return "At once".to_owned(),
         Rhythm::Daily(at) => format!("Daily, {}", at.format("%H:%M")),
-        Rhythm::Weekly(day, at) => {
-            let day = match day {
-                chrono::Weekday::Mon => "Monday",
-                chrono::Weekday::Tue => "Tuesday",
-                chrono::Weekday::Wed => "Wednesday",
-                chrono::Weekday::Thu => "Thursday",
-                chrono::Weekday::Fri => "Friday",
-                chrono::Weekday::Sat => "Saturday",
-                chrono::Weekday::Sun => "Sunday",
-            };
-            format!("Weekly, {day} {}", at.format("%H:%M"))
-        }
+        Rhythm::Weekly(day, at) => format!("Weekly, {} {}", day_name(*day), at.format("%H:%M")),
         Rhythm::Monthly(day, at) => format!("Monthly, day {day}, {}", at.format("%H:%M")),
+        Rhythm::Cron(line) => {
+            let word = match cadence {
+                Cadence::Instant => "At once",
+                Cadence::Daily => "Daily",
+                Cadence::Weekly => "Weekly",
+                Cadence::Monthly => "Monthly",
+            };
+            format!("{word}: {}", line.describe())
+        }
+    };
+    match timing.zone {
+        None => label,
+        Some(zone) => format!("{label} ({})", zone.name()),
     }
 }
 

@@ -115,9 +115,25 @@ impl<'a> Renderer<'a> {
         digest: Option<&Digest>,
         articles: &[Released],
     ) -> Result<CompiledDigest, Problem> {
+        self.compile_noted(feed, newsletter, digest, articles, digest.and_then(|digest| digest.note.as_deref()))
+    }
+
+    /// The same with an editor's words at the top, whether there is a digest yet or not.
+    ///
+    /// # Errors
+    /// A template or subject that cannot be rendered, by file and line.
+    pub fn compile_noted(
+        &self,
+        feed: &Feed,
+        newsletter: &Newsletter,
+        digest: Option<&Digest>,
+        articles: &[Released],
+        note: Option<&str>,
+    ) -> Result<CompiledDigest, Problem> {
         let now = self.publication.clock.now();
         let reader = self.own(SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
         let mut view = self.presenter.digest(feed, digest, articles, reader, now);
+        view.digest.note = note.map(str::to_owned);
         let templates = &self.publication.templates;
         view.digest.subject = templates.subject(&newsletter.subject, &format!("feeds/{}.toml", feed.name), &view)?;
         if !templates.has_mail(&newsletter.template) {
@@ -297,8 +313,23 @@ pub async fn sample(
         let problem = Problem::new(format!("feeds/{}.toml", feed.name), "this feed has no article yet");
         return Err(problem.hint("write one that it selects, then sync").into());
     }
+    sample_of(publication, feed, newsletter, &articles, None, to)
+}
+
+/// Makes a sample for `to` with these articles and an editor's words. Its links are nobody's.
+///
+/// # Errors
+/// When the newsletter has a fault.
+pub fn sample_of(
+    publication: &Publication,
+    feed: &Feed,
+    newsletter: &Newsletter,
+    articles: &[Released],
+    note: Option<&str>,
+    to: &Mailbox,
+) -> Result<Sample, TaskError> {
     let renderer = Renderer::new(publication);
-    let compiled = renderer.compile(feed, newsletter, None, &articles)?;
+    let compiled = renderer.compile_noted(feed, newsletter, None, articles, note)?;
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
     let bodies = compiled.for_reader(&publication.templates, &own);
     let file_stem = format!("test-{}", uuid::Uuid::now_v7());

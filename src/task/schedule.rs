@@ -2,64 +2,92 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::compose::{compose, plan_slot};
+use super::compose::{compose, minute, plan_slot};
 use super::{Publication, TaskError};
 use crate::domain::digest::{Digest, DigestState};
 use crate::domain::feed::Feed;
-use crate::domain::newsletter::{Cadence, Newsletter, Rhythm};
+use crate::domain::newsletter::{Cadence, Hold, Newsletter, Rhythm, Timing};
 use crate::store::ReaderGroup;
 
-/// A slot found later than this, after an outage, is held for an editor instead of being sent by itself.
-const LATE_AFTER: TimeDelta = TimeDelta::hours(6);
-/// How long an instant digest waits for articles that come shortly after one another.
-const GATHER: TimeDelta = TimeDelta::minutes(2);
-/// The label that does not wait.
-const BREAKING: &str = "breaking news";
+/// Slots that are due, with the zones whose readers they are for; `None` is everyone.
+type Due = BTreeMap<DateTime<Utc>, Option<Vec<String>>>;
 
-/// Composes the digest of every slot that came since the last look. Returns those that are new.
+/// Composes the digest of every slot that came since the last look, and lets go what was held until now. Returns those
+/// that are new.
 ///
 /// # Errors
 /// When the store fails; then the slot is looked at again next time.
 pub async fn tick(publication: &Publication) -> Result<Vec<Digest>, TaskError> {
     let now = publication.clock.now();
+    publication.store.release_held(now).await?;
     let mut composed = vec![];
     for feed in publication.feeds.iter() {
         let Some(newsletter) = &feed.newsletter else { continue };
-        for (cadence, rhythm) in &newsletter.cadences {
+        for (cadence, timing) in &newsletter.cadences {
             let since = publication.store.looked_until(&feed.name, *cadence, now).await?;
-            let due = if *rhythm == Rhythm::Instant {
-                due_instant(publication, feed, newsletter, now).await?
-            } else {
-                let readers = publication.store.readers(&feed.name).await?;
-                due_slots(*rhythm, zones(publication, &readers, *cadence), since, now)
-            };
-            for (slot, zones) in due {
-                let mut plan = plan_slot(publication, feed, newsletter, *cadence, slot, zones).await?;
-                if *rhythm == Rhythm::Instant {
-                    // Who came to this cadence, or back, after that digest need not wait for the next article.
-                    plan = plan.for_latecomers(publication).await?;
-                }
-                let slot = plan.key.slot;
-                if plan.existing.is_some() || plan.readers() == 0 {
-                    continue;
-                }
-                let state = if now - slot > LATE_AFTER {
-                    DigestState::Held { why: format!("its slot was missed by {} hours", (now - slot).num_hours()) }
-                } else {
-                    DigestState::Sending
-                };
-                let (digest, is_new) = compose(publication, &plan, state).await?;
-                if is_new {
-                    composed.push(digest);
-                }
-            }
+            composed.extend(look(publication, feed, newsletter, (*cadence, timing), since, now).await?);
             publication.store.set_looked_until(&feed.name, *cadence, now).await?;
         }
     }
     Ok(composed)
+}
+
+/// Composes what became due at one cadence in `(since, now]`.
+async fn look(
+    publication: &Publication,
+    feed: &Feed,
+    newsletter: &Newsletter,
+    (cadence, timing): (Cadence, &Timing),
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Digest>, TaskError> {
+    let due = if timing.rhythm == Rhythm::Instant {
+        due_instant(publication, feed, newsletter, now).await?
+    } else if let Some(zone) = timing.zone {
+        timing.rhythm.last_slot(zone, since, now).map(|slot| (slot, None)).into_iter().collect()
+    } else {
+        let readers = publication.store.readers(&feed.name).await?;
+        due_slots(&timing.rhythm, zones(publication, &readers, cadence), since, now)
+    };
+    let mut composed = vec![];
+    for (slot, zones) in due {
+        let mut plan = plan_slot(publication, feed, newsletter, cadence, slot, zones).await?;
+        if timing.rhythm == Rhythm::Instant {
+            // Who came to this cadence, or back, after that digest need not wait for the next article.
+            plan = plan.for_latecomers(publication).await?;
+        }
+        if plan.existing.is_some() || plan.readers() == 0 {
+            continue;
+        }
+        let (digest, is_new) = compose(publication, &plan, state(newsletter, plan.key.slot, since, now)).await?;
+        if is_new {
+            composed.push(digest);
+        }
+    }
+    Ok(composed)
+}
+
+/// How the digest of a slot begins. Late is what nobody looked for in time; for whom a slot up to `since` is due now,
+/// it was not due then.
+fn state(newsletter: &Newsletter, slot: DateTime<Utc>, since: DateTime<Utc>, now: DateTime<Utc>) -> DigestState {
+    let late = now - slot;
+    if slot > since && late > newsletter.late_after {
+        let why = match late.num_hours() {
+            0 => format!("its slot was missed by {} minutes", late.num_minutes()),
+            hours => format!("its slot was missed by {hours} hours"),
+        };
+        return DigestState::Held { why, until: None };
+    }
+    match newsletter.hold {
+        Hold::None => DigestState::Sending,
+        Hold::For(time) => {
+            DigestState::Held { why: "goes out by itself unless it is cancelled".into(), until: Some(now + time) }
+        }
+        Hold::Approval => DigestState::Held { why: "waits for an editor's yes".into(), until: None },
+    }
 }
 
 /// When the next slot of any newsletter comes.
@@ -72,9 +100,12 @@ pub async fn next_slot(publication: &Publication) -> Result<Option<(DateTime<Utc
     for feed in publication.feeds.iter() {
         let Some(newsletter) = &feed.newsletter else { continue };
         let readers = publication.store.readers(&feed.name).await?;
-        for (cadence, rhythm) in &newsletter.cadences {
+        for (cadence, timing) in &newsletter.cadences {
             for zone in zones(publication, &readers, *cadence).into_values() {
-                let slot = rhythm.next_slot(zone, now).map(|slot| (slot, feed.name.to_string(), *cadence));
+                let slot = timing
+                    .rhythm
+                    .next_slot(timing.zone.unwrap_or(zone), now)
+                    .map(|slot| (slot, feed.name.to_string(), *cadence));
                 next = match (next, slot) {
                     (Some(a), Some(b)) => Some(std::cmp::min(a, b)),
                     (a, b) => a.or(b),
@@ -95,16 +126,11 @@ fn zones(publication: &Publication, readers: &[ReaderGroup], cadence: Cadence) -
 }
 
 /// The slots in `(since, now]` with the zones whose readers they are for; of several missed ones the last.
-fn due_slots(
-    rhythm: Rhythm,
-    zones: HashMap<String, Tz>,
-    since: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> BTreeMap<DateTime<Utc>, Vec<String>> {
-    let mut due: BTreeMap<DateTime<Utc>, Vec<String>> = BTreeMap::new();
+fn due_slots(rhythm: &Rhythm, zones: HashMap<String, Tz>, since: DateTime<Utc>, now: DateTime<Utc>) -> Due {
+    let mut due = Due::new();
     for (name, zone) in zones {
         if let Some(slot) = rhythm.last_slot(zone, since, now) {
-            due.entry(slot).or_default().push(name);
+            due.entry(slot).or_default().get_or_insert_default().push(name);
         }
     }
     due
@@ -116,19 +142,19 @@ async fn due_instant(
     feed: &Feed,
     newsletter: &Newsletter,
     now: DateTime<Utc>,
-) -> Result<BTreeMap<DateTime<Utc>, Vec<String>>, TaskError> {
-    let readers = publication.store.readers(&feed.name).await?;
-    let zones = zones(publication, &readers, Cadence::Instant);
-    let mut instant = readers.iter().filter(|group| group.cadence == Cadence::Instant);
-    let Some(oldest) = instant.by_ref().map(|group| group.cursor).min() else { return Ok(BTreeMap::new()) };
+) -> Result<Due, TaskError> {
+    let readers = publication.store.readers_who_wait_for_nothing(&feed.name).await?;
+    let instant = readers.iter().filter(|group| group.cadence == Cadence::Instant);
+    let Some(oldest) = instant.map(|group| group.cursor).min() else { return Ok(Due::new()) };
     let newest = publication.store.newest_release().await?;
     let waiting = publication.store.released_between(&feed.name, oldest, newest).await?;
-    let Some(last) = waiting.iter().map(|released| released.release.at).max() else { return Ok(BTreeMap::new()) };
-    let cannot_wait = waiting
-        .iter()
-        .any(|released| released.article.label.as_ref().is_some_and(|label| label.to_lowercase() == BREAKING));
-    if waiting.len() < newsletter.min_articles || (!cannot_wait && now - last < GATHER) {
-        return Ok(BTreeMap::new());
+    let Some(last) = waiting.iter().map(|released| released.release.at).max() else { return Ok(Due::new()) };
+    let is_breaking = |label: &String| label.to_lowercase() == Newsletter::BREAKING;
+    let cannot_wait = waiting.iter().any(|released| released.article.label.as_ref().is_some_and(is_breaking));
+    // A release that lies ahead is one of a clock that was put back.
+    let gathers = (last..last + newsletter.gather).contains(&now);
+    if waiting.len() < newsletter.min_articles || (!cannot_wait && gathers) {
+        return Ok(Due::new());
     }
-    Ok(BTreeMap::from([(last, zones.into_keys().collect())]))
+    Ok(Due::from([(if last > now { minute(now) } else { last }, None)]))
 }

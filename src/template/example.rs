@@ -184,6 +184,7 @@ pub fn digest() -> DigestView {
             cadence: Some("daily"),
             count: 2,
             preheader: "A title".into(),
+            note: Some("A word from the editors.".into()),
         },
         featured: vec![card(true)],
         latest: vec![card(false)],

@@ -330,6 +330,8 @@ pub struct DigestFacts {
     pub count: usize,
     /// What mail programs show beside the subject.
     pub preheader: String,
+    /// An editor's words at the top.
+    pub note: Option<String>,
 }
 
 /// What is one reader's own. In templates only as plain `{{reader.…}}`: it is patched in afterwards.

@@ -103,6 +103,7 @@ pub async fn new_digest(store: &Store, newsletter: &FeedName, slot: DateTime<Utc
         zones: None,
         default_zone: "Europe/Lisbon".into(),
         state: DigestState::Sending,
+        note: None,
     }
 }
 

@@ -147,6 +147,10 @@ CREATE TABLE digests (
     cut_off BIGINT NOT NULL,
     state TEXT NOT NULL,
     why TEXT,
+    -- Where it is held: when it goes out by itself.
+    held_until BIGINT,
+    -- An editor's words at the top.
+    note TEXT,
     created_at BIGINT NOT NULL,
     finished_at BIGINT,
     UNIQUE (newsletter, cadence, slot)

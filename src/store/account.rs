@@ -1,0 +1,128 @@
+//! What the store knows of one reader's mail: bans, subscriptions with their dates, deliveries.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Store, StoreError, id, instant, on};
+use crate::domain::delivery::DeliveryState;
+use crate::domain::digest::{Digest, DigestId};
+use crate::domain::subscription::{SubscriberId, Subscription};
+
+/// Why no mail goes to an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ban {
+    /// The cause, in a word.
+    pub cause: String,
+    /// What was said.
+    pub detail: Option<String>,
+    /// Since when.
+    pub at: DateTime<Utc>,
+}
+
+/// A subscription with its dates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The subscription.
+    pub subscription: Subscription,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it was confirmed, if it was.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// When it ended, if it has.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// When its confirmation went out, if it has.
+    pub confirmation_sent_at: Option<DateTime<Utc>>,
+}
+
+/// A delivery as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Of which digest.
+    pub digest: Digest,
+    /// The reader's cursor before it.
+    pub cursor_from: i64,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// When it is tried next, or its claim ends.
+    pub due_at: DateTime<Utc>,
+    /// When it had its outcome.
+    pub settled_at: Option<DateTime<Utc>>,
+    /// When it was first tried.
+    pub first_attempt_at: Option<DateTime<Utc>>,
+    /// Why it was not sent, in words.
+    pub outcome: Option<String>,
+}
+
+type Dates = (i64, Option<i64>, Option<i64>, Option<i64>);
+type DeliveryColumns = (String, i64, String, i64, Option<i64>, Option<i64>, Option<String>);
+
+impl Store {
+    /// The ban on an address.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ban(&self, address_hash: &str) -> Result<Option<Ban>, StoreError> {
+        let sql = "SELECT cause, detail, created_at FROM suppressions WHERE address_hash = $1";
+        let row: Option<(String, Option<String>, i64)> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(address_hash).fetch_optional(pool).await)?;
+        row.map(|(cause, detail, at)| Ok(Ban { cause, detail, at: instant(at)? })).transpose()
+    }
+
+    /// What someone subscribed to and when, by feed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn taken_by(&self, who: SubscriberId) -> Result<Vec<Taken>, StoreError> {
+        let sql = "SELECT created_at, confirmed_at, ended_at, confirmation_sent_at FROM subscriptions \
+                   WHERE subscriber = $1 AND feed = $2";
+        let mut taken = vec![];
+        for subscription in self.subscriptions_of(who).await? {
+            let feed = subscription.feed.as_str();
+            let dates: Option<Dates> = on!(self.database, pool => {
+                sqlx::query_as(sql).bind(who.to_string()).bind(feed).fetch_optional(pool).await
+            })?;
+            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at)) = dates else { continue };
+            taken.push(Taken {
+                created_at: instant(created_at)?,
+                confirmed_at: confirmed_at.map(instant).transpose()?,
+                ended_at: ended_at.map(instant).transpose()?,
+                confirmation_sent_at: confirmation_sent_at.map(instant).transpose()?,
+                subscription,
+            });
+        }
+        Ok(taken)
+    }
+
+    /// The deliveries to someone, the newest first; only that of `digest` where given.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn deliveries_to(
+        &self,
+        who: SubscriberId,
+        digest: Option<DigestId>,
+        limit: i64,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let sql = "SELECT digest, cursor_from, state, due_at, settled_at, first_attempt_at, outcome FROM deliveries \
+                   WHERE subscriber = $1 AND ($2 = '' OR digest = $2) ORDER BY digest DESC LIMIT $3";
+        let digest = digest.map(|digest| digest.to_string()).unwrap_or_default();
+        let rows: Vec<DeliveryColumns> = on!(self.database, pool => {
+            sqlx::query_as(sql).bind(who.to_string()).bind(&digest).bind(limit).fetch_all(pool).await
+        })?;
+        let mut deliveries = vec![];
+        for (digest, cursor_from, state, due_at, settled_at, first_attempt_at, outcome) in rows {
+            let Some(digest) = self.digest(DigestId(id(&digest)?)).await? else { continue };
+            let corrupt = || StoreError::Corrupt(format!("state {state} of a delivery"));
+            deliveries.push(Delivery {
+                digest,
+                cursor_from,
+                state: DeliveryState::parse(&state).ok_or_else(corrupt)?,
+                due_at: instant(due_at)?,
+                settled_at: settled_at.map(instant).transpose()?,
+                first_attempt_at: first_attempt_at.map(instant).transpose()?,
+                outcome,
+            });
+        }
+        Ok(deliveries)
+    }
+}
