@@ -29,6 +29,8 @@ support::engines::for_each_engine! {
     chunks_follow_one_another_as_deep_as_is_set,
     a_refused_reader_among_chunks_stops_nobody,
     a_connection_that_breaks_among_chunks_loses_nobody,
+    a_digest_that_too_many_refuse_stops_and_can_be_resumed,
+    a_digest_has_a_life_of_its_own,
     a_connection_that_breaks_among_many_chunks_is_one_failure,
     an_answer_to_nothing_refuses_nobody_whose_envelope_rode_along,
     a_domain_that_is_slow_for_a_moment_is_not_slow_for_hours,
@@ -343,4 +345,37 @@ async fn a_connection_that_breaks_among_many_chunks_is_one_failure(url: String) 
     assert_eq!((report.sent + report.deferred, report.relay_away), (120, None));
     assert!((1..=8).contains(&report.deferred));
     assert_eq!(sink.connections(), 2, "it is opened anew at once");
+}
+
+async fn a_digest_that_too_many_refuse_stops_and_can_be_resumed(url: String) {
+    use tidings::domain::digest::DigestState;
+    let sink = Sink::start(Options::script(|moment| {
+        let is_gone = moment.step == Step::Rcpt && (moment.line.contains("3@") || moment.line.contains("7@"));
+        if is_gone { say("550 5.1.1 no such user") } else { Answer::Usual }
+    }))
+    .await;
+    let more = "[brakes]\nat_least = 50\n";
+    let lantern = Lantern::open(&url, Setup { more, ..Setup::relay(sink.port()) }).await;
+    let digest = composed(&lantern, 300).await;
+    let report = lantern.dispatch().await;
+    assert_eq!(report.halted.len(), 1, "{report:?}");
+    assert!((50..80).contains(&(report.sent + report.refused)), "{report:?}");
+    // An editor who resumes it has seen why: it goes on for as long again.
+    let store = &lantern.publication.store;
+    assert!(store.move_digest(digest.id, "halted", &DigestState::Sending).await.unwrap());
+    let again = lantern.dispatch().await;
+    assert!((50..80).contains(&(again.sent + again.refused)), "{again:?}");
+}
+
+async fn a_digest_has_a_life_of_its_own(url: String) {
+    let sink = Sink::start(Options::at(Step::Rcpt, say("450 4.2.1 later"))).await;
+    let news = support::publication::NEWS.replace("[newsletter]\n", "[newsletter]\nlife = \"2h\"\n");
+    let lantern = Lantern::open(&url, Setup { feeds: vec![("news", news)], ..Setup::relay(sink.port()) }).await;
+    composed(&lantern, 3).await;
+    assert_eq!(lantern.dispatch().await.deferred, 3);
+    for _ in 0..4 {
+        lantern.pass(TimeDelta::minutes(31));
+        lantern.dispatch().await;
+    }
+    assert_eq!(lantern.deliveries("failed").await, 3);
 }

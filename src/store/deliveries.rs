@@ -10,6 +10,7 @@ use super::{Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Attempt, DeliveryState};
 use crate::domain::digest::DigestId;
+use crate::domain::feed::FeedName;
 use crate::domain::subscription::SubscriberId;
 
 /// What waits for its outcome; the words are those of the index `deliveries_open`.
@@ -20,6 +21,8 @@ pub(super) const OPEN: &str = "d.state IN ('queued', 'deferred', 'claimed')";
 pub struct Claimed {
     /// Of which digest.
     pub digest: DigestId,
+    /// Of which newsletter; none if its name is none any more.
+    pub newsletter: Option<FeedName>,
     /// To whom.
     pub subscriber: SubscriberId,
     /// Where to.
@@ -113,6 +116,7 @@ impl Store {
                 };
                 claimed.push(Claimed {
                     digest,
+                    newsletter: FeedName::parse(&row.newsletter),
                     subscriber,
                     address,
                     name: name.clone(),

@@ -30,7 +30,7 @@ use self::worker::Worker;
 use super::render::Rendered;
 use super::{Publication, TaskError};
 use crate::domain::delivery::{Attempt, DeliveryState, Outcome, RetryPolicy};
-use crate::domain::digest::{DigestId, DigestState};
+use crate::domain::digest::{DigestId, DigestState, Tally};
 use crate::mail::Mailer;
 use crate::store::{Claimed, Sender, Settled};
 
@@ -158,6 +158,9 @@ struct Round {
     resting: std::sync::Mutex<HashMap<DigestId, DigestState>>,
     /// Halts begun and halts done so far: what was read before or during one is out of date.
     halts: (AtomicU64, AtomicU64),
+    /// Outcomes of each digest since the round began, and the complaints that there were before: what an editor resumed
+    /// in spite of them is not stopped for them again.
+    tallies: std::sync::Mutex<HashMap<DigestId, (Tally, Option<u64>)>>,
     /// How many recipients of a digest were refused by policy, which may be the recipient's or ours.
     suspicions: std::sync::Mutex<HashMap<DigestId, u64>>,
     /// Why digests were halted.
@@ -289,6 +292,7 @@ impl Round {
             met: std::sync::Mutex::default(),
             resting: std::sync::Mutex::default(),
             halts: (AtomicU64::new(0), AtomicU64::new(0)),
+            tallies: std::sync::Mutex::default(),
             suspicions: std::sync::Mutex::default(),
             faults: std::sync::Mutex::default(),
             given_up: std::sync::Mutex::default(),
@@ -534,7 +538,12 @@ impl Round {
 
     /// Stops a digest for a fault of ours; the editor mends it and resumes. The delivery goes back.
     async fn halt(&self, job: &Job, why: String) -> Result<Settled, TaskError> {
-        let digest = job.claimed.digest;
+        self.stop_digest(job.claimed.digest, why).await?;
+        Ok(self.put_back(&job.claimed, TimeDelta::zero(), "halted"))
+    }
+
+    /// Stops a digest; an editor resumes it.
+    async fn stop_digest(&self, digest: DigestId, why: String) -> Result<(), TaskError> {
         let state = DigestState::Halted { why: why.clone() };
         self.halts.0.fetch_add(1, Ordering::AcqRel);
         let is_first = lock(&self.resting).insert(digest, state.clone()).is_none();
@@ -555,8 +564,7 @@ impl Round {
             }
         };
         self.halts.1.fetch_add(1, Ordering::AcqRel);
-        moved?;
-        Ok(self.put_back(&job.claimed, TimeDelta::zero(), "halted"))
+        Ok(moved?)
     }
 
     fn settled(

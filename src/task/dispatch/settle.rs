@@ -1,11 +1,13 @@
 //! Outcomes in, all that have come at once in one commit; and the sign of life.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::{Counts, DispatchReport, Round, Stop, Verdict, Vigil, interval, lock};
-use crate::domain::delivery::DeliveryState;
+use crate::domain::delivery::{DeliveryState, brake};
+use crate::domain::digest::DigestId;
 use crate::store::{Settled, StoreError};
 use crate::task::TaskError;
 
@@ -100,6 +102,9 @@ impl Round {
             }
             report.count(&settled);
             counts.add(&settled);
+            for digest in self.tallied(&settled) {
+                self.brake(digest, 0).await?;
+            }
             for waiting in waiting.into_iter().flatten() {
                 // A worker that no longer waits has ended.
                 let _ = waiting.send(());
@@ -111,6 +116,44 @@ impl Round {
             });
         }
         Ok(report)
+    }
+
+    /// Counts outcomes by their digest. Returns the digests of which somebody was refused.
+    fn tallied(&self, settled: &[Settled]) -> HashSet<DigestId> {
+        let mut refused = HashSet::new();
+        let mut tallies = lock(&self.tallies);
+        for one in settled {
+            let (tally, _) = tallies.entry(one.digest).or_default();
+            match one.state {
+                DeliveryState::Sent => tally.sent += 1,
+                DeliveryState::Refused => {
+                    tally.refused += 1;
+                    refused.insert(one.digest);
+                }
+                _ => {}
+            }
+        }
+        refused
+    }
+
+    /// Stops a digest that too many refuse or complain of.
+    async fn brake(&self, digest: DigestId, complaints: u64) -> Result<(), TaskError> {
+        let tally = lock(&self.tallies).get(&digest).map(|(tally, _)| *tally).unwrap_or_default();
+        match brake(&tally, complaints, &self.publication.config.brakes) {
+            Some(why) => self.stop_digest(digest, why).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the digests of which too many have complained since the round began.
+    async fn hear_complaints(&self) -> Result<(), TaskError> {
+        let digests: Vec<_> = lock(&self.tallies).keys().copied().collect();
+        for digest in digests {
+            let complained = self.publication.store.reports_of(digest).await?.complained;
+            let before = lock(&self.tallies).get_mut(&digest).map(|(_, before)| *before.get_or_insert(complained));
+            self.brake(digest, complained.saturating_sub(before.unwrap_or(complained))).await?;
+        }
+        Ok(())
     }
 
     /// Shows that we are alive, and sees which digests rest, for as long as anything is in hand.
@@ -143,6 +186,7 @@ impl Round {
         if halts.is_some() && self.halts() == halts {
             *lock(&self.resting) = resting.into_iter().collect();
         }
+        self.hear_complaints().await?;
         self.allow().await
     }
 }

@@ -14,7 +14,7 @@ use super::queue::Next as Given;
 use super::settle::Patience;
 use super::ways::COOLING;
 use super::{Job, Round, Verdict, describe, lock};
-use crate::domain::delivery::{Attempt, DeliveryState, Fault, Next, Outcome, Stage, fault};
+use crate::domain::delivery::{Attempt, DeliveryState, Fault, Next, Outcome, RetryPolicy, Stage, fault};
 use crate::mail::Mailer;
 use crate::mail::smtp::{Connection, Parcel};
 use crate::store::{Claimed, Settled};
@@ -453,7 +453,10 @@ impl Worker {
             return Ok(Round::settled(claimed, DeliveryState::Sent, now, attempt, None));
         }
         let first = claimed.first_attempt_at.unwrap_or(now);
-        let next = |outcome| round.policy.next(outcome, claimed.attempts + 1, first, now, jitter());
+        let feed = claimed.newsletter.as_ref().and_then(|name| round.publication.feed(name));
+        let life = feed.and_then(|feed| feed.newsletter.as_ref()?.life).unwrap_or(round.policy.life);
+        let policy = RetryPolicy { life, ..round.policy };
+        let next = |outcome| policy.next(outcome, claimed.attempts + 1, first, now, jitter());
         let next = match next(outcome) {
             Next::HaltDigest => match as_put_off(outcome) {
                 Some(put_off) if self.is_one_of_few(claimed) => next(&put_off),
