@@ -259,7 +259,8 @@ async fn killed(url: &str, kill: Kill, processes: usize) {
         }
         // Spread over the first nine tenths, so that there is something left to be killed in.
         let taken = stage.relay.state().accepted;
-        let target = taken + chance.up_to((readers * 9 / 10).saturating_sub(taken) * 2 / (kills - in_doubt.len()));
+        let left = (readers * 9 / 10).saturating_sub(taken);
+        let target = taken + chance.up_to(left * 2 / (kills - in_doubt.len())).min(left);
         let victim = chance.up_to(processes) - 1;
         let moment = async {
             stage.relay.taken(target).await;

@@ -25,7 +25,11 @@ async fn what_postfix_logs_is_what_the_ledger_says() {
     let Some(postfix) = Postfix::start(&refused) else { return };
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/test.db", folder.path().display());
-    let lantern = Lantern::open(&url, Setup { connections: 10, ..Setup::relay(postfix.port()) }).await;
+    let lantern = Lantern::open(
+        &url,
+        Setup { connections: 10, more: "[brakes]\nrefusals = \"50%\"\n", ..Setup::relay(postfix.port()) },
+    )
+    .await;
     lantern.readers(readers).await;
     lantern.release(&["lamp"]).await;
     lantern.compose().await.expect("somebody to write to");

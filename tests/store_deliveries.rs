@@ -75,6 +75,7 @@ fn verdict(claimed: &Claimed, state: DeliveryState, minute: i64) -> Settled {
         state,
         at: at(minute),
         attempt: Some(attempt(minute)),
+        counts: true,
         outcome,
     }
 }
@@ -345,7 +346,7 @@ async fn what_is_put_back_was_no_attempt(url: String) {
     let store = with_readers(&url, 1).await;
     let digest = compose(&store, &news(), at(10)).await;
     let claimed = claim(&store, "w", 9, 10).await;
-    let back = Settled { attempt: None, ..verdict(&claimed[0], DeliveryState::Queued, 11) };
+    let back = Settled { attempt: None, counts: false, ..verdict(&claimed[0], DeliveryState::Queued, 11) };
     assert_eq!(settle(&store, "w", &[back], 10).await, 1);
     assert_eq!(tally(&store, digest).await.queued, 1);
     let again = claim(&store, "w", 9, 11).await;
@@ -430,7 +431,7 @@ async fn who_left_gets_nothing_though_it_was_on_its_way(url: String) {
         store.leave(one.subscriber, Some(&news()), at(11)).await.unwrap();
     }
     let [put_back, deferred, dead] = &claimed[..] else { panic!("three were claimed") };
-    let put_back = Settled { attempt: None, ..verdict(put_back, DeliveryState::Queued, 12) };
+    let put_back = Settled { attempt: None, counts: false, ..verdict(put_back, DeliveryState::Queued, 12) };
     assert_eq!(settle(&store, "w", &[put_back, verdict(deferred, DeliveryState::Deferred, 12)], 12).await, 2);
     // The third was in the hands of a worker that died. One more is banned by now.
     let _ = dead;
@@ -532,7 +533,7 @@ async fn a_cancelled_digest_gives_those_who_did_not_get_it_their_cursors_back(ur
     assert_eq!(store.cancel_digest(digest, at(11)).await.unwrap(), Some(2));
     assert_eq!(store.cancel_digest(digest, at(11)).await.unwrap(), None);
     // What was in hand meanwhile is put back, and left out as well.
-    let back = Settled { attempt: None, ..verdict(&claimed[1], DeliveryState::Queued, 11) };
+    let back = Settled { attempt: None, counts: false, ..verdict(&claimed[1], DeliveryState::Queued, 11) };
     store.settle("a", &[back], at(11)).await.unwrap();
     assert_eq!(store.leave_out(digest, at(11)).await.unwrap(), 1);
     let found = store.tally(digest).await.unwrap();

@@ -298,8 +298,8 @@ impl Connection {
                 }
             }
         }
-        if refusal.is_none() && !self.wire.is_in_step() {
-            // A reply too many would be taken for the one to the message.
+        if refusal.is_none() && self.wire.surplus().is_some_and(|first| !matches!(first, b'4' | b'5')) {
+            // A yes too many would be taken for the one to the message. A no may be in a hurry.
             return Err(deferred(Stage::Data, "the relay said more than it was asked"));
         }
         let Some(refusal) = refusal else { return Ok(()) };
@@ -329,7 +329,8 @@ impl Connection {
         put_message(parcel, true, &mut self.buffer);
         self.buffer.extend_from_slice(b".\r\n");
         let until_dot = self.buffer.len();
-        let envelope = next.filter(|_| self.offers.pipelining).and_then(|next| self.envelope(next).ok());
+        let is_hasty = self.wire.surplus().is_some();
+        let envelope = next.filter(|_| self.offers.pipelining && !is_hasty).and_then(|next| self.envelope(next).ok());
         if let Some(envelope) = &envelope {
             envelope.put(&mut self.buffer);
             self.buffer.extend_from_slice(DATA);
@@ -337,6 +338,7 @@ impl Connection {
         let written = self.wire.write(&self.buffer, self.limits.block).await;
         self.under_way.push_back(UnderWay {
             is_chunk: false,
+            is_hasty,
             fault: written.err().map(|fault| (fault, self.wire.written() >= until_dot)),
         });
         envelope.is_some()
@@ -374,7 +376,7 @@ impl Connection {
         self.broken = true;
         let written = self.wire.write(&self.buffer, self.limits.block).await;
         let fault = written.err().map(|fault| (fault, self.wire.written() >= self.buffer.len()));
-        self.under_way.push_back(UnderWay { is_chunk: true, fault });
+        self.under_way.push_back(UnderWay { is_chunk: true, is_hasty: false, fault });
         Ok(())
     }
 
@@ -409,12 +411,12 @@ impl Connection {
         };
         match sorted(Stage::Body, 2, &reply) {
             Verdict::Yes if one.fault.as_ref().is_none_or(|(_, is_whole)| *is_whole) => {
-                self.broken = one.fault.is_some();
+                self.broken = one.fault.is_some() || one.is_hasty;
                 self.accepted += 1;
                 Outcome::Accepted { reply: reply.text() }
             }
             Verdict::No(outcome) => {
-                self.broken = reply.is_closing() || one.fault.is_some();
+                self.broken = reply.is_closing() || one.fault.is_some() || one.is_hasty;
                 outcome
             }
             Verdict::Yes | Verdict::Nonsense(_) => {
@@ -532,6 +534,8 @@ impl Envelope {
 /// A message whose last byte was written, or was to be.
 struct UnderWay {
     is_chunk: bool,
+    /// Its answer came before it was written: who knows what the relay makes of the rest.
+    is_hasty: bool,
     /// How writing it failed, and whether all of the message may have gone out before.
     fault: Option<(WireFault, bool)>,
 }

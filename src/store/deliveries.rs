@@ -63,6 +63,8 @@ pub struct Settled {
     pub at: DateTime<Utc>,
     /// The attempt, if a relay was tried at all.
     pub attempt: Option<Attempt>,
+    /// Whether it counts: not where it was a fault of ours that halted the digest.
+    pub counts: bool,
     /// Why it was not sent, in words; for what was sent the attempt says it all.
     pub outcome: Option<String>,
 }
@@ -72,7 +74,16 @@ fn values(row: &Settled) -> impl serde::Serialize + use<'_> {
     let settled_at = row.state.is_final().then(|| millis(row.at));
     let entry = row.attempt.as_ref().map(|attempt| json(attempt) + "\n");
     let (digest, subscriber) = (row.digest.to_string(), row.subscriber.to_string());
-    (digest, subscriber, row.state.as_str(), millis(row.at), settled_at, row.outcome.as_deref(), entry)
+    (
+        digest,
+        subscriber,
+        row.state.as_str(),
+        millis(row.at),
+        settled_at,
+        row.outcome.as_deref(),
+        entry,
+        u8::from(row.counts),
+    )
 }
 
 fn day(at: DateTime<Utc>) -> i64 {
@@ -104,14 +115,30 @@ impl Store {
                 let Some((address, name)) = wanted.get(&(row.subscriber.as_str(), row.newsletter.as_str())) else {
                     let outcome = Some("left or suppressed".to_owned());
                     let state = DeliveryState::Skipped;
-                    unwanted.push(Settled { digest, subscriber, state, at: now, attempt: None, outcome });
+                    unwanted.push(Settled {
+                        digest,
+                        subscriber,
+                        state,
+                        at: now,
+                        attempt: None,
+                        counts: false,
+                        outcome,
+                    });
                     continue;
                 };
                 let Ok(address) = address_of(address, &row.subscriber) else {
                     // One row that cannot be read stops nobody else.
                     let outcome = Some("the address cannot be read".to_owned());
                     let state = DeliveryState::Failed;
-                    unwanted.push(Settled { digest, subscriber, state, at: now, attempt: None, outcome });
+                    unwanted.push(Settled {
+                        digest,
+                        subscriber,
+                        state,
+                        at: now,
+                        attempt: None,
+                        counts: false,
+                        outcome,
+                    });
                     continue;
                 };
                 claimed.push(Claimed {
@@ -204,7 +231,7 @@ impl Store {
         if settled.is_empty() {
             return Ok(0);
         }
-        const COLUMNS: [(&str, &str); 7] = [
+        const COLUMNS: [(&str, &str); 8] = [
             ("digest", "TEXT"),
             ("subscriber", "TEXT"),
             ("state", "TEXT"),
@@ -212,13 +239,14 @@ impl Store {
             ("settled_at", "BIGINT"),
             ("outcome", "TEXT"),
             ("entry", "TEXT"),
+            ("counts", "BIGINT"),
         ];
         // One statement, so that a commit costs one way to the database and back.
         let sql = format!(
             "UPDATE deliveries SET state = v.state, due_at = v.at, settled_at = v.settled_at, claim = NULL, outcome = v.outcome, \
              log = CASE WHEN v.entry IS NULL THEN deliveries.log ELSE COALESCE(deliveries.log, '') || v.entry END, \
-             attempts = deliveries.attempts + CASE WHEN v.entry IS NULL THEN 0 ELSE 1 END, \
-             first_attempt_at = COALESCE(deliveries.first_attempt_at, CASE WHEN v.entry IS NULL THEN NULL ELSE $3 END) \
+             attempts = deliveries.attempts + v.counts, \
+             first_attempt_at = COALESCE(deliveries.first_attempt_at, CASE WHEN v.counts = 1 THEN $3 END) \
              FROM {} AS v WHERE deliveries.digest = v.digest AND deliveries.subscriber = v.subscriber AND deliveries.claim = $2",
             self.database.rows(1, &COLUMNS)
         );

@@ -29,7 +29,7 @@ use self::ways::Way;
 use self::worker::Worker;
 use super::render::Rendered;
 use super::{Publication, TaskError};
-use crate::domain::delivery::{Attempt, DeliveryState, Outcome, RetryPolicy};
+use crate::domain::delivery::{Attempt, DeliveryState, Enhanced, Outcome, RetryPolicy, Stage};
 use crate::domain::digest::{DigestId, DigestState, Tally};
 use crate::mail::Mailer;
 use crate::store::{Claimed, Sender, Settled};
@@ -109,7 +109,7 @@ pub struct Counts {
 impl Counts {
     fn add(&self, settled: &[Settled]) {
         let sent = settled.iter().filter(|one| one.state == DeliveryState::Sent).count();
-        let back = settled.iter().filter(|one| !one.state.is_final() && one.attempt.is_none()).count();
+        let back = settled.iter().filter(|one| !one.state.is_final() && !one.counts).count();
         self.sent.fetch_add(sent as u64, Ordering::Relaxed);
         self.others.fetch_add((settled.len() - sent - back) as u64, Ordering::Relaxed);
         let deferred = settled.iter().filter(|one| !one.state.is_final()).count() - back;
@@ -574,7 +574,8 @@ impl Round {
         attempt: Option<Attempt>,
         outcome: Option<String>,
     ) -> Settled {
-        Settled { digest: claimed.digest, subscriber: claimed.subscriber, state, at, attempt, outcome }
+        let counts = attempt.is_some();
+        Settled { digest: claimed.digest, subscriber: claimed.subscriber, state, at, attempt, counts, outcome }
     }
 
     fn put_back(&self, claimed: &Claimed, wait: TimeDelta, why: &str) -> Settled {
@@ -588,7 +589,7 @@ impl DispatchReport {
         for one in settled {
             match one.state {
                 DeliveryState::Sent => self.sent += 1,
-                DeliveryState::Deferred if one.attempt.is_some() => self.deferred += 1,
+                DeliveryState::Deferred if one.counts => self.deferred += 1,
                 DeliveryState::Refused => self.refused += 1,
                 DeliveryState::Failed => self.failed += 1,
                 DeliveryState::Skipped => self.skipped += 1,
@@ -611,19 +612,17 @@ impl DispatchReport {
 
 /// An outcome in one line.
 pub fn describe(outcome: &Outcome) -> String {
-    let codes = |code: Option<u16>, enhanced: Option<(u8, u16, u16)>| {
+    let said = |stage: &Stage, code: Option<u16>, enhanced: Option<Enhanced>, text: &str| {
         let code = code.map(|code| format!(" {code}")).unwrap_or_default();
         let enhanced = enhanced.map(|(a, b, c)| format!(" {a}.{b}.{c}")).unwrap_or_default();
-        format!("{code}{enhanced}")
+        // A relay's text begins with it.
+        let enhanced = if text.starts_with(enhanced.trim_start()) { "" } else { &enhanced };
+        format!("{}:{code}{enhanced} {text}", stage.as_str())
     };
     match outcome {
         Outcome::Accepted { reply } => reply.clone(),
-        Outcome::Refused { stage, code, enhanced, text } => {
-            format!("{}:{} {text}", stage.as_str(), codes(Some(*code), *enhanced))
-        }
-        Outcome::Deferred { stage, code, enhanced, text } => {
-            format!("{}:{} {text}", stage.as_str(), codes(*code, *enhanced))
-        }
+        Outcome::Refused { stage, code, enhanced, text } => said(stage, Some(*code), *enhanced, text),
+        Outcome::Deferred { stage, code, enhanced, text } => said(stage, *code, *enhanced, text),
         Outcome::Unknown { text } => format!("no answer after the message: {text}"),
     }
 }

@@ -152,9 +152,9 @@ impl Wire {
         }
     }
 
-    /// Whether every reply that was read was asked for, as far as is known without looking again.
-    pub fn is_in_step(&self) -> bool {
-        self.unread.is_empty()
+    /// The first byte of what has arrived and nobody has asked for, as far as is known without looking again.
+    pub fn surplus(&self) -> Option<u8> {
+        self.unread.first().copied()
     }
 
     /// Whether nothing has arrived since the last reply: an idle relay speaks only to say goodbye, or closes.

@@ -480,8 +480,8 @@ impl Worker {
             Next::RetryAt(at) => (DeliveryState::Deferred, at),
             Next::HaltDigest => {
                 let halted = round.halt(job, describe(outcome)).await?;
-                // It is kept that it was tried; that it counts as an attempt would shorten its life.
-                return Ok(halted);
+                // It is kept that it was tried; that it counts would shorten its life.
+                return Ok(Settled { attempt, ..halted });
             }
         };
         Ok(Round::settled(claimed, state, at, attempt, Some(describe(outcome))))
