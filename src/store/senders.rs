@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use super::deliveries::OPEN;
 use super::{Store, StoreError, begin, id, instant, json, millis, on};
-use crate::domain::digest::{DigestId, DigestState};
+use crate::domain::digest::DigestId;
 
 /// A process that sends, or sent until it died.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,22 +107,16 @@ impl Store {
         Ok(found > 0)
     }
 
-    /// Which of these digests are not being sent, and how they stand.
+    /// Which of these digests are not being sent.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn not_sending(&self, digests: &[DigestId]) -> Result<Vec<(DigestId, DigestState)>, StoreError> {
-        let sql =
-            format!("SELECT id, state, why FROM digests WHERE state <> 'sending' AND id IN {}", self.database.list(1));
+    pub async fn not_sending(&self, digests: &[DigestId]) -> Result<Vec<DigestId>, StoreError> {
+        let sql = format!("SELECT id FROM digests WHERE state <> 'sending' AND id IN {}", self.database.list(1));
         let ids = json(&digests.iter().map(ToString::to_string).collect::<Vec<_>>());
-        let rows: Vec<(String, String, Option<String>)> =
-            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
-        rows.into_iter()
-            .map(|(digest, state, why)| {
-                let state = DigestState::from_parts(&state, why);
-                Ok((DigestId(id(&digest)?), state.ok_or_else(|| StoreError::Corrupt("state of a digest".into()))?))
-            })
-            .collect()
+        let found: Vec<String> =
+            on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
+        found.iter().map(|digest| Ok(DigestId(id(digest)?))).collect()
     }
 
     /// Ends a digest that is not sent yet, and leaves those out who did not get it: see [`Self::leave_out`]. Returns how

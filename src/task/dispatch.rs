@@ -155,7 +155,7 @@ struct Round {
     /// Digests met so far.
     met: std::sync::Mutex<HashSet<DigestId>>,
     /// Those of them that are not being sent any more, by an editor's word or a halt.
-    resting: std::sync::Mutex<HashMap<DigestId, DigestState>>,
+    resting: std::sync::Mutex<HashSet<DigestId>>,
     /// Halts begun and halts done so far: what was read before or during one is out of date.
     halts: (AtomicU64, AtomicU64),
     /// Outcomes of each digest since the round began, and the complaints that there were before: what an editor resumed
@@ -317,9 +317,10 @@ impl Round {
     /// Counts what was accepted, and asks what the warm-ups still allow.
     async fn allow(&self) -> Result<(), TaskError> {
         for way in &self.ways {
-            let accepted = way.take_accepted();
+            let accepted = way.accepted();
             if accepted > 0 {
                 self.publication.store.count_accepted(&way.name, accepted, self.now()).await?;
+                way.counted(accepted);
             }
         }
         for way in self.ways.iter().filter(|way| way.warms_up()) {
@@ -522,7 +523,7 @@ impl Round {
     /// What becomes of a delivery that must not be sent now; `None` where it must.
     fn held_back(&self, job: &Job) -> Option<Settled> {
         let claimed = &job.claimed;
-        let why = if lock(&self.resting).contains_key(&claimed.digest) {
+        let why = if lock(&self.resting).contains(&claimed.digest) {
             "the digest rests"
         } else if self.is_over() {
             "put back"
@@ -546,7 +547,7 @@ impl Round {
     async fn stop_digest(&self, digest: DigestId, why: String) -> Result<(), TaskError> {
         let state = DigestState::Halted { why: why.clone() };
         self.halts.0.fetch_add(1, Ordering::AcqRel);
-        let is_first = lock(&self.resting).insert(digest, state.clone()).is_none();
+        let is_first = lock(&self.resting).insert(digest);
         if is_first {
             lock(&self.faults).push(why.clone());
             tracing::error!(%digest, why = %crate::problem::printable(&why), "digest halted");

@@ -31,10 +31,8 @@ use crate::template::{Bodies, CompiledDigest, Own};
 pub struct Prepared {
     /// Envelope sender.
     pub from: String,
-    /// The message's bytes.
+    /// The message's bytes. No line begins with a dot: they go over the wire as they are (RFC 5321 §4.5.2).
     pub bytes: Vec<u8>,
-    /// Whether no line begins with a dot, so that the bytes go over the wire as they are (RFC 5321 §4.5.2).
-    pub is_stuffed: bool,
     /// Its Message-ID without the host: a file's name in the outbox.
     pub file_stem: String,
 }
@@ -268,7 +266,7 @@ impl<'a> Renderer<'a> {
         let whose = whose.map(|(who, digest)| (who, Some(digest)));
         let bytes = self.publication.sign(&from.address, whose, bytes)?;
         let from = bounces.unwrap_or_else(|| from.address.as_str().to_owned());
-        Ok(Prepared { from, bytes, is_stuffed: true, file_stem })
+        Ok(Prepared { from, bytes, file_stem })
     }
 }
 

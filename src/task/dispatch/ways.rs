@@ -142,9 +142,14 @@ impl Way {
         Some(format!("{}: the warm-up allows {} messages today", self.name, warm_up.allows(now.date_naive())))
     }
 
-    /// What it accepted since this was asked last.
-    pub(super) fn take_accepted(&self) -> u64 {
-        self.accepted.swap(0, Ordering::AcqRel)
+    /// What it accepted and the store has not counted yet.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    /// The store has counted so many.
+    pub(super) fn counted(&self, accepted: u64) {
+        self.accepted.fetch_sub(accepted, Ordering::AcqRel);
     }
 
     /// Whether it has a warm-up, for which what it accepted today has to be known.

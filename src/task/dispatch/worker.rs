@@ -61,8 +61,8 @@ struct Ready {
 
 impl Ready {
     fn parcel(&self) -> Parcel<'_> {
-        let Prepared { from, bytes, is_stuffed, .. } = &self.prepared;
-        Parcel { from, to: &self.job.claimed.address, message: bytes, is_stuffed: *is_stuffed }
+        let Prepared { from, bytes, .. } = &self.prepared;
+        Parcel { from, to: &self.job.claimed.address, message: bytes, is_stuffed: true }
     }
 
     fn is_due(&self) -> bool {
@@ -213,15 +213,14 @@ impl Worker {
                 let Some(ready) = self.when_due(ready, false).await? else { continue };
                 let connected = if posted.is_empty() { self.connected().await } else { Ok(self.mailer.kept()) };
                 let connection = match connected {
-                    Ok(Some(connection)) => connection,
-                    Ok(None) => return self.carry(renderer).await,
+                    Ok(connection) => connection.filter(|connection| connection.takes_chunks()),
                     Err(outcome) => return self.not_connected(&ready.job, &outcome).await,
                 };
                 let started = Instant::now();
-                if !connection.takes_chunks() {
+                let Some(connection) = connection else {
                     self.put_back(&ready.job, TimeDelta::zero(), "the relay takes no chunks").await?;
                     return self.carry(renderer).await;
-                }
+                };
                 match connection.post(&ready.parcel()).await {
                     Ok(()) => posted.push_back((ready, started)),
                     // Only those who are under way know how the connection was lost.
