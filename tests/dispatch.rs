@@ -26,7 +26,7 @@ support::engines::for_each_engine! {
     a_relay_that_takes_few_connections_is_not_away,
     one_relay_of_two_may_be_away,
     a_relay_that_breaks_off_every_time_is_left_alone_soon,
-    a_goodbye_in_the_middle_puts_off_one_reader,
+    a_goodbye_in_the_middle_puts_off_one_reader_at_most,
     a_message_whose_answer_was_lost_goes_again_under_the_same_id,
     a_stop_finishes_what_is_under_way_and_leaves_the_rest_due,
     a_crash_loses_nobody_and_doubles_no_more_than_was_in_flight,
@@ -317,7 +317,7 @@ async fn a_relay_that_breaks_off_every_time_is_left_alone_soon(url: String) {
     assert_each_once(&sink, 100);
 }
 
-async fn a_goodbye_in_the_middle_puts_off_one_reader(url: String) {
+async fn a_goodbye_in_the_middle_puts_off_one_reader_at_most(url: String) {
     let sink = Sink::start(Options::script(|moment| {
         let is_it = moment.step == Step::Mail && moment.connection == 1 && moment.transaction == 5;
         if is_it { Answer::SayAndDrop("421 4.4.2 enough for one connection".into()) } else { Answer::Usual }
@@ -326,9 +326,11 @@ async fn a_goodbye_in_the_middle_puts_off_one_reader(url: String) {
     let lantern = Lantern::with_relay(&url, sink.port()).await;
     composed(&lantern, 60).await;
     let report = lantern.dispatch().await;
-    assert_eq!((report.sent, report.deferred, report.relay_away), (59, 1, None));
+    // An envelope that rode with the message before is offered again at once; one that came alone was put off.
+    assert!(report.deferred <= 1 && report.relay_away.is_none(), "{report:?}");
+    assert_eq!(report.sent + report.deferred, 60);
     lantern.pass(TimeDelta::minutes(31));
-    assert_eq!(lantern.dispatch().await.sent, 1);
+    assert_eq!(lantern.dispatch().await.sent, report.deferred);
     assert_each_once(&sink, 60);
 }
 
