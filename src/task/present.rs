@@ -153,6 +153,7 @@ impl<'a> Presenter<'a> {
                 .map(|image| ImageView { url: self.shown(&image.url), alt: image.alt.clone() }),
             minutes: article.minutes(),
             language: article.language.clone().unwrap_or_else(|| self.publication.config.publication.language.clone()),
+            alerted: false,
         }
     }
 
@@ -358,6 +359,7 @@ impl<'a> Presenter<'a> {
                 count: articles.len(),
                 preheader,
                 note: digest.and_then(|digest| digest.note.clone()),
+                web_url: None,
             },
             featured,
             latest,

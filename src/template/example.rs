@@ -111,6 +111,7 @@ fn card(full: bool) -> Card {
         image: full.then(|| ImageView { url: "https://example.org/a.png".into(), alt: "A picture".into() }),
         minutes: 3,
         language: "en".into(),
+        alerted: full,
     }
 }
 
@@ -185,6 +186,7 @@ pub fn digest() -> DigestView {
             count: 2,
             preheader: "A title".into(),
             note: Some("A word from the editors.".into()),
+            web_url: Some("https://example.org/digests/news/2026-11-24/".into()),
         },
         featured: vec![card(true)],
         latest: vec![card(false)],

@@ -106,6 +106,8 @@ pub struct Card {
     pub minutes: u32,
     /// Language tag.
     pub language: String,
+    /// Whether the reader has had it by an alert before this digest.
+    pub alerted: bool,
 }
 
 /// A question and its answer.
@@ -332,6 +334,8 @@ pub struct DigestFacts {
     pub preheader: String,
     /// An editor's words at the top.
     pub note: Option<String>,
+    /// Its page in the archive, if it has one.
+    pub web_url: Option<String>,
 }
 
 /// What is one reader's own. In templates only as plain `{{reader.…}}`: it is patched in afterwards.
