@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::subscribers::{UNSUPPRESSED, address_of};
-use super::{Store, StoreError, begin, id, instant, json, millis, on};
+use super::{Store, StoreError, id, instant, json, ledger, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Attempt, DeliveryState};
 use crate::domain::digest::DigestId;
@@ -14,7 +14,10 @@ use crate::domain::feed::FeedName;
 use crate::domain::subscription::SubscriberId;
 
 /// What waits for its outcome; the words are those of the index `deliveries_open`.
-pub(super) const OPEN: &str = "d.state IN ('queued', 'deferred', 'claimed')";
+pub(super) const OPEN: &str = "d.settled_at IS NULL";
+
+/// What waits and is due at `$2` for whoever holds the claim `$1`: nobody has it in hand, or somebody whose lease is over.
+const DUE: &str = "d.settled_at IS NULL AND d.due_at <= $2 AND (d.claim IS NULL OR (d.lease_until <= $2 AND d.claim <> $1))";
 
 /// A delivery in the hands of this worker.
 #[derive(Debug, Clone)]
@@ -159,7 +162,7 @@ impl Store {
         }
     }
 
-    /// The claim itself: one short transaction, from the oldest digest to the newest.
+    /// The claim itself, from the oldest digest to the newest.
     async fn claim_rows(
         &self,
         claim: &str,
@@ -171,22 +174,16 @@ impl Store {
         // deliveries in the order in which they are due.
         let sql = format!(
             "WITH due AS MATERIALIZED (SELECT d.digest, d.subscriber FROM digests g CROSS JOIN deliveries d \
-              WHERE g.state = 'sending' AND d.digest = g.id AND {OPEN} AND d.due_at <= $3 \
-              AND (d.claim IS NULL OR d.claim <> $1) LIMIT $4 {}) \
-             UPDATE deliveries SET state = 'claimed', claim = $1, due_at = $2 FROM due \
+              WHERE g.state = 'sending' AND d.digest = g.id AND {DUE} LIMIT $4 {}) \
+             UPDATE deliveries SET state = 'claimed', claim = $1, lease_until = $3 FROM due \
              WHERE deliveries.digest = due.digest AND deliveries.subscriber = due.subscriber \
              RETURNING deliveries.digest, deliveries.subscriber, cursor_from, attempts, \
              first_attempt_at, (SELECT g.newsletter FROM digests g WHERE g.id = deliveries.digest)",
             self.database.skip_locked()
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Vec<(String, String, i64, i64, Option<i64>, String)> = begin!(self.database, tx => {
-            let rows = sqlx::query_as(AssertSqlSafe(sql))
-                .bind(claim).bind(millis(lease_until)).bind(millis(now)).bind(limit)
-                .fetch_all(&mut *tx).await?;
-            tx.commit().await?;
-            rows
-        });
+        let rows: Vec<(String, String, i64, i64, Option<i64>, String)> =
+            self.database.claims(&sql, claim, [millis(now), millis(lease_until), limit]).await?;
         let row = |(digest, subscriber, cursor_from, attempts, first_attempt_at, newsletter)| ClaimedRow {
             digest,
             subscriber,
@@ -210,7 +207,7 @@ impl Store {
         );
         let ids = json(&rows.iter().map(|row| &row.subscriber).collect::<Vec<_>>());
         let found: Vec<(String, String, String, Option<String>)> =
-            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
+            ledger!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
         let mut found: HashMap<(String, String), (String, Option<String>)> =
             found.into_iter().map(|(who, feed, address, name)| ((who, feed), (address, name))).collect();
         Ok(rows
@@ -243,7 +240,7 @@ impl Store {
         ];
         // One statement, so that a commit costs one way to the database and back.
         let sql = format!(
-            "UPDATE deliveries SET state = v.state, due_at = v.at, settled_at = v.settled_at, claim = NULL, outcome = v.outcome, \
+            "UPDATE deliveries SET state = v.state, due_at = v.at, settled_at = v.settled_at, claim = NULL, lease_until = NULL, outcome = v.outcome, \
              log = CASE WHEN v.entry IS NULL THEN deliveries.log ELSE COALESCE(deliveries.log, '') || v.entry END, \
              attempts = deliveries.attempts + v.counts, \
              first_attempt_at = COALESCE(deliveries.first_attempt_at, CASE WHEN v.counts = 1 THEN $3 END) \
@@ -251,7 +248,7 @@ impl Store {
             self.database.rows(1, &COLUMNS)
         );
         let rows = json(&settled.iter().map(values).collect::<Vec<_>>());
-        Ok(on!(self.database, pool => {
+        Ok(ledger!(self.database, pool => {
             sqlx::query(AssertSqlSafe(sql)).bind(rows).bind(claim).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
         })?)
     }
@@ -302,18 +299,19 @@ impl Store {
         Ok(on!(self.database, pool => sqlx::query_as(sql).bind(digest.to_string()).bind(limit).fetch_all(pool).await)?)
     }
 
-    /// When the next delivery is due, if one waits.
+    /// Whether a delivery is due that nobody has in hand.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+    pub async fn is_anything_due(&self, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let sql = format!(
-            "SELECT MIN((SELECT MIN(d.due_at) FROM deliveries d WHERE d.digest = g.id AND {OPEN})) \
-             FROM digests g WHERE g.state = 'sending'"
+            "SELECT COUNT(*) FROM (SELECT 1 AS one FROM digests g CROSS JOIN deliveries d \
+             WHERE g.state = 'sending' AND d.digest = g.id AND {DUE} LIMIT 1) AS due"
         );
-        let next: Option<i64> =
-            on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await)?;
-        next.map(instant).transpose()
+        let due: i64 = on!(self.database, pool => {
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind("").bind(millis(now)).fetch_one(pool).await
+        })?;
+        Ok(due > 0)
     }
 
     /// Marks as skipped what waits for someone whose address is suppressed. Returns how many.

@@ -2,16 +2,17 @@
 //!
 //! One SQL text serves both (the portable subset of `migrations/`); [`on!`] expands it with the concrete pool.
 //! The differences that remain: how a transaction that writes begins ([`begin!`]), how rows are claimed
-//! ([`Database::skip_locked`]), how a list of ids is passed ([`Database::list`]).
+//! ([`Database::skip_locked`], [`Database::claims`]), how a list of ids is passed ([`Database::list`]), and how much room a
+//! table's rows keep to grow.
 
 use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgConnection, PgPool, SqlSafeStr, SqlitePool};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, PgPool, SqlSafeStr, SqlitePool};
 
 use super::StoreError;
 
@@ -19,13 +20,20 @@ use super::StoreError;
 /// wait itself can time out; a minute covers the longest single transaction (the enqueueing of a million rows).
 const BUSY_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// A connection that was used so recently is taken to stand.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// How long a PostgreSQL server has for its first answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open database of either engine.
 #[derive(Debug, Clone)]
 pub(super) enum Database {
-    Sqlite(SqlitePool),
+    Sqlite {
+        pool: SqlitePool,
+        /// The one connection that claims and settles: what it has read stays in its cache while nobody else writes.
+        ledger: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -33,12 +41,26 @@ pub(super) enum Database {
 macro_rules! on {
     ($database:expr, $pool:ident => $body:expr) => {
         match &$database {
-            $crate::store::dialect::Database::Sqlite($pool) => $body,
+            $crate::store::dialect::Database::Sqlite { pool: $pool, .. } => $body,
             $crate::store::dialect::Database::Postgres($pool) => $body,
         }
     };
 }
 pub(super) use on;
+
+/// As [`on!`], for claims and outcomes.
+///
+/// On SQLite what it commits is safe from the end of this process at once, and from a power failure with the next claim
+/// ([`Database::claims`]) or any commit outside of the ledger: a disk takes milliseconds to be sure.
+macro_rules! ledger {
+    ($database:expr, $pool:ident => $body:expr) => {
+        match &$database {
+            $crate::store::dialect::Database::Sqlite { ledger: $pool, .. } => $body,
+            $crate::store::dialect::Database::Postgres($pool) => $body,
+        }
+    };
+}
+pub(super) use ledger;
 
 /// Expands `$body` with a transaction that is going to write.
 ///
@@ -47,7 +69,7 @@ pub(super) use on;
 macro_rules! begin {
     ($database:expr, $tx:ident => $body:expr) => {
         match &$database {
-            $crate::store::dialect::Database::Sqlite(pool) => {
+            $crate::store::dialect::Database::Sqlite { pool, .. } => {
                 let mut $tx = pool.begin_with("BEGIN IMMEDIATE").await?;
                 $body
             }
@@ -68,7 +90,14 @@ impl Database {
                 let options = PgConnectOptions::from_str(url).map_err(opened)?.application_name("tidings");
                 // A pool retries for half a minute and then knows only that time ran out, not why: so ask once without.
                 first_connection(&options).await.map_err(opened)?;
-                Self::Postgres(PgPoolOptions::new().max_connections(8).connect_lazy_with(options))
+                let pool = PgPoolOptions::new()
+                    .max_connections(8)
+                    // Asking whether it is still there costs a way to the server and back.
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, seen| {
+                        Box::pin(async move { Ok(seen.idle_for < TRUSTED || connection.ping().await.is_ok()) })
+                    });
+                Self::Postgres(pool.connect_lazy_with(options))
             }
             Some(("sqlite", _)) => {
                 let options = SqliteConnectOptions::from_str(url)
@@ -83,12 +112,14 @@ impl Database {
                 create_private(options.get_filename());
                 // A commit that failed on a full disk leaves a connection that takes itself to be in a transaction for ever.
                 let pool = SqlitePoolOptions::new()
-                    .max_connections(4)
                     .acquire_timeout(BUSY_TIMEOUT)
                     // A file does not hang up; asking it whether it is still there costs two switches of threads.
                     .test_before_acquire(false)
                     .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
-                Self::Sqlite(pool.connect_with(options).await.map_err(opened)?)
+                let ledger = options.clone().synchronous(SqliteSynchronous::Normal);
+                let ledger = pool.clone().max_connections(1).connect_lazy_with(ledger);
+                let pool = pool.max_connections(4).connect_with(options).await.map_err(opened)?;
+                Self::Sqlite { pool, ledger }
             }
             _ => return Err(StoreError::Kind { url: without_password(url) }),
         };
@@ -111,7 +142,7 @@ impl Database {
                 migrator.run_direct(None, &mut *pool.acquire().await?, false).await.map_err(StoreError::Migrate)
             }
             // Here they do not: the write lock, taken before looking, makes the second wait and find it all done.
-            Self::Sqlite(pool) => {
+            Self::Sqlite { pool, .. } => {
                 let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
                 migrator.run_direct(None, &mut *tx, false).await.map_err(StoreError::Migrate)?;
                 Ok(tx.commit().await?)
@@ -119,11 +150,42 @@ impl Database {
         }
     }
 
+    /// Claims rows by `sql` with what `bind` binds, in one statement and so whole or not at all. On SQLite the disk is sure
+    /// of it when this returns, and of every outcome before it.
+    pub(super) async fn claims<T>(&self, sql: &str, claim: &str, numbers: [i64; 3]) -> Result<Vec<T>, sqlx::Error>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow>,
+    {
+        let [now, lease_until, limit] = numbers;
+        match self {
+            Self::Postgres(pool) => {
+                let claimed = sqlx::query_as(AssertSqlSafe(sql));
+                claimed.bind(claim).bind(now).bind(lease_until).bind(limit).fetch_all(pool).await
+            }
+            Self::Sqlite { ledger, .. } => {
+                let mut ledger = ledger.acquire().await?;
+                sqlx::query("PRAGMA synchronous = FULL").execute(&mut *ledger).await?;
+                let claimed = sqlx::query_as(AssertSqlSafe(sql));
+                let claimed = claimed.bind(claim).bind(now).bind(lease_until).bind(limit).fetch_all(&mut *ledger).await;
+                sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *ledger).await?;
+                claimed
+            }
+        }
+    }
+
+    /// Closes it, with everything written; for SQLite the write-ahead log is folded in.
+    pub(super) async fn close(&self) {
+        if let Self::Sqlite { ledger, .. } = self {
+            ledger.close().await;
+        }
+        on!(self, pool => pool.close().await);
+    }
+
     /// Ends a subquery that claims rows of the table `d`, so that claimants pass one another instead of waiting.
     /// SQLite has one writer at a time and needs nothing.
     pub(super) fn skip_locked(&self) -> &'static str {
         match self {
-            Self::Sqlite(_) => "",
+            Self::Sqlite { .. } => "",
             Self::Postgres(_) => "FOR UPDATE OF d SKIP LOCKED",
         }
     }
@@ -133,7 +195,7 @@ impl Database {
         let place = |(at, (name, kind)): (usize, &(&str, &str))| format!("CAST(e.value ->> {at} AS {kind}) AS {name}");
         let columns: Vec<_> = columns.iter().enumerate().map(place).collect();
         let from = match self {
-            Self::Sqlite(_) => format!("json_each(${number}) AS e"),
+            Self::Sqlite { .. } => format!("json_each(${number}) AS e"),
             Self::Postgres(_) => format!("jsonb_array_elements(CAST(${number} AS jsonb)) AS e (value)"),
         };
         format!("(SELECT {} FROM {from})", columns.join(", "))
@@ -142,7 +204,7 @@ impl Database {
     /// A subquery of the texts in the JSON array bound as parameter `number`.
     pub(super) fn list(&self, number: usize) -> String {
         match self {
-            Self::Sqlite(_) => format!("(SELECT value FROM json_each(${number}))"),
+            Self::Sqlite { .. } => format!("(SELECT value FROM json_each(${number}))"),
             Self::Postgres(_) => format!("(SELECT jsonb_array_elements_text(CAST(${number} AS jsonb)))"),
         }
     }

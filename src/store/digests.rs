@@ -41,7 +41,7 @@ pub struct NewDigest {
 /// get a later one meanwhile, a cancelled one could not give its articles back.
 const NOBODY_WAITS: &str = "NOT EXISTS (SELECT 1 FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $3 \
                             AND g.state IN ('held', 'paused', 'halted') AND d.digest = g.id AND d.subscriber = n.subscriber \
-                            AND d.state IN ('queued', 'deferred', 'claimed'))";
+                            AND d.settled_at IS NULL)";
 
 /// How many digests of the newsletter `$1`, besides `$2`, stand still.
 const STANDING: &str =

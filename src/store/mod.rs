@@ -22,7 +22,7 @@ pub use senders::Sender;
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 
-use dialect::{Database, begin, on};
+use dialect::{Database, begin, ledger, on};
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,7 @@ impl Store {
 
     /// Closes it, with everything written; for SQLite the write-ahead log is folded in.
     pub async fn close(self) {
-        on!(self.database, pool => pool.close().await);
+        self.database.close().await;
     }
 }
 

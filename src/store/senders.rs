@@ -81,7 +81,7 @@ impl Store {
     /// When the database fails; then nothing was passed on.
     pub async fn take_over(&self, sender: &Sender, now: DateTime<Utc>) -> Result<Option<u64>, StoreError> {
         let sql = format!(
-            "UPDATE deliveries AS d SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, due_at = $2, claim = NULL \
+            "UPDATE deliveries AS d SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, due_at = $2, claim = NULL, lease_until = NULL \
              WHERE digest IN (SELECT id FROM digests WHERE state <> 'sent') AND {OPEN} AND state = 'claimed' AND claim = $1"
         );
         begin!(self.database, tx => {
@@ -102,7 +102,7 @@ impl Store {
     /// When the database fails.
     pub async fn is_anything_claimed(&self) -> Result<bool, StoreError> {
         let sql = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM digests g CROSS JOIN deliveries d WHERE g.state = 'sending' \
-                   AND d.digest = g.id AND d.state = 'claimed' LIMIT 1) AS claimed";
+                   AND d.digest = g.id AND d.settled_at IS NULL AND d.claim IS NOT NULL LIMIT 1) AS claimed";
         let found: i64 = on!(self.database, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?;
         Ok(found > 0)
     }

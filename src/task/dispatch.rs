@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use self::queue::Queue;
-use self::settle::{Patience, insistently};
+use self::settle::insistently;
 use self::ways::Way;
 use self::worker::Worker;
 use super::render::Rendered;
@@ -93,17 +93,17 @@ pub struct DispatchReport {
     pub stopped: bool,
 }
 
-/// Counts that a progress bar reads while the work goes on.
-#[derive(Debug, Default)]
+/// Counts that a progress bar reads while the work goes on. Clones count together.
+#[derive(Debug, Default, Clone)]
 pub struct Counts {
     /// Accepted so far.
-    pub sent: AtomicU64,
+    pub sent: Arc<AtomicU64>,
     /// Put off, refused, given up or skipped so far.
-    pub others: AtomicU64,
+    pub others: Arc<AtomicU64>,
     /// Of these, put off to be tried again.
-    pub deferred: AtomicU64,
+    pub deferred: Arc<AtomicU64>,
     /// And refused for good.
-    pub refused: AtomicU64,
+    pub refused: Arc<AtomicU64>,
 }
 
 impl Counts {
@@ -191,8 +191,12 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
         let (round, verdicts) = (Arc::clone(&round), verdicts.clone());
         workers.spawn(Worker { round, way, asks_first: number == 0, mailer, verdicts, failures: 0 }.work());
     }
+    // Beside the connections, so that whoever has an outcome wakes no further thread.
+    let (claimer, settler, counts) = (Arc::clone(&round), Arc::clone(&round), counts.clone());
+    let claiming = apart(async move { claimer.claim(verdicts).await });
+    let settling = apart(async move { settler.settle(settling, &counts).await });
     let (claimed, settled) = tokio::select! {
-        done = async { tokio::join!(round.claim(verdicts), round.settle(settling, counts)) } => done,
+        done = async { tokio::join!(claiming, settling) } => done,
         never = round.stay_alive() => match never {},
     };
     let mut worked = Ok(());
@@ -202,7 +206,7 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     let mut report = settled?;
     let rest: Vec<_> =
         round.queue.drain().iter().map(|job| round.put_back(&job.claimed, TimeDelta::zero(), "put back")).collect();
-    insistently(stop, async || round.publication.store.settle(&round.claim, &rest, round.now()).await).await?;
+    insistently!(stop, round.publication.store.settle(&round.claim, &rest, round.now()))?;
     // What a worker that failed had in hand passes on: the sender is not signed off.
     claimed?;
     worked?;
@@ -214,6 +218,18 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
         if round.ways.iter().all(Way::is_away) { lock(&round.given_up).clone() } else { round.exhausted() };
     report.halted.clone_from(&lock(&round.faults));
     Ok(report)
+}
+
+/// Does something as a task of its own, which ends with whoever waits for it.
+async fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, TaskError>> + Send + 'static,
+) -> Result<T, TaskError> {
+    let mut task = JoinSet::new();
+    let handle = task.spawn(work);
+    match task.join_next().await {
+        Some(done) => done?,
+        None => unreachable!("{handle:?} was spawned"),
+    }
 }
 
 /// As [`dispatch`], and where a process died that had deliveries in hand, waits until they can be taken over, and sends
@@ -417,13 +433,10 @@ impl Round {
             let back: Vec<_> =
                 left.iter().map(|job| self.put_back(&job.claimed, TimeDelta::zero(), "its relay is away")).collect();
             let count = back.len();
-            let mut patience = Patience::new(&self.stop);
-            while let Err(error) = self.publication.store.settle(&self.claim, &back, self.now()).await {
-                if patience.after(error).await.is_err() {
-                    // The store is gone for good. What was not put back passes on with all that is in hand.
-                    self.end();
-                    break;
-                }
+            let settled = insistently!(&self.stop, self.publication.store.settle(&self.claim, &back, self.now()));
+            if settled.is_err() {
+                // The store is gone for good. What was not put back passes on with all that is in hand.
+                self.end();
             }
             self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(count));
         }
@@ -447,8 +460,8 @@ impl Round {
             let now = self.now();
             let lease_until = now + LEASE;
             let halts = self.halts();
-            let claim = async || self.publication.store.claim(&self.claim, lease_until, limit, now).await;
-            let claimed = insistently(&self.stop, claim).await?;
+            let claimed =
+                insistently!(&self.stop, self.publication.store.claim(&self.claim, lease_until, limit, now))?;
             let is_full = claimed.len() == limit;
             if claimed.is_empty() && self.pace.borrow().open == 0 {
                 break;
@@ -552,17 +565,11 @@ impl Round {
             lock(&self.faults).push(why.clone());
             tracing::error!(%digest, why = %crate::problem::printable(&why), "digest halted");
         }
-        let mut patience = Patience::new(&self.stop);
-        let moved = loop {
-            let moved =
-                if is_first { self.publication.store.move_digest(digest, "sending", &state).await } else { Ok(false) };
-            match moved {
-                Err(error) => match patience.after(error).await {
-                    Ok(()) => {}
-                    given_up => break given_up,
-                },
-                Ok(_) => break Ok(()),
-            }
+        let store = &self.publication.store;
+        let moved = if is_first {
+            insistently!(&self.stop, store.move_digest(digest, "sending", &state)).map(drop)
+        } else {
+            Ok(())
         };
         self.halts.1.fetch_add(1, Ordering::AcqRel);
         Ok(moved?)

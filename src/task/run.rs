@@ -284,7 +284,7 @@ async fn dispatch_what_is_due(
     stop: &Stop,
     on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<bool, TaskError> {
-    if publication.store.next_due().await?.is_none_or(|due| due > publication.clock.now()) {
+    if !publication.store.is_anything_due(publication.clock.now()).await? {
         close_digests(publication).await?;
         return Ok(false);
     }

@@ -20,24 +20,26 @@ const MOMENT: Duration = Duration::from_millis(1);
 const LAST_TRIES: u32 = 5;
 
 /// Does something with the store until it is done: a full disk, a lock, a restart of the database pass, and what is in
-/// hand is kept meanwhile.
+/// hand is kept meanwhile. An error is what time does not mend, or anything once the word to stop was given.
 ///
-/// # Errors
-/// What time does not mend, and anything once the word to stop was given.
-pub(super) async fn insistently<T>(
-    stop: &Stop,
-    mut attempt: impl AsyncFnMut() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let mut patience = Patience::new(stop);
-    loop {
-        match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error) => patience.after(error).await?,
+/// A macro, since the compiler cannot tell that what an asynchronous closure makes may move between threads.
+macro_rules! insistently {
+    ($stop:expr, $attempt:expr) => {{
+        let mut patience = $crate::task::dispatch::settle::Patience::new($stop);
+        loop {
+            match $attempt.await {
+                Ok(done) => break Ok(done),
+                Err(error) => match patience.after(error).await {
+                    Ok(()) => {}
+                    Err(error) => break Err(error),
+                },
+            }
         }
-    }
+    }};
 }
+pub(super) use insistently;
 
-/// How [`insistently`] waits, for those who cannot hand it a closure.
+/// How [`insistently`] waits.
 pub(super) struct Patience {
     stop: Stop,
     wait: Duration,
@@ -95,8 +97,9 @@ impl Round {
                 }
             }
             let (settled, waiting): (Vec<Settled>, Vec<_>) = verdicts.drain(..).unzip();
-            let commit = async || self.publication.store.settle(&self.claim, &settled, self.now()).await;
-            if let Err(error) = insistently(&self.stop, commit).await {
+            let committed =
+                insistently!(&self.stop, self.publication.store.settle(&self.claim, &settled, self.now()));
+            if let Err(error) = committed {
                 self.end();
                 return Err(error.into());
             }
