@@ -15,7 +15,7 @@ use tidings::domain::delivery::{Attempt, DeliveryState, Outcome, Stage};
 use tidings::domain::digest::{DigestId, DigestKey, DigestState, Tally};
 use tidings::domain::newsletter::Cadence;
 use tidings::domain::subscription::SubscriberId;
-use tidings::store::{Claimed, NewDigest, NewSubscription, ReaderGroup, Sender, Settled, Store};
+use tidings::store::{Book, Claimed, NewDigest, NewSubscription, ReaderGroup, Sender, Settled, Store};
 
 for_each_engine! {
     a_digest_is_composed_once_however_many_ask,
@@ -42,6 +42,8 @@ for_each_engine! {
     every_attempt_is_kept_in_its_order,
     what_a_relay_accepted_is_counted_by_the_day,
     what_a_dead_sender_had_in_hand_passes_on_once,
+    what_a_dead_sender_noted_is_entered_before_its_deliveries_pass_on,
+    what_a_process_noted_before_it_ended_is_entered_by_whoever_begins_next,
     a_cancelled_digest_gives_those_who_did_not_get_it_their_cursors_back,
     who_was_in_dead_hands_when_a_digest_was_cancelled_gets_the_cursor_back,
     an_address_that_cannot_be_read_stops_nobody_else,
@@ -279,16 +281,22 @@ async fn each_delivery_is_claimed_by_one_of_many_workers(url: String) {
     assert_eq!(tally(&store, digest).await, Tally { sent: 500, ..Tally::default() });
 }
 
+/// Whether anything is due at these minutes.
+async fn is_due(store: &Store, minutes: [i64; 2]) -> [bool; 2] {
+    let [first, second] = minutes.map(at);
+    [store.is_anything_due(first).await.unwrap(), store.is_anything_due(second).await.unwrap()]
+}
+
 async fn nothing_is_claimed_before_it_is_due(url: String) {
     let store = with_readers(&url, 3).await;
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert!(!store.is_anything_due(at(10)).await.unwrap());
     compose(&store, &news(), at(10)).await;
-    assert_eq!(store.next_due().await.unwrap(), Some(at(10)));
+    assert_eq!(is_due(&store, [9, 10]).await, [false, true]);
     assert!(claim(&store, "w", 9, 9).await.is_empty());
     assert_eq!(claim(&store, "w", 2, 10).await.len(), 2);
     assert_eq!(claim(&store, "w", 9, 10).await.len(), 1);
     assert!(claim(&store, "w", 9, 10).await.is_empty());
-    assert_eq!(store.next_due().await.unwrap(), Some(at(10 + LEASE)), "that is when a dead worker is noticed");
+    assert_eq!(is_due(&store, [10 + LEASE - 1, 10 + LEASE]).await, [false, true], "then a dead worker is noticed");
 }
 
 async fn a_lease_that_ended_is_claimed_again_and_the_old_claim_is_void(url: String) {
@@ -338,7 +346,7 @@ async fn what_is_deferred_comes_back_at_its_time(url: String) {
         assert_eq!(claimed[0].first_attempt_at, (attempt > 0).then(|| at(10)), "the first stays the first");
         let next = [40, 100, 500][attempt];
         settle(&store, "w", &[verdict(&claimed[0], DeliveryState::Deferred, next)], minute).await;
-        assert_eq!(store.next_due().await.unwrap(), Some(at(next)));
+        assert_eq!(is_due(&store, [next - 1, next]).await, [false, true]);
     }
 }
 
@@ -389,7 +397,7 @@ async fn only_digests_that_are_sending_are_claimed(url: String) {
         assert!(store.move_digest(digest, "sending", idle).await.unwrap());
         assert_eq!(state(&store, digest).await, *idle);
         assert!(claim(&store, "w", 9, 11).await.is_empty());
-        assert_eq!(store.next_due().await.unwrap(), None);
+        assert!(!store.is_anything_due(at(11)).await.unwrap());
         assert!(store.move_digest(digest, idle.parts().0, &DigestState::Sending).await.unwrap());
     }
     assert_eq!(claim(&store, "w", 9, 11).await.len(), 2);
@@ -522,6 +530,58 @@ async fn what_a_dead_sender_had_in_hand_passes_on_once(url: String) {
     assert_eq!(store.settle("dead", &[verdict(&dead[1], DeliveryState::Sent, 11)], at(11)).await.unwrap(), 0);
     assert_eq!(claim(&store, "alive", 10, 11).await.len(), 3);
     assert_eq!(store.settle("alive", &[verdict(&alive[0], DeliveryState::Sent, 11)], at(11)).await.unwrap(), 1);
+}
+
+async fn what_a_dead_sender_noted_is_entered_before_its_deliveries_pass_on(url: String) {
+    let store = with_readers(&url, 6).await;
+    let digest = compose(&store, &news(), at(10)).await;
+    let sender = |name: &str| Sender { claim: name.into(), host: "h".into(), pid: 7, beat: 0, started_at: at(10) };
+    let Some(book) = store.begin_sender(&sender("dead")).await.unwrap() else {
+        assert!(url.starts_with("postgres"), "only there outcomes are committed at once");
+        return;
+    };
+    let dead = claim(&store, "dead", 4, 10).await;
+    let note = |at: usize, state, minute| {
+        let line = Book::line(&verdict(&dead[at], state, minute));
+        book.note(&line, || ()).unwrap();
+    };
+    note(0, DeliveryState::Deferred, 40);
+    note(1, DeliveryState::Sent, 11);
+    let page = book.turn(|| ());
+    note(0, DeliveryState::Refused, 12);
+    book.note("\n[\"cut o", || ()).unwrap();
+    note(2, DeliveryState::Sent, 12);
+    assert_eq!(store.take_over(&sender("dead"), at(13)).await.unwrap(), Some(1), "nothing was noted of the fourth");
+    assert_eq!(tally(&store, digest).await, Tally { queued: 3, sent: 2, refused: 1, ..Tally::default() }, "{page:?}");
+}
+
+async fn what_a_process_noted_before_it_ended_is_entered_by_whoever_begins_next(url: String) {
+    let store = with_readers(&url, 4).await;
+    let digest = compose(&store, &news(), at(10)).await;
+    let sender = |name: &str| Sender { claim: name.into(), host: "h".into(), pid: 7, beat: 0, started_at: at(10) };
+    let (Some(ended), Some(alive)) =
+        (store.begin_sender(&sender("ended")).await.unwrap(), store.begin_sender(&sender("alive")).await.unwrap())
+    else {
+        assert!(url.starts_with("postgres"), "only there outcomes are committed at once");
+        return;
+    };
+    for (book, claimed) in
+        [(&ended, claim(&store, "ended", 1, 10).await), (&alive, claim(&store, "alive", 1, 10).await)]
+    {
+        book.note(&Book::line(&verdict(&claimed[0], DeliveryState::Sent, 11)), || ()).unwrap();
+    }
+    drop(ended);
+    let next = store.begin_sender(&sender("next")).await.unwrap();
+    assert_eq!(tally(&store, digest).await, Tally { queued: 3, sent: 1, ..Tally::default() });
+    drop(alive);
+    store.begin_sender(&sender("last")).await.unwrap();
+    assert_eq!(tally(&store, digest).await, Tally { queued: 2, sent: 2, ..Tally::default() });
+    drop(next);
+    for name in ["ended", "alive", "next", "last"] {
+        store.end_sender(name).await.unwrap();
+    }
+    let folder = format!("{}.outcomes", url.trim_start_matches("sqlite://"));
+    assert!(!std::path::Path::new(&folder).exists(), "nothing is left behind");
 }
 
 async fn a_cancelled_digest_gives_those_who_did_not_get_it_their_cursors_back(url: String) {

@@ -17,7 +17,8 @@ use crate::domain::subscription::SubscriberId;
 pub(super) const OPEN: &str = "d.settled_at IS NULL";
 
 /// What waits and is due at `$2` for whoever holds the claim `$1`: nobody has it in hand, or somebody whose lease is over.
-const DUE: &str = "d.settled_at IS NULL AND d.due_at <= $2 AND (d.claim IS NULL OR (d.lease_until <= $2 AND d.claim <> $1))";
+const DUE: &str =
+    "d.settled_at IS NULL AND d.due_at <= $2 AND (d.claim IS NULL OR (d.lease_until <= $2 AND d.claim <> $1))";
 
 /// A delivery in the hands of this worker.
 #[derive(Debug, Clone)]
@@ -73,7 +74,7 @@ pub struct Settled {
 }
 
 /// An outcome as a row for [`Store::settle`]; its attempt is a line of the log.
-fn values(row: &Settled) -> impl serde::Serialize + use<'_> {
+pub(super) fn values(row: &Settled) -> impl serde::Serialize + use<'_> {
     let settled_at = row.state.is_final().then(|| millis(row.at));
     let entry = row.attempt.as_ref().map(|attempt| json(attempt) + "\n");
     let (digest, subscriber) = (row.digest.to_string(), row.subscriber.to_string());
@@ -228,6 +229,11 @@ impl Store {
         if settled.is_empty() {
             return Ok(0);
         }
+        self.enter(claim, json(&settled.iter().map(values).collect::<Vec<_>>()), now).await
+    }
+
+    /// The same for a list of [`values`].
+    pub(super) async fn enter(&self, claim: &str, rows: String, now: DateTime<Utc>) -> Result<u64, StoreError> {
         const COLUMNS: [(&str, &str); 8] = [
             ("digest", "TEXT"),
             ("subscriber", "TEXT"),
@@ -247,7 +253,6 @@ impl Store {
              FROM {} AS v WHERE deliveries.digest = v.digest AND deliveries.subscriber = v.subscriber AND deliveries.claim = $2",
             self.database.rows(1, &COLUMNS)
         );
-        let rows = json(&settled.iter().map(values).collect::<Vec<_>>());
         Ok(ledger!(self.database, pool => {
             sqlx::query(AssertSqlSafe(sql)).bind(rows).bind(claim).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
         })?)

@@ -6,6 +6,7 @@
 //! table's rows keep to grow.
 
 use std::io;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(super) enum Database {
         pool: SqlitePool,
         /// The one connection that claims and settles: what it has read stays in its cache while nobody else writes.
         ledger: SqlitePool,
+        /// The folder of outcomes that are noted before they are entered.
+        books: PathBuf,
     },
     Postgres(PgPool),
 }
@@ -110,6 +113,7 @@ impl Database {
                     .pragma("temp_store", "MEMORY")
                     .pragma("cache_size", "-8000");
                 create_private(options.get_filename());
+                let books = with_ending(options.get_filename(), ".outcomes");
                 // A commit that failed on a full disk leaves a connection that takes itself to be in a transaction for ever.
                 let pool = SqlitePoolOptions::new()
                     .acquire_timeout(BUSY_TIMEOUT)
@@ -119,7 +123,7 @@ impl Database {
                 let ledger = options.clone().synchronous(SqliteSynchronous::Normal);
                 let ledger = pool.clone().max_connections(1).connect_lazy_with(ledger);
                 let pool = pool.max_connections(4).connect_with(options).await.map_err(opened)?;
-                Self::Sqlite { pool, ledger }
+                Self::Sqlite { pool, ledger, books }
             }
             _ => return Err(StoreError::Kind { url: without_password(url) }),
         };
@@ -219,6 +223,12 @@ fn create_private(path: &std::path::Path) {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     // It is there already, or its folder is not.
     drop(options.open(path));
+}
+
+fn with_ending(path: &std::path::Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 async fn first_connection(options: &PgConnectOptions) -> Result<(), sqlx::Error> {

@@ -2,6 +2,7 @@
 
 mod account;
 mod articles;
+mod book;
 mod deliveries;
 mod dialect;
 mod digests;
@@ -15,6 +16,7 @@ mod sync;
 use chrono::{DateTime, Utc};
 
 pub use account::{Ban, Delivery, Taken};
+pub use book::{Book, Page};
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
 pub use reports::{NewReport, Recorded};
@@ -47,6 +49,9 @@ pub enum StoreError {
     /// A statement failed.
     #[error("the database refused a statement")]
     Statement(#[from] sqlx::Error),
+    /// Outcomes that a process noted before it ended cannot be read.
+    #[error("cannot read the outcomes that were noted beside the database")]
+    Book(#[source] std::io::Error),
     /// A row holds what this program never writes.
     #[error("the database holds what was never written by this program: {0}")]
     Corrupt(String),

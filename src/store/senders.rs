@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::deliveries::OPEN;
-use super::{Store, StoreError, begin, id, instant, json, millis, on};
+use super::{Book, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::digest::DigestId;
 
 /// A process that sends, or sent until it died.
@@ -25,18 +25,20 @@ pub struct Sender {
 }
 
 impl Store {
-    /// Makes a sender known, before its first claim.
+    /// Makes a sender known, before its first claim, with what those noted who ended before it. Returns its book, where
+    /// this store has such.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn begin_sender(&self, sender: &Sender) -> Result<(), StoreError> {
+    /// When the database fails, or what others noted cannot be read.
+    pub async fn begin_sender(&self, sender: &Sender) -> Result<Option<Book>, StoreError> {
+        self.enter_books(sender.started_at).await?;
         let sql = "INSERT INTO senders (claim, host, pid, beat, started_at) VALUES ($1, $2, $3, $4, $5)";
         on!(self.database, pool => {
             sqlx::query(sql)
                 .bind(&sender.claim).bind(&sender.host).bind(i64::from(sender.pid)).bind(sender.beat).bind(millis(sender.started_at))
                 .execute(pool).await.map(drop)
         })?;
-        Ok(())
+        Ok(self.open_book(&sender.claim))
     }
 
     /// Shows that a sender is alive. Returns whether it still counts as such: where not, its claims were passed on.
@@ -56,6 +58,7 @@ impl Store {
     pub async fn end_sender(&self, claim: &str) -> Result<(), StoreError> {
         let sql = "DELETE FROM senders WHERE claim = $1";
         on!(self.database, pool => sqlx::query(sql).bind(claim).execute(pool).await.map(drop))?;
+        self.drop_book(claim);
         Ok(())
     }
 
@@ -78,13 +81,14 @@ impl Store {
     /// has moved since it was looked at, or somebody else was faster.
     ///
     /// # Errors
-    /// When the database fails; then nothing was passed on.
+    /// When the database fails, or what the sender noted cannot be read; then nothing was passed on.
     pub async fn take_over(&self, sender: &Sender, now: DateTime<Utc>) -> Result<Option<u64>, StoreError> {
         let sql = format!(
             "UPDATE deliveries AS d SET state = CASE WHEN attempts > 0 THEN 'deferred' ELSE 'queued' END, due_at = $2, claim = NULL, lease_until = NULL \
              WHERE digest IN (SELECT id FROM digests WHERE state <> 'sent') AND {OPEN} AND state = 'claimed' AND claim = $1"
         );
-        begin!(self.database, tx => {
+        self.enter_book(&sender.claim, now).await?;
+        let passed_on = begin!(self.database, tx => {
             let gone = sqlx::query("DELETE FROM senders WHERE claim = $1 AND beat = $2")
                 .bind(&sender.claim).bind(sender.beat).execute(&mut *tx).await?.rows_affected();
             if gone == 0 {
@@ -92,8 +96,10 @@ impl Store {
             }
             let passed_on = sqlx::query(AssertSqlSafe(sql)).bind(&sender.claim).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
-            Ok(Some(passed_on))
-        })
+            passed_on
+        });
+        self.drop_book(&sender.claim);
+        Ok(Some(passed_on))
     }
 
     /// Whether deliveries of digests that are being sent are in anybody's hands.

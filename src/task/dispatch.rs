@@ -15,7 +15,7 @@ mod worker;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -32,7 +32,7 @@ use super::{Publication, TaskError};
 use crate::domain::delivery::{Attempt, DeliveryState, Enhanced, Outcome, RetryPolicy, Stage};
 use crate::domain::digest::{DigestId, DigestState, Tally};
 use crate::mail::Mailer;
-use crate::store::{Claimed, Sender, Settled};
+use crate::store::{Book, Claimed, Sender, Settled};
 
 pub use self::vigil::{Vigil, interval};
 
@@ -136,8 +136,6 @@ struct Pace {
     open: usize,
     /// Deliveries settled so far.
     settled: u64,
-    /// Those of them that were accepted.
-    accepted: u64,
     /// A connection stands: more than the first ones can be claimed.
     is_up: bool,
     /// Nothing more is to be begun.
@@ -152,6 +150,14 @@ struct Round {
     ways: Vec<Way>,
     queue: Queue,
     pace: watch::Sender<Pace>,
+    /// Where outcomes are noted before they are settled, if the store has such a book.
+    book: Option<Book>,
+    /// Deliveries claimed whose outcome is neither noted nor settled; those who wait hear when they are few, and when
+    /// there is none.
+    in_hand: AtomicUsize,
+    few: AtomicUsize,
+    /// Messages that were accepted.
+    accepted: AtomicU64,
     /// Digests met so far.
     met: std::sync::Mutex<HashSet<DigestId>>,
     /// Those of them that are not being sent any more, by an editor's word or a halt.
@@ -180,10 +186,8 @@ struct Round {
 /// When the store fails for good; what was in flight is in doubt until its lease ends, everything else is as it was.
 pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -> Result<DispatchReport, TaskError> {
     publication.store.skip_unwanted(publication.clock.now()).await?;
-    let round = Arc::new(Round::new(publication, stop));
-    round.begin().await?;
-    let connections: usize = round.ways.iter().map(|way| way.connections).sum();
-    let (verdicts, settling) = mpsc::channel::<Verdict>(connections * CLAIMED_PER_CONNECTION);
+    let round = Arc::new(Round::begin(publication, stop).await?);
+    let (verdicts, settling) = mpsc::unbounded_channel::<Verdict>();
     let mut workers = JoinSet::new();
     for (way, number) in round.ways.iter().enumerate().flat_map(|(at, way)| (0..way.connections).map(move |n| (at, n)))
     {
@@ -305,6 +309,10 @@ impl Round {
             queue: Queue::new(ways.len(), &publication.config.paces),
             ways,
             pace: watch::Sender::new(Pace { is_up, ..Pace::default() }),
+            book: None,
+            in_hand: AtomicUsize::new(0),
+            few: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
             met: std::sync::Mutex::default(),
             resting: std::sync::Mutex::default(),
             halts: (AtomicU64::new(0), AtomicU64::new(0)),
@@ -322,12 +330,27 @@ impl Round {
     }
 
     /// Makes itself known, and learns what the warm-ups allow.
-    async fn begin(&self) -> Result<(), TaskError> {
+    async fn begin(publication: &Publication, stop: &Stop) -> Result<Self, TaskError> {
+        let mut round = Self::new(publication, stop);
         let host = lettre::transport::smtp::extension::ClientId::default().to_string();
-        let sender =
-            Sender { claim: self.claim.clone(), host, pid: std::process::id(), beat: 0, started_at: self.now() };
-        self.publication.store.begin_sender(&sender).await?;
-        self.allow().await
+        let (claim, pid) = (round.claim.clone(), std::process::id());
+        let sender = Sender { claim, host, pid, beat: 0, started_at: round.now() };
+        round.book = publication.store.begin_sender(&sender).await?;
+        round.allow().await?;
+        Ok(round)
+    }
+
+    /// So many deliveries are not in hand any more.
+    fn recorded(&self, count: usize) {
+        let before = self.in_hand.fetch_sub(count, Ordering::AcqRel);
+        let (left, few) = (before - count, self.few.load(Ordering::Acquire));
+        if left == 0 || (left <= few && before > few) {
+            self.pace.send_modify(|_| {});
+        }
+    }
+
+    fn is_in_hand(&self) -> usize {
+        self.in_hand.load(Ordering::Acquire)
     }
 
     /// Counts what was accepted, and asks what the warm-ups still allow.
@@ -342,7 +365,7 @@ impl Round {
         for way in self.ways.iter().filter(|way| way.warms_up()) {
             let now = self.now();
             let accepted = self.publication.store.accepted_today(&way.name, now).await?;
-            way.allow(accepted, self.pace.borrow().open as u64, now);
+            way.allow(accepted, self.is_in_hand() as u64, now);
         }
         Ok(())
     }
@@ -439,18 +462,19 @@ impl Round {
                 self.end();
             }
             self.pace.send_modify(|pace| pace.open = pace.open.saturating_sub(count));
+            self.recorded(count);
         }
         nothing_is_left
     }
 
     /// Claims batch after batch while there is something due. It ends the round.
-    async fn claim(&self, verdicts: mpsc::Sender<Verdict>) -> Result<(), TaskError> {
+    async fn claim(&self, verdicts: mpsc::UnboundedSender<Verdict>) -> Result<(), TaskError> {
         let claimed = self.claim_what_is_due(&verdicts).await;
         self.end();
         claimed
     }
 
-    async fn claim_what_is_due(&self, verdicts: &mpsc::Sender<Verdict>) -> Result<(), TaskError> {
+    async fn claim_what_is_due(&self, verdicts: &mpsc::UnboundedSender<Verdict>) -> Result<(), TaskError> {
         let connections: usize = self.ways.iter().map(|way| way.connections * way.depth).sum();
         let mut last = (Instant::now(), 0);
         while !self.is_over() {
@@ -460,12 +484,12 @@ impl Round {
             let now = self.now();
             let lease_until = now + LEASE;
             let halts = self.halts();
-            let claimed =
-                insistently!(&self.stop, self.publication.store.claim(&self.claim, lease_until, limit, now))?;
+            let claimed = insistently!(&self.stop, self.publication.store.claim(&self.claim, lease_until, limit, now))?;
             let is_full = claimed.len() == limit;
             if claimed.is_empty() && self.pace.borrow().open == 0 {
                 break;
             }
+            self.in_hand.fetch_add(claimed.len(), Ordering::AcqRel);
             self.pace.send_modify(|pace| pace.open += claimed.len());
             self.meet(&claimed, halts);
             let mut nobody_takes_more = false;
@@ -475,13 +499,20 @@ impl Round {
                     nobody_takes_more = true;
                     let back = self.put_back(&job.claimed, TimeDelta::minutes(1), "no relay takes more now");
                     // Whoever settles ends only with the store.
-                    let _ = verdicts.send((back, None)).await;
+                    let _ = verdicts.send((back, None));
+                    if self.book.is_some() {
+                        self.recorded(1);
+                    }
                 }
             }
             // The next batch comes when this one is half through: a claim should not wait in a queue. After the last
             // one all have to be settled, since some may have been put back.
             let few = if is_full && !nobody_takes_more { limit / 2 } else { 0 };
-            let done = self.until(|pace| pace.open <= few || (pace.is_up && !was_up));
+            self.few.store(few, Ordering::Release);
+            let done = self.until(|pace| {
+                let is_done = if few > 0 { self.is_in_hand() <= few } else { pace.open == 0 };
+                is_done || (pace.is_up && !was_up)
+            });
             if was_up && !is_full && !nobody_takes_more {
                 // One that a relay keeps waiting for minutes does not hold up what falls due meanwhile.
                 let _ = tokio::time::timeout(LOOK_AGAIN, done).await;

@@ -16,6 +16,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// How long an outcome waits for others to be committed together with it.
 const MOMENT: Duration = Duration::from_millis(1);
+/// And one that was noted.
+const WHILE: Duration = Duration::from_millis(50);
+/// Outcomes taken over at a time.
+const AT_ONCE: usize = 1000;
 /// Tries that are left once the word to stop was given.
 const LAST_TRIES: u32 = 5;
 
@@ -81,44 +85,64 @@ impl Round {
     /// Commits whatever outcomes have come in, all at once, then lets their workers go on.
     pub(super) async fn settle(
         &self,
-        mut settling: mpsc::Receiver<Verdict>,
+        mut settling: mpsc::UnboundedReceiver<Verdict>,
         counts: &Counts,
     ) -> Result<DispatchReport, TaskError> {
         let mut report = DispatchReport::default();
         let mut verdicts: Vec<Verdict> = vec![];
-        let enough = self.ways.iter().map(|way| way.connections).sum::<usize>() / 2;
-        while settling.recv_many(&mut verdicts, 1000).await > 0 {
-            // A commit costs much and a row little: others that are about to come are waited for.
-            let moment = tokio::time::Instant::now() + MOMENT;
-            while verdicts.len() < enough.min(self.pace.borrow().open) {
-                match tokio::time::timeout_at(moment, settling.recv_many(&mut verdicts, 1000)).await {
-                    Ok(more) if more > 0 => {}
-                    _ => break,
-                }
-            }
+        while settling.recv_many(&mut verdicts, AT_ONCE).await > 0 {
+            self.gather(&mut settling, &mut verdicts).await;
+            let page = self.book.as_ref().map(|book| {
+                book.turn(|| {
+                    while let Ok(verdict) = settling.try_recv() {
+                        verdicts.push(verdict);
+                    }
+                })
+            });
             let (settled, waiting): (Vec<Settled>, Vec<_>) = verdicts.drain(..).unzip();
-            let committed =
-                insistently!(&self.stop, self.publication.store.settle(&self.claim, &settled, self.now()));
+            let committed = insistently!(&self.stop, self.publication.store.settle(&self.claim, &settled, self.now()));
             if let Err(error) = committed {
                 self.end();
                 return Err(error.into());
+            }
+            if let Some(Err(error)) = self.book.as_ref().zip(page).map(|(book, page)| book.forget(page)) {
+                tracing::warn!(%error, "noted outcomes are kept for longer than need be");
             }
             report.count(&settled);
             counts.add(&settled);
             for digest in self.tallied(&settled) {
                 self.brake(digest, 0).await?;
             }
+            let (count, mut waited) = (settled.len(), 0);
             for waiting in waiting.into_iter().flatten() {
+                waited += 1;
                 // A worker that no longer waits has ended.
                 let _ = waiting.send(());
             }
             self.pace.send_modify(|pace| {
-                pace.open = pace.open.saturating_sub(settled.len());
-                pace.settled += settled.len() as u64;
-                pace.accepted += settled.iter().filter(|one| one.state == DeliveryState::Sent).count() as u64;
+                pace.open = pace.open.saturating_sub(count);
+                pace.settled += count as u64;
             });
+            self.recorded(if self.book.is_some() { waited } else { count });
         }
         Ok(report)
+    }
+
+    /// Waits for others that are about to come: a commit costs much and a row little.
+    async fn gather(&self, settling: &mut mpsc::UnboundedReceiver<Verdict>, verdicts: &mut Vec<Verdict>) {
+        if self.book.is_some() && verdicts.iter().all(|(_, waiting)| waiting.is_none()) {
+            // Nobody waits: they are noted.
+            let _ = tokio::time::timeout(WHILE, self.until(|_| self.is_in_hand() == 0)).await;
+            return;
+        }
+        let enough = self.ways.iter().map(|way| way.connections).sum::<usize>() / 2;
+        let moment = tokio::time::Instant::now() + MOMENT;
+        while verdicts.len() < enough.min(self.is_in_hand()) {
+            match tokio::time::timeout_at(moment, settling.recv_many(verdicts, AT_ONCE)).await {
+                Ok(more) if more > 0 => {}
+                _ => break,
+            }
+        }
     }
 
     /// Counts outcomes by their digest. Returns the digests of which somebody was refused.

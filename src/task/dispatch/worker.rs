@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use chrono::TimeDelta;
@@ -17,7 +18,7 @@ use super::{Job, Round, Verdict, describe, lock};
 use crate::domain::delivery::{Attempt, DeliveryState, Fault, Next, Outcome, RetryPolicy, Stage, fault};
 use crate::mail::Mailer;
 use crate::mail::smtp::{Connection, Parcel};
-use crate::store::{Claimed, Settled};
+use crate::store::{Book, Claimed, Settled};
 use crate::task::render::{Prepared, Renderer};
 use crate::task::{Publication, TaskError, report};
 
@@ -38,7 +39,7 @@ pub(super) struct Worker {
     /// Whether it is the first to ask its relay.
     pub(super) asks_first: bool,
     pub(super) mailer: Mailer,
-    pub(super) verdicts: mpsc::Sender<Verdict>,
+    pub(super) verdicts: mpsc::UnboundedSender<Verdict>,
     /// Failures of the connection since the last answer.
     pub(super) failures: u32,
 }
@@ -321,7 +322,7 @@ impl Worker {
             Given::Job(job) => job,
             Given::GoesBack(job, wait) => {
                 let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
-                self.settle(round.put_back(&job.claimed, wait, "its domain is busy")).await?;
+                self.settle(round.put_back(&job.claimed, wait, "its domain is busy"))?;
                 return Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)));
             }
             nothing => return Ok(Err(nothing)),
@@ -378,17 +379,20 @@ impl Worker {
 
     async fn release(&mut self, job: &Job, settled: Settled) -> Result<(), TaskError> {
         self.round.queue.done(job.claimed.address.domain(), None, Instant::now());
-        self.settle(settled).await
+        self.settle(settled)
     }
 
-    /// Hands an outcome over without waiting for its commit.
-    async fn settle(&mut self, settled: Settled) -> Result<(), TaskError> {
+    /// Hands over that a delivery was not tried. Nobody waits for the commit: without it the delivery passes on.
+    fn settle(&mut self, settled: Settled) -> Result<(), TaskError> {
         // Whoever receives it ends only with the store.
-        let _ = self.verdicts.send((settled, None)).await;
+        let _ = self.verdicts.send((settled, None));
+        if self.round.book.is_some() {
+            self.round.recorded(1);
+        }
         Ok(())
     }
 
-    /// Hands an outcome over and waits until it is committed.
+    /// Hands an outcome over, and waits until it outlives this process: noted in the book, or committed.
     async fn conclude(&mut self, job: &Job, outcome: &Outcome, started: Instant) -> Result<(), TaskError> {
         let round = Arc::clone(&self.round);
         let now = Instant::now();
@@ -396,8 +400,24 @@ impl Worker {
         round.ways[self.way].learn(outcome, now);
         self.failures = if is_failure_of_the_connection(outcome) { self.failures + 1 } else { 0 };
         let settled = self.judge(job, outcome, now.saturating_duration_since(started)).await?;
-        let (done, committed) = oneshot::channel();
-        if self.verdicts.send((settled, Some(done))).await.is_err() || committed.await.is_err() {
+        if settled.state == DeliveryState::Sent {
+            round.accepted.fetch_add(1, Ordering::AcqRel);
+        }
+        let (mut settled, mut is_heard) = (Some(settled), true);
+        if let (Some(book), Some(line)) = (&round.book, settled.as_ref().map(Book::line)) {
+            let done = book.note(&line, || {
+                is_heard = settled.take().is_some_and(|settled| self.verdicts.send((settled, None)).is_ok());
+            });
+            match done {
+                Ok(()) => round.recorded(1),
+                Err(error) => tracing::warn!(%error, "an outcome could not be noted: it is committed by itself"),
+            }
+        }
+        if let Some(settled) = settled {
+            let (done, committed) = oneshot::channel();
+            is_heard = self.verdicts.send((settled, Some(done))).is_ok() && committed.await.is_ok();
+        }
+        if !is_heard {
             // The store is gone for good; the round ends, and nothing more may be begun.
             round.end();
         }
@@ -440,7 +460,7 @@ impl Worker {
         let mut suspicions = lock(&self.round.suspicions);
         let count = suspicions.entry(claimed.digest).or_default();
         *count += 1;
-        *count < SUSPICIOUS || *count * ONE_IN <= self.round.pace.borrow().accepted
+        *count < SUSPICIOUS || *count * ONE_IN <= self.round.accepted.load(Ordering::Acquire)
     }
 
     /// What follows from a relay's verdict on a message.
