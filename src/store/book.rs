@@ -141,7 +141,8 @@ impl Store {
         Ok(())
     }
 
-    /// Enters the books of all whose process has ended.
+    /// Enters every book there is, and removes those whose process has ended. One that is being written as well changes
+    /// nothing for whoever writes it.
     ///
     /// # Errors
     /// When a book cannot be read or the database fails; then nothing is lost.
@@ -151,9 +152,9 @@ impl Store {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let Some(claim) = name.to_str().and_then(|name| name.strip_suffix(".0")) else { continue };
-            let Ok(first) = File::open(entry.path()) else { continue };
-            if first.try_lock().is_ok() {
-                self.enter_book(claim, now).await?;
+            let has_ended = File::open(entry.path()).is_ok_and(|first| first.try_lock().is_ok());
+            self.enter_book(claim, now).await?;
+            if has_ended {
                 self.drop_book(claim);
             }
         }
