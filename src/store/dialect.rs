@@ -111,7 +111,7 @@ impl Database {
                     .busy_timeout(BUSY_TIMEOUT)
                     .foreign_keys(true)
                     .pragma("temp_store", "MEMORY")
-                    .pragma("cache_size", "-8000");
+                    .pragma("cache_size", "-2000");
                 create_private(options.get_filename());
                 let books = with_ending(options.get_filename(), ".outcomes");
                 // A commit that failed on a full disk leaves a connection that takes itself to be in a transaction for ever.
@@ -120,7 +120,7 @@ impl Database {
                     // A file does not hang up; asking it whether it is still there costs two switches of threads.
                     .test_before_acquire(false)
                     .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
-                let ledger = options.clone().synchronous(SqliteSynchronous::Normal);
+                let ledger = options.clone().synchronous(SqliteSynchronous::Normal).pragma("cache_size", "-8000");
                 let ledger = pool.clone().max_connections(1).connect_lazy_with(ledger);
                 let pool = pool.max_connections(4).connect_with(options).await.map_err(opened)?;
                 Self::Sqlite { pool, ledger, books }

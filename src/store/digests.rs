@@ -123,8 +123,8 @@ impl Store {
                     .execute(&mut *tx).await?;
                 // Served from now on: a delivery that exists is never lost, so the next slot starts behind it.
                 sqlx::query(
-                    "UPDATE subscriptions SET cursor = $1 WHERE feed = $2 AND cursor < $1 \
-                     AND subscriber IN (SELECT subscriber FROM deliveries WHERE digest = $3)",
+                    "UPDATE subscriptions SET cursor = $1 FROM deliveries d WHERE d.digest = $3 \
+                     AND subscriptions.subscriber = d.subscriber AND subscriptions.feed = $2 AND subscriptions.cursor < $1",
                 )
                 .bind(new.cut_off).bind(new.key.newsletter.as_str()).bind(made.to_string())
                 .execute(&mut *tx).await?;
@@ -168,7 +168,7 @@ impl Store {
     }
 
     async fn reader_groups(&self, newsletter: &FeedName, less: &str) -> Result<Vec<ReaderGroup>, StoreError> {
-        // All of them from their index, which has them in this order, less the few whose address is suppressed: this is
+        // All of them from their index, less the few whose address is suppressed: this is
         // asked at every tick, and a look at each subscriber takes ten times as long.
         let sql = format!(
             "SELECT cadence, time_zone, cursor, CAST(SUM(readers) AS BIGINT) FROM \

@@ -119,7 +119,9 @@ CREATE TABLE subscriptions (
     confirmation_sent_at BIGINT,
     PRIMARY KEY (subscriber, feed)
 );
-CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, time_zone, cursor, subscriber);
+-- Readers are counted from this index alone. The cursor stands last: a digest moves those of all its readers, each within
+-- its page.
+CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, time_zone, subscriber, cursor);
 -- Those who asked, or asked again, since their confirmation was sent.
 CREATE INDEX subscriptions_asking ON subscriptions (subscriber, feed)
     WHERE state = 'pending' AND (confirmation_sent_at IS NULL OR confirmation_sent_at < created_at);
