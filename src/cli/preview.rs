@@ -40,6 +40,7 @@ pub(super) async fn preview_for(
 }
 
 fn show_sample(sample: &render::Sample, form: Form) -> anyhow::Result<Ended> {
+    output::problems(&sample.notes);
     match form {
         Form::Html => output::say(&sample.bodies.html),
         Form::Text => output::say(&sample.bodies.text),

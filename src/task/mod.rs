@@ -6,6 +6,7 @@ pub mod compose;
 pub mod confirm;
 pub mod dispatch;
 pub mod exchange;
+pub mod fit;
 pub mod pages;
 pub mod present;
 pub mod progress;

@@ -106,6 +106,8 @@ pub struct Card {
     pub minutes: u32,
     /// Language tag.
     pub language: String,
+    /// `ltr` or `rtl`, by its language.
+    pub dir: &'static str,
     /// Whether the reader has had it by an alert before this digest.
     pub alerted: bool,
 }
@@ -326,6 +328,8 @@ pub struct DigestFacts {
     pub subject: String,
     /// Date for people.
     pub date: String,
+    /// Date for machines.
+    pub date_iso: String,
     /// How often its readers get it.
     pub cadence: Option<&'static str>,
     /// How many articles.
@@ -336,9 +340,14 @@ pub struct DigestFacts {
     pub note: Option<String>,
     /// Its page in the archive, if it has one.
     pub web_url: Option<String>,
+    /// Whether some articles are in `headlines` only, since the mail would be too large.
+    pub shortened: bool,
+    /// How many articles had no room at all.
+    pub left_out: usize,
 }
 
-/// What is one reader's own. In templates only as plain `{{reader.…}}`: it is patched in afterwards.
+/// What is one reader's own. In templates only as plain `{{reader.…}}`, which is patched in afterwards; with logic
+/// inside of `{{#reader}}…{{/reader}}`, which is rendered for each reader.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReaderView {
     /// "Hello Mara," or "Hello,".
@@ -347,11 +356,17 @@ pub struct ReaderView {
     pub unsubscribe_url: String,
     /// All choices.
     pub preferences_url: String,
+    /// The name that they gave.
+    pub name: Option<String>,
 }
 
 /// What a digest template sees.
 #[derive(Debug, Clone, Serialize)]
 pub struct DigestView {
+    /// The language of the mail: helpers speak it.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
     /// The publication.
     pub publication: PublicationView,
     /// The newsletter.
@@ -362,7 +377,26 @@ pub struct DigestView {
     pub featured: Vec<Card>,
     /// The others.
     pub latest: Vec<Card>,
-    /// All, in their order.
+    /// Those for which there is room as a headline only.
+    pub headlines: Vec<Card>,
+    /// All of these, in their order.
+    pub articles: Vec<Card>,
+    /// The reader.
+    pub reader: ReaderView,
+}
+
+/// What a template of a welcome sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct WelcomeView {
+    /// The language of the mail: helpers speak it.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// The publication.
+    pub publication: PublicationView,
+    /// The newsletter.
+    pub newsletter: NewsletterView,
+    /// The latest articles, newest first.
     pub articles: Vec<Card>,
     /// The reader.
     pub reader: ReaderView,
@@ -382,6 +416,10 @@ pub struct ConfirmFacts {
 /// What a confirmation template sees.
 #[derive(Debug, Clone, Serialize)]
 pub struct ConfirmView {
+    /// The language of the mail: helpers speak it.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
     /// The publication.
     pub publication: PublicationView,
     /// What it is about.
