@@ -221,16 +221,20 @@ pub struct CompiledDigest {
 }
 
 impl CompiledDigest {
-    /// Renders the newsletter's template once with marks in the reader's places, and twice in full to compare: for the
-    /// reader in `view`, who has no name, and for one who has.
+    /// Renders the newsletter's template once with marks in the reader's places, and twice in full to compare: for a
+    /// reader who has no name, and for one who has.
     ///
     /// # Errors
     /// A template that cannot be rendered, by file and line.
     pub fn compile(templates: &Templates, template: &str, mut view: DigestView) -> Result<Self, Problem> {
         let mut compiled = Self::draft(templates, template, &mut view)?;
-        let nameless = Own::of(view.reader.clone());
-        let greeting = templates.speech(&view.language).greeting(Some("Mara Quill"));
-        let named = Own { greeting, name: Some("Mara Quill".to_owned()), ..nameless.clone() };
+        let speech = templates.speech(&view.language);
+        let own = |name: Option<&str>| Own {
+            greeting: speech.greeting(name),
+            name: name.map(str::to_owned),
+            ..Own::of(view.reader.clone())
+        };
+        let (nameless, named) = (own(None), own(Some("Mara Quill")));
         for own in [nameless, named] {
             // A block that fails would fail for every such reader.
             let patched = compiled.patched(templates, &own)?;

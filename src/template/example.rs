@@ -185,6 +185,11 @@ impl Templates {
         names
     }
 
+    /// Whether a mail template is one of digests with as many articles as there are.
+    pub fn shows_articles(&self, name: &str) -> bool {
+        !["confirm", "notice", "welcome", "alert"].contains(&name)
+    }
+
     /// A mail of example data.
     ///
     /// # Errors

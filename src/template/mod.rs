@@ -48,6 +48,40 @@ pub fn built_in_fingerprint() -> String {
     hashes.collect()
 }
 
+/// A file of `templates/` that is built in.
+#[derive(Debug, Clone)]
+pub struct BuiltInFile {
+    /// Its path below `templates/`.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Cow<'static, [u8]>,
+}
+
+/// Every file that is built in, by name.
+pub fn built_in() -> Vec<BuiltInFile> {
+    let file =
+        |name: Cow<'static, str>| Some(BuiltInFile { bytes: BuiltIn::get(&name)?.data, name: name.into_owned() });
+    let mut files: Vec<_> = BuiltIn::iter().filter_map(file).collect();
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    files
+}
+
+/// The folders below `templates/`.
+const ROOMS: [&str; 4] = ["page", "mail", "mail/parts", "words"];
+
+/// The publication's own files, by their path below `folder`.
+pub fn own_files(folder: &Path) -> Vec<String> {
+    ROOMS.into_iter().flat_map(|room| files_in(folder, room)).collect()
+}
+
+fn files_in(folder: &Path, room: &str) -> Vec<String> {
+    let Ok(listing) = std::fs::read_dir(folder.join(room)) else { return vec![] };
+    let files = listing.flatten().filter(|entry| entry.path().is_file());
+    let mut names: Vec<_> = files.map(|entry| format!("{room}/{}", entry.file_name().to_string_lossy())).collect();
+    names.sort();
+    names
+}
+
 /// Every template, ready to render.
 pub struct Templates {
     pages: Handlebars<'static>,
@@ -160,13 +194,7 @@ impl Templates {
 
     /// The publication's own files in a folder of `templates/`, by name.
     fn own_files(&self, room: &str) -> Vec<String> {
-        let Some(listing) = self.folder.as_ref().and_then(|folder| std::fs::read_dir(folder.join(room)).ok()) else {
-            return vec![];
-        };
-        let mut names: Vec<_> =
-            listing.flatten().map(|entry| format!("{room}/{}", entry.file_name().to_string_lossy())).collect();
-        names.sort();
-        names
+        self.folder.as_ref().map(|folder| files_in(folder, room)).unwrap_or_default()
     }
 
     /// Every template's name below `templates/` and its text, the publication's own in front.
@@ -251,6 +279,11 @@ impl Templates {
             Kind::Html => &self.mail_html,
             Kind::Text => &self.mail_text,
         }
+    }
+
+    /// Where the HTML of a mail stands.
+    pub fn file_of_mail(&self, name: &str) -> String {
+        Kind::Html.file(name)
     }
 
     /// How a language speaks in mail.
