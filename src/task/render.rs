@@ -193,6 +193,14 @@ impl<'a> Renderer<'a> {
         Ok(compiled)
     }
 
+    /// The bodies of a welcome to one reader, with these articles to begin with.
+    ///
+    /// # Errors
+    /// A template that cannot be rendered, by file and line.
+    pub fn welcome(&self, feed: &Feed, articles: &[Released], own: &Own) -> Result<Bodies, Problem> {
+        self.publication.templates.mail("welcome", &self.presenter.welcome(feed, articles, own.view()))
+    }
+
     async fn load(&self, id: DigestId) -> Result<Option<Loaded>, TaskError> {
         let Some(digest) = self.publication.store.digest(id).await? else { return Ok(None) };
         let (feed, newsletter) = newsletter(self.publication, digest.key.newsletter.as_str())?;
