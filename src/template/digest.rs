@@ -340,6 +340,7 @@ fn plain(html: &str) -> String {
         .replace("&#x27;", "'")
         .replace("&quot;", "\"")
         .replace("&#x3D;", "=")
+        .replace("&nbsp;", "\u{a0}")
         .replace("&gt;", ">")
 }
 
@@ -445,5 +446,80 @@ mod tests {
                 assert!(says("Hello Mara Quill,", "Hello Mara Quill,"));
             }
         }
+    }
+
+    /// Both parts of `digest` made of the same lines.
+    fn of_lines(lines: &[&str]) -> Templates {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("mail")).unwrap();
+        let body = lines.join("\n");
+        let mjml = format!(
+            "<mjml><mj-body><mj-section><mj-column><mj-text>{body}</mj-text></mj-column></mj-section></mj-body></mjml>"
+        );
+        std::fs::write(folder.path().join("mail/digest.mjml.hbs"), mjml).unwrap();
+        std::fs::write(folder.path().join("mail/digest.txt.hbs"), body).unwrap();
+        Templates::load(Some(folder.path())).unwrap()
+    }
+
+    /// What a reader gets where each block is rendered in its place, and nothing is patched.
+    fn in_full(templates: &Templates, own: &Own) -> Bodies {
+        let view = DigestView { reader: own.view(), ..example::digest() };
+        let context = super::super::context(&view).unwrap();
+        let render = |kind| templates.rendered(kind, "digest", &context, Blocks::Inline).unwrap().0;
+        Bodies { html: html_of(&render(Kind::Html), "digest").unwrap(), text: wrap(&render(Kind::Text)) }
+    }
+
+    const LINES: [&str; 8] = [
+        "A line that is everybody's & <b>bold</b>.",
+        "{{reader.greeting}}",
+        "{{#reader}}{{#if reader.name}}For {{reader.name}} <i>alone</i>.{{else}}For whoever you are.{{/if}}{{/reader}}",
+        "{{#reader}}{{#if (gt (len reader.greeting) 8)}}{{reader.greeting}}{{/if}}{{/reader}}",
+        "{{#each articles}}{{title}}: {{#reader}}{{@index}} {{title}} {{#if @last}}last{{/if}} {{reader.greeting}}{{/reader}} {{/each}}",
+        "{{#reader}}{{@root.digest.count}} {{t \"minutes\" count=@root.digest.count}} {{#each articles}}{{url}} {{/each}}{{/reader}}",
+        "{{#with (lookup articles 0)}}{{#reader}}{{label}} {{reader.unsubscribe_url}}{{/reader}}{{/with}}",
+        "<a href=\"https://a.example/\">plain</a> {{reader.name}}",
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+        #[test]
+        fn blocks_for_each_reader_are_what_a_full_rendering_has(
+            chosen in proptest::collection::vec(0..LINES.len(), 1..6),
+            name in proptest::option::of("[a-zà-ÿ<&'\"=\u{5d0}-\u{5ea}\u{a0}.]{1,12}"),
+        ) {
+            let lines: Vec<&str> = chosen.iter().map(|at| LINES[*at]).collect();
+            let templates = of_lines(&lines);
+            let compiled = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap();
+            proptest::prop_assert!(compiled.is_patched(), "{lines:?}");
+            let greeting = templates.speech("en").greeting(name.as_deref());
+            let own = Own { name, ..own(&greeting) };
+            let (patched, full) = (compiled.for_reader(&templates, &own).unwrap(), in_full(&templates, &own));
+            proptest::prop_assert!(read_alike(&patched, &full), "{lines:?}\n{patched:#?}\n{full:#?}");
+        }
+    }
+
+    #[test]
+    fn a_block_for_each_reader_takes_no_layout_and_says_where_it_belongs() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("mail")).unwrap();
+        for body in [
+            "<mj-section>{{#reader}}<mj-column><mj-text>{{reader.name}}</mj-text></mj-column>{{/reader}}</mj-section>",
+            "{{#reader}}<mj-section><mj-column><mj-text>{{reader.greeting}}</mj-text></mj-column></mj-section>{{/reader}}",
+        ] {
+            let mjml = format!("<mjml><mj-body>{body}</mj-body></mjml>");
+            std::fs::write(folder.path().join("mail/digest.mjml.hbs"), mjml).unwrap();
+            let templates = Templates::load(Some(folder.path())).unwrap();
+            let problem = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap_err();
+            assert_eq!(problem.file, "templates/mail/digest.mjml.hbs");
+            assert_eq!(problem.hint.as_deref(), Some(INSIDE_TEXT), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_fault_in_a_block_is_named_with_its_line() {
+        let templates = of_lines(&["one", "{{#reader}}{{#if reader.name}}", "{{reader.nam}}{{/if}}{{/reader}}"]);
+        let problem = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap_err();
+        assert_eq!((problem.file.as_str(), problem.line), ("templates/mail/digest.mjml.hbs", Some(3)), "{problem}");
+        assert!(problem.what.contains("reader.nam"), "{problem}");
     }
 }

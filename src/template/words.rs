@@ -166,7 +166,8 @@ impl Words {
         let tag = language.to_ascii_lowercase();
         let base = tag.split('-').next().unwrap_or_default();
         let catalogues = [tag.as_str(), base, FIRST].iter().filter_map(|tag| self.0.get(*tag)).collect();
-        Speech { catalogues, locale: locale(language) }
+        // What is said in English for want of a word is still said among words of that language.
+        Speech { catalogues, locale: locale(language), dir: direction(language) }
     }
 
     /// Whether the language has a catalogue of its own, or the one of its shorter tag.
@@ -247,6 +248,14 @@ pub fn direction(language: &str) -> &'static str {
     if is_rtl { "rtl" } else { "ltr" }
 }
 
+/// The direction of the first letter that has one.
+fn strong(text: &str) -> Option<&'static str> {
+    text.chars().find(|c| c.is_alphabetic()).map(|c| match c {
+        '\u{590}'..='\u{8FF}' | '\u{FB1D}'..='\u{FDFF}' | '\u{FE70}'..='\u{FEFF}' | '\u{1E900}'..='\u{1E95F}' => "rtl",
+        _ => "ltr",
+    })
+}
+
 /// How long a date is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateStyle {
@@ -272,6 +281,7 @@ pub struct Speech<'w> {
     /// The first that has a word says it.
     catalogues: Vec<&'w Catalogue>,
     locale: Locale,
+    dir: &'static str,
 }
 
 impl Speech<'_> {
@@ -313,6 +323,12 @@ impl Speech<'_> {
         for part in parts {
             let (place, after) = part.split_once('}').unwrap_or((part, ""));
             match value(place).ok_or_else(|| place.to_owned())? {
+                Value::Text(text) if strong(text).is_some_and(|dir| dir != self.dir) => {
+                    // Else a bracket or a full stop beside it would stand on its other side.
+                    out.push('\u{2068}');
+                    out.push_str(text);
+                    out.push('\u{2069}');
+                }
                 Value::Text(text) => out.push_str(text),
                 Value::Number(number) => out.push_str(&self.number(number)),
             }
