@@ -14,7 +14,7 @@ use tidings::mail::compiled::Piece::{Place, Text};
 use tidings::mail::compiled::{Common, CompiledLetter, Reader};
 use tidings::mail::message::{Links, List};
 use tidings::task::compose::newsletter;
-use tidings::task::render::Renderer;
+use tidings::task::render::{Addressee, Renderer};
 use tidings::task::sync::sync;
 use tidings::task::{Clock, Publication};
 use tidings::template::Templates;
@@ -40,7 +40,8 @@ fn digest(criterion: &mut Criterion) {
     let letter = renderer.letter(feed, newsletter, &compiled, None, "bench").unwrap();
     let message = || {
         let values = compiled.values(&publication.templates, &own).unwrap();
-        renderer.message(newsletter, &letter, &to, &own, &values, "id".into(), None).unwrap()
+        let addressee = Addressee { to: &to, own: &own, values: &values };
+        renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap()
     };
     let bytes = message().bytes.len() as u64;
 
@@ -89,11 +90,13 @@ fn renderings(criterion: &mut Criterion, publication: &Publication, articles: &[
                 let own = own();
                 if compiled.is_patched() {
                     let values = compiled.values(&publication.templates, &own).unwrap();
-                    return renderer.message(newsletter, &letter, &to, &own, &values, "id".into(), None).unwrap();
+                    let addressee = Addressee { to: &to, own: &own, values: &values };
+                    return renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap();
                 }
                 let bodies = compiled.for_reader(&publication.templates, &own).unwrap();
                 let letter = renderer.letter(feed, newsletter, &compiled, Some(&bodies), "bench").unwrap();
-                renderer.message(newsletter, &letter, &to, &own, &[], "id".into(), None).unwrap()
+                let addressee = Addressee { to: &to, own: &own, values: &[] };
+                renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap()
             });
         });
     }

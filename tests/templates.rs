@@ -267,7 +267,8 @@ fn a_template_without_an_end_is_named_and_harms_nobody() {
         let open: String = (0..depth).map(|_| "{{#each @root.articles}}").collect();
         format!("{open}{inside}{}", "{{/each}}".repeat(depth))
     };
-    let cases: [(&str, Vec<(&str, String)>, &str); 6] = [
+    type Files = Vec<(&'static str, String)>;
+    let cases: [(&str, Files, &str); 6] = [
         ("itself", vec![("mail/digest.txt.hbs", "{{> digest}}".into())], "include current template"),
         (
             "one another",
@@ -324,7 +325,7 @@ fn mjml_that_is_nested_without_an_end_is_named() {
 fn said(language: &str, text: &str) -> Result<String, String> {
     let (_folder, templates) = with_text(&[("mail/digest.txt.hbs", text)]);
     let mut view = tidings::template::example_digest();
-    view.language = language.to_owned();
+    language.clone_into(&mut view.language);
     templates
         .mail("digest", &view)
         .map(|bodies| bodies.text.trim_end().to_owned())

@@ -5,15 +5,14 @@ use std::collections::hash_map::Entry;
 
 use rayon::prelude::*;
 
-use super::{Clock, fit, sign};
+use super::{Clock, sign};
 use crate::config::Config;
 use crate::domain::article::{ArticleId, Slug};
 use crate::domain::feed::Feed;
-use crate::mail::compiled::html_bytes;
 use crate::problem::Problem;
 use crate::source::{self, Context};
+use crate::template::Templates;
 use crate::template::view::DigestView;
-use crate::template::{Example, Templates};
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -39,77 +38,6 @@ pub fn check(config: &Config, clock: &Clock) -> Checked {
     problems.extend(sign::faults(config, &feeds));
     let articles = check_articles(config, clock, &mut problems);
     Checked { articles, feeds: feeds.len(), problems }
-}
-
-/// How large the HTML of a mail is, encoded, with example data.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct MailSize {
-    /// The template's name.
-    pub name: String,
-    /// With every field, in bytes.
-    pub full: usize,
-    /// With no field that may be missing.
-    pub minimal: usize,
-    /// With twenty articles, where it shows as many as there are.
-    pub twenty_articles: Option<usize>,
-}
-
-/// What a check of the templates found.
-#[derive(Debug, Default)]
-pub struct CheckedTemplates {
-    /// The mails that can be rendered.
-    pub mails: Vec<MailSize>,
-    /// Everything wrong.
-    pub problems: Vec<Problem>,
-    /// What is not wrong, but good to know.
-    pub notes: Vec<Problem>,
-}
-
-/// Renders every template with example data, and measures the mails.
-pub fn templates(config: &Config) -> CheckedTemplates {
-    let templates = match Templates::load(Some(&config.templates)) {
-        Ok(templates) => templates,
-        Err(problems) => return CheckedTemplates { problems, ..CheckedTemplates::default() },
-    };
-    let mut checked = CheckedTemplates { problems: templates.check(), ..CheckedTemplates::default() };
-    for name in templates.mail_names() {
-        // One that cannot be rendered is among the problems.
-        let size = |example| Some(html_bytes(&templates.example(name, example).ok()?.html));
-        let (Some(full), Some(minimal)) = (size(Example::Full), size(Example::Bare)) else { continue };
-        let twenty_articles = size(Example::Articles(20)).filter(|_| templates.shows_articles(name));
-        if let Some(bytes) = twenty_articles.filter(|bytes| *bytes > fit::MOST_BYTES) {
-            let what = format!(
-                "comes to {bytes} bytes of HTML with 20 articles; Gmail clips a mail at {}",
-                fit::GMAIL_CLIPS_AT
-            );
-            checked.notes.push(Problem::new(templates.file_of_mail(name), what).hint(
-                "nothing is lost: what does not fit is sent as headlines, then left out, with a link to the page",
-            ));
-        }
-        checked.mails.push(MailSize { name: name.to_owned(), full, minimal, twenty_articles });
-    }
-    checked.notes.extend(words(config, &templates));
-    checked
-}
-
-/// What is not said in the publication's language.
-fn words(config: &Config, templates: &Templates) -> Vec<Problem> {
-    let language = &config.publication.language;
-    let words = templates.words();
-    if !words.has(language) {
-        let what = format!("mail speaks English: there are no words for the language of the publication, {language}");
-        let hint = format!("copy templates/words/en.toml to templates/words/{language}.toml and translate it");
-        return vec![Problem::new("config.toml", what).hint(hint)];
-    }
-    let own = crate::template::own_files(&config.templates);
-    let own = own.iter().filter_map(|name| name.strip_prefix("words/")?.strip_suffix(".toml"));
-    own.filter_map(|language| {
-        let lacks = words.lacks(&language.to_ascii_lowercase());
-        let what = format!("lacks {}", lacks.join(", "));
-        let problem = Problem::new(format!("templates/words/{language}.toml"), what);
-        (!lacks.is_empty()).then(|| problem.hint("until they are there, those words are said in English"))
-    })
-    .collect()
 }
 
 /// What is wrong with the subjects of newsletters, and with the names of their templates.

@@ -17,6 +17,7 @@ pub mod run;
 pub mod schedule;
 pub mod sign;
 pub mod sync;
+pub mod templates;
 pub mod webhook;
 pub mod why;
 

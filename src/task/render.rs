@@ -38,6 +38,17 @@ pub struct Prepared {
     pub file_stem: String,
 }
 
+/// Whom a message is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Addressee<'a> {
+    /// Name and address.
+    pub to: &'a Mailbox,
+    /// Their links.
+    pub own: &'a Own,
+    /// What stands in the places of the letter: [`CompiledDigest::values`].
+    pub values: &'a [String],
+}
+
 /// Renders a feed's digest for one reader, once for all who get the same articles.
 #[derive(Debug)]
 pub struct Renderer<'a> {
@@ -146,7 +157,7 @@ impl<'a> Renderer<'a> {
             )
             .hint("write it and its .txt.hbs, or leave `template` out for the one that is built in"));
         }
-        self.fitted(feed, newsletter, template, view)
+        self.fitted(feed, newsletter, template, &view)
     }
 
     /// The digest, shortened where it would be too large for one mail.
@@ -155,7 +166,7 @@ impl<'a> Renderer<'a> {
         feed: &Feed,
         newsletter: &Newsletter,
         template: &str,
-        view: DigestView,
+        view: &DigestView,
     ) -> Result<CompiledDigest, Problem> {
         let templates = &self.publication.templates;
         let own = self.own(SubscriberId(uuid::Uuid::nil()), Some("A Reader With A Rather Long Name"), &feed.name);
@@ -166,29 +177,34 @@ impl<'a> Renderer<'a> {
             let letter = self.letter(feed, newsletter, &draft, None, "size").ok();
             Ok(letter.map_or(0, |letter| letter.html_bytes(&values.iter().map(String::as_str).collect::<Vec<_>>())))
         };
-        let room = fit::room(view.articles.len(), |room| Ok(size(&mut room.of(&view))? <= fit::MOST_BYTES))?;
-        let mut fitted = room.of(&view);
+        let room = fit::room(view.articles.len(), |room| Ok(size(&mut room.of(view))? <= fit::MOST_BYTES))?;
+        let mut fitted = room.of(view);
         let mut compiled = CompiledDigest::compile(templates, template, fitted.clone())?;
-        let file = || format!("feeds/{}.toml", feed.name);
-        if fitted.digest.shortened {
-            let (articles, limit) = (view.articles.len(), fit::GMAIL_CLIPS_AT / 1000);
-            let left_out = match fitted.digest.left_out {
-                0 => String::new(),
-                number => format!(", and {number} are left out"),
-            };
-            let what = format!(
-                "a digest of {articles} articles is larger than the {limit} KB that Gmail shows: {} of them come whole, the \
-                 others as headlines{left_out}",
-                room.full.min(room.kept)
-            );
-            compiled.notes.push(Problem::new(file(), what).hint("send more often, or select fewer articles"));
+        if !fitted.digest.shortened {
+            return Ok(compiled);
         }
+        let file = format!("feeds/{}.toml", feed.name);
+        let left_out = match fitted.digest.left_out {
+            0 => String::new(),
+            number => format!(", and {number} are left out"),
+        };
+        let what = format!(
+            "a digest of {} articles is larger than the {} KB that Gmail shows: {} of them come whole, the others as \
+             headlines{left_out}",
+            view.articles.len(),
+            fit::GMAIL_CLIPS_AT / 1000,
+            room.full.min(room.kept)
+        );
+        compiled.notes.push(Problem::new(file, what).hint("send more often, or select fewer articles"));
         let bytes = size(&mut fitted)?;
         if bytes > fit::MOST_BYTES {
-            let what = format!("the digest has {bytes} bytes of HTML: Gmail clips it at {}", fit::GMAIL_CLIPS_AT);
+            let what = format!(
+                "comes to {bytes} bytes of HTML however few articles; Gmail clips a mail at {}",
+                fit::GMAIL_CLIPS_AT
+            );
             compiled
                 .notes
-                .push(Problem::new(file(), what).hint("shorten its template: it shows what is not in the list"));
+                .push(Problem::new(templates.file_of_mail(template), what).hint("shorten what is in it besides"));
         }
         Ok(compiled)
     }
@@ -212,6 +228,9 @@ impl<'a> Renderer<'a> {
     fn group(&self, loaded: &Loaded, skipped: usize) -> Result<Group, TaskError> {
         let Loaded { digest, feed, newsletter, articles, .. } = loaded;
         let compiled = self.compile(feed, newsletter, Some(digest), &articles[skipped..])?;
+        for note in &compiled.notes {
+            tracing::warn!(newsletter = %feed.name, digest = %digest.id, "{}", crate::problem::printable(&note.what));
+        }
         if compiled.is_patched() {
             // The same on every machine and retry.
             let boundary = format!("{}g{skipped}", digest.id.0.simple());
@@ -246,12 +265,14 @@ impl<'a> Renderer<'a> {
             Group::Alike(alike) => {
                 let (letter, compiled) = &**alike;
                 let values = compiled.values(templates, &own)?;
-                self.message(newsletter, letter, &to, &own, &values, file_stem, whose)
+                let addressee = Addressee { to: &to, own: &own, values: &values };
+                self.message(newsletter, letter, &addressee, file_stem, whose)
             }
             Group::Apart(compiled) => {
                 let bodies = compiled.for_reader(templates, &own)?;
                 let letter = self.letter(feed, newsletter, compiled, Some(&bodies), &file_stem)?;
-                self.message(newsletter, &letter, &to, &own, &[], file_stem, whose)
+                let addressee = Addressee { to: &to, own: &own, values: &[] };
+                self.message(newsletter, &letter, &addressee, file_stem, whose)
             }
         };
         prepared.map(Some)
@@ -296,7 +317,7 @@ impl<'a> Renderer<'a> {
         newsletter.from.as_ref().unwrap_or(&self.publication.config.mail.from)
     }
 
-    /// A letter patched for one person with these `values` of a compiled digest; with `whose` delivery it is, what comes back of it can be told from others.
+    /// A letter patched for one person; with `whose` delivery it is, what comes back of it can be told from others.
     ///
     /// # Errors
     /// When a value does not fit into its header.
@@ -304,12 +325,11 @@ impl<'a> Renderer<'a> {
         &self,
         newsletter: &Newsletter,
         letter: &CompiledLetter,
-        to: &Mailbox,
-        own: &Own,
-        values: &[String],
+        addressee: &Addressee<'_>,
         file_stem: String,
         whose: Option<(SubscriberId, DigestId)>,
     ) -> Result<Prepared, TaskError> {
+        let Addressee { to, own, values } = *addressee;
         let from = self.sender(newsletter);
         let bounces = whose.and_then(|(who, digest)| self.publication.bounces_to(who, Some(digest)));
         let leave = bounces.as_ref().map(|bounces| format!("mailto:{bounces}?subject=unsubscribe"));
@@ -403,6 +423,7 @@ pub fn sample_of(
     let file_stem = format!("test-{}", uuid::Uuid::now_v7());
     let whole = (!compiled.is_patched()).then_some(&bodies);
     let letter = renderer.letter(feed, newsletter, &compiled, whole, &file_stem)?;
-    let message = renderer.message(newsletter, &letter, to, &own, &values, file_stem, None)?;
+    let addressee = Addressee { to, own: &own, values: &values };
+    let message = renderer.message(newsletter, &letter, &addressee, file_stem, None)?;
     Ok(Sample { message, bodies, notes: compiled.notes })
 }

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use handlebars::Context;
 use serde::Serialize;
 
+use super::body::{html_of, wrap};
 use super::rendering::{Block, Blocks};
 use super::view::{DigestView, ReaderView};
-use super::{Bodies, Kind, Templates, html_of, wrap};
+use super::{Bodies, Kind, Templates};
 use crate::domain::text::escape_html;
 use crate::problem::Problem;
 

@@ -201,8 +201,12 @@ impl Templates {
             "notice" => self.mail(name, &notice_mail(full)),
             "welcome" => self.mail(name, &welcome(full)),
             _ => {
-                let articles = if let Example::Articles(number) = example { number } else { 2 };
-                self.mail(name, &some_digest(full, if name == "alert" { 1 } else { articles }))
+                let articles = match example {
+                    Example::Full => 3,
+                    Example::Bare => 2,
+                    Example::Articles(number) => number,
+                };
+                self.mail(name, &some_digest(example, if name == "alert" { 1 } else { articles }))
             }
         }
     }
@@ -214,19 +218,22 @@ fn language(full: bool) -> (String, &'static str) {
 
 /// A digest with two articles.
 pub fn digest() -> DigestView {
-    some_digest(true, 2)
+    some_digest(Example::Full, 2)
 }
 
-/// A digest with so many articles, the first of them featured.
-fn some_digest(full: bool, articles: usize) -> DigestView {
+/// A digest with so many articles, the first of them featured where it is full.
+fn some_digest(example: Example, articles: usize) -> DigestView {
+    let full = example != Example::Bare;
+    let is_long = matches!(example, Example::Articles(_));
     let (language, dir) = language(full);
-    let mut cards: Vec<Card> = (0..articles).map(|at| card(full && at != 1)).collect();
-    // One that the reader has had is shown in short.
-    if articles > 2 {
-        for card in &mut cards {
-            *card = Card { alerted: false, ..long_card() };
-        }
-    }
+    // One with all it may have, one with nothing of that, one that the reader has had.
+    let card = |at: usize| match at {
+        _ if is_long => long_card(),
+        0 if full => Card { alerted: false, ..card(true) },
+        2 => Card { alerted: true, ..card(full) },
+        _ => card(false),
+    };
+    let cards: Vec<Card> = (0..articles).map(card).collect();
     let (featured, latest) = cards.split_at(usize::from(full).min(articles));
     DigestView {
         language,
@@ -242,12 +249,12 @@ fn some_digest(full: bool, articles: usize) -> DigestView {
             preheader: "A title".into(),
             note: full.then(|| "A word from the editors.".into()),
             web_url: full.then(|| "https://example.org/digests/news/2026-11-24/".into()),
-            shortened: full && articles == 2,
-            left_out: usize::from(full && articles == 2),
+            shortened: example == Example::Full,
+            left_out: usize::from(example == Example::Full),
         },
         featured: featured.to_vec(),
         latest: latest.to_vec(),
-        headlines: if full && articles == 2 { vec![card(false)] } else { vec![] },
+        headlines: if example == Example::Full { vec![card(1)] } else { vec![] },
         articles: cards,
         reader: reader(full),
     }
@@ -261,6 +268,7 @@ fn long_card() -> Card {
             "After four hours of questions the council voted nine to four for the wall along the outer quay. Work \
                   begins in March; until then the ferry lands where it always did, and the market stays open."
                 .into(),
+        alerted: false,
         ..card(true)
     }
 }
