@@ -394,3 +394,39 @@ impl Speech<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_has_the_direction_of_its_script() {
+        for language in ["ar", "ar-EG", "he", "fa", "ur", "az-Arab", "ku-Arab-IQ", "AR"] {
+            assert_eq!(direction(language), "rtl", "{language}");
+        }
+        for language in ["en", "de-AT", "ar-Latn", "az", "ur-Latn-PK", "", "arn"] {
+            assert_eq!(direction(language), "ltr", "{language}");
+        }
+    }
+
+    #[test]
+    fn what_runs_the_other_way_is_set_apart() {
+        let mut words = Words::default();
+        words.add("en", "en.toml", "hello = \"({name}).\"", &mut vec![]);
+        let say = |language: &str, name| words.of(language).word("hello", &[("name", Value::Text(name))]);
+        assert_eq!(say("en", "Mara"), "(Mara).");
+        assert_eq!(say("en", "مارا"), "(\u{2068}مارا\u{2069}).");
+        assert_eq!(say("he", "Mara"), "(\u{2068}Mara\u{2069}).");
+        assert_eq!(say("he", "2026"), "(2026).");
+    }
+
+    #[test]
+    fn names_stand_in_a_row_as_the_language_has_it() {
+        let mut words = Words::default();
+        words.add("en", "en.toml", "and = \"{first} and {last}\"\ncomma = \"{first}, {last}\"", &mut vec![]);
+        let names = |number: usize| words.of("en").names(&["A", "B", "C"].map(str::to_owned)[..number]);
+        assert_eq!(names(0), None);
+        assert_eq!(names(1).as_deref(), Some("A"));
+        assert_eq!(names(3).as_deref(), Some("A, B and C"));
+    }
+}
