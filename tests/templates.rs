@@ -144,6 +144,40 @@ async fn every_mail_says_its_language_and_direction_and_calls_nobody() {
     }
 }
 
+#[tokio::test]
+async fn from_right_to_left_everything_changes_sides_and_an_article_keeps_its_own() {
+    let publication = opened(&arabic()).await;
+    let html = bodies(&publication, Cadence::Daily, &newest(&publication, 9).await, Some("Mara")).html;
+    // Styles that were touched by the inliner have blanks in them.
+    let html = html.replace(": ", ":");
+    assert!(html.contains("direction:rtl") && !html.contains("padding-left:20px"), "{html}");
+    assert!(html.contains("align=\"right\"") && html.contains("padding-right:20px"), "pictures stand on the left");
+    assert!(html.contains(" dir=\"ltr\" lang=\"en\" align=\"left\""), "an English article: {html}");
+    assert!(html.contains(" dir=\"rtl\" lang=\"ar\" align=\"right\""), "{html}");
+    assert!(html.contains("مرحبًا \u{2068}Mara\u{2069}،") && html.contains("مارا كويل وجوري باسك"), "{html}");
+    assert!(html.contains("20 نوفمبر 2026"), "dates are Arabic");
+    for other in ["Hello", "Read the", "min read", "November", "text-transform"] {
+        assert!(!html.contains(other), "{other}: {html}");
+    }
+}
+
+#[test]
+fn what_came_by_alert_is_a_headline_and_the_page_of_the_mail_stands_at_its_top() {
+    let templates = Templates::load(None).unwrap();
+    let Bodies { html, text } = templates.example("digest", Example::Full).unwrap();
+    let at = |what: &str| html.find(what).unwrap_or_else(|| panic!("{what}: {html}"));
+    assert!(at("Read this in your browser") < at("<h1"), "the first thing");
+    assert!(at("https://example.org/digests/news/2026-11-24/") < at("<h1"));
+    // Three articles with a summary, one of which came by alert.
+    assert_eq!((html.matches("A summary.").count(), text.matches("A summary.").count()), (2, 2));
+    assert_eq!(html.matches("You had this by alert").count(), 2, "in the list and at its place");
+    assert_eq!(text.matches("You had this by alert").count(), 1);
+    let foot = at("Prefer a feed reader?");
+    for link in ["https://example.org/preferences/x", "https://example.org/unsubscribe/x", "1 Street, Place"] {
+        assert!(html[foot..].contains(link), "{link}");
+    }
+}
+
 /// A digest of so many copies of the sample articles, all of them different to readers.
 fn many(articles: &[Released], number: usize) -> Vec<Released> {
     let copy = |at: usize| {

@@ -243,7 +243,9 @@ impl Templates {
     /// # Errors
     /// A template that asks for what is not there, by file and line.
     pub fn page(&self, name: &str, data: &impl Serialize) -> Result<String, Problem> {
-        let rendered = context(data).and_then(|context| rendering::render(&self.pages, name, &context, Blocks::Inline));
+        let rendered = context(data).and_then(|context| {
+            rendering::render(&self.pages, name, &context, Blocks::Inline, rendering::MAX_PAGE_BYTES)
+        });
         rendered.map(|(page, _)| page).map_err(|error| self.problem(&error, Kind::Page, name, data))
     }
 
@@ -263,7 +265,7 @@ impl Templates {
         context: &Context,
         blocks: Blocks,
     ) -> Result<(String, Vec<Block>), Problem> {
-        rendering::render(self.registry(kind), name, context, blocks)
+        rendering::render(self.registry(kind), name, context, blocks, MAX_RENDERED_BYTES)
             .map_err(|error| self.problem(&error, kind, name, context.data()))
     }
 
@@ -324,7 +326,7 @@ impl Templates {
         let mut registry = registry(false);
         helpers::register(&mut registry, &self.words);
         register(&mut registry, NAME, template)?;
-        Ok(rendering::render(&registry, NAME, &context(data)?, Blocks::Inline)?.0)
+        Ok(rendering::render(&registry, NAME, &context(data)?, Blocks::Inline, MAX_RENDERED_BYTES)?.0)
     }
 
     /// Renders every page and mail with example data, full and bare, to find what would fail later.

@@ -16,6 +16,8 @@ use serde_json::Value as Json;
 /// Most bytes that a template may come to, counting what is written and then thrown away. A digest of a thousand
 /// articles has about 2 MB.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Most bytes of a page: an article alone may be 5 MiB.
+pub(super) const MAX_PAGE_BYTES: usize = 8 * MAX_BYTES;
 /// How deep bodies may stand in one another: a template of ours comes to six. A thread's stack holds three times that.
 const MAX_DEPTH: usize = 48;
 /// What it costs to enter a body that holds no text.
@@ -71,18 +73,18 @@ impl Drop for Restored {
     }
 }
 
-fn too_large() -> RenderError {
-    let limit = MAX_BYTES / 1024 / 1024;
-    RenderErrorReason::Other(format!("comes to more than {limit} MiB: does it repeat itself without an end?")).into()
+fn too_large(most: usize) -> RenderError {
+    let most = most / 1024 / 1024;
+    RenderErrorReason::Other(format!("comes to more than {most} MiB: does it repeat itself without an end?")).into()
 }
 
-/// What is written, up to a limit.
-struct Limited(Vec<u8>);
+/// What is written, up to so many bytes.
+struct Limited(Vec<u8>, usize);
 
 impl Output for Limited {
     fn write(&mut self, text: &str) -> std::io::Result<()> {
-        if self.0.len() + text.len() > MAX_BYTES {
-            return Err(std::io::Error::other(too_large().reason().to_string()));
+        if self.0.len() + text.len() > self.1 {
+            return Err(std::io::Error::other(too_large(self.1).reason().to_string()));
         }
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
@@ -95,12 +97,13 @@ impl Limited {
     }
 }
 
-/// Renders a registered template; with its blocks, where they are put aside.
+/// Renders a registered template to at most so many bytes; with its blocks, where they are put aside.
 pub(super) fn render(
     registry: &Handlebars<'_>,
     name: &str,
     context: &Context,
     blocks: Blocks,
+    most: usize,
 ) -> Result<(String, Vec<Block>), RenderError> {
     let Some(template) = registry.get_template(name) else {
         return Err(RenderErrorReason::TemplateNotFound(name.to_owned()).into());
@@ -108,7 +111,7 @@ pub(super) fn render(
     let before =
         STATE.with_borrow_mut(|state| std::mem::replace(state, State { blocks: Some(blocks), ..State::default() }));
     let restored = Restored(before);
-    let mut out = Limited(vec![]);
+    let mut out = Limited(vec![], most);
     let mut rc = RenderContext::new(template.name.as_ref());
     template.render(registry, context, &mut rc, &mut out)?;
     let aside = STATE.with_borrow_mut(|state| std::mem::take(&mut state.aside));
@@ -121,7 +124,7 @@ impl Block {
     pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<String, RenderError> {
         let inline = State { blocks: Some(Blocks::Inline), ..State::default() };
         let restored = Restored(STATE.with_borrow_mut(|state| std::mem::replace(state, inline)));
-        let mut out = Limited(vec![]);
+        let mut out = Limited(vec![], MAX_BYTES);
         let mut rc = RenderContext::new(self.template.name.as_ref());
         rc.push_block(self.scope(context));
         self.template.render(registry, context, &mut rc, &mut out)?;
@@ -217,7 +220,7 @@ impl HelperDef for Enter {
                 let what = format!("stands in itself more than {MAX_DEPTH} deep: does a partial include itself?");
                 return Err(RenderErrorReason::Other(what).into());
             }
-            if state.spent > MAX_BYTES { Err(too_large()) } else { Ok(()) }
+            if state.spent > MAX_BYTES { Err(too_large(MAX_BYTES)) } else { Ok(()) }
         })
     }
 }
