@@ -54,7 +54,17 @@ pub fn room<E>(articles: usize, mut fits: impl FnMut(Room) -> Result<bool, E>) -
     // The largest number below `above` of which it is true; more is never true where less is not.
     let mut most = |above: usize, room: &dyn Fn(usize) -> Room| -> Result<Option<usize>, E> {
         let (mut good, mut bad) = (None, above);
-        let mut low = 0;
+        // From below, since what is much takes long to measure.
+        let mut step = WHOLE;
+        while step < bad {
+            if !fits(room(step))? {
+                bad = step;
+                break;
+            }
+            good = Some(step);
+            step *= 2;
+        }
+        let mut low = good.map_or(0, |good| good + 1);
         while low < bad {
             let middle = low + (bad - low) / 2;
             if fits(room(middle))? {
