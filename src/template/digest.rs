@@ -12,7 +12,7 @@ use handlebars::Context;
 use serde::Serialize;
 
 use super::body::{html_of, wrap};
-use super::rendering::{Block, Blocks};
+use super::rendering::{Block, Blocks, MARK_END, mark};
 use super::view::{DigestView, ReaderView};
 use super::{Bodies, Kind, Templates};
 use crate::domain::text::escape_html;
@@ -30,8 +30,6 @@ struct Marks {
 }
 
 impl Marks {
-    const END: char = 'z';
-
     fn new() -> Self {
         let mut random = [0; 16];
         // Without randomness from the system there would be no keys either, and the program would not have started.
@@ -40,18 +38,14 @@ impl Marks {
         Self { begin: format!("q{:032x}q", u128::from_ne_bytes(random)) }
     }
 
-    fn mark(begin: &str, number: usize) -> String {
-        format!("{begin}{number}{}", Self::END)
-    }
-
     fn reader(&self) -> ReaderView {
-        let mark = |number| Self::mark(&self.begin, number);
+        let mark = |number| mark(&self.begin, number);
         ReaderView { greeting: mark(0), unsubscribe_url: mark(1), preferences_url: mark(2), name: Some(mark(3)) }
     }
 
     /// Blocks put aside, numbered from `first` on.
     fn aside(&self, first: usize) -> Blocks {
-        Blocks::Aside { mark: Self::mark, begin: self.begin.clone(), first }
+        Blocks::Aside { begin: self.begin.clone(), first }
     }
 }
 
@@ -102,7 +96,7 @@ impl Pieces {
         let mut parts = text.split(&marks.begin);
         let first = parts.next().unwrap_or_default().to_owned();
         let rest = parts.filter_map(|part| {
-            let (number, after) = part.split_once(Marks::END)?;
+            let (number, after) = part.split_once(MARK_END)?;
             Some((number.parse().ok()?, after.to_owned()))
         });
         Self { first, rest: rest.collect() }

@@ -42,13 +42,19 @@ pub(super) enum Blocks {
     Inline,
     /// A mark in their place; themselves put aside, to be rendered for each reader.
     Aside {
-        /// What a mark looks like, by its number.
-        mark: fn(&str, usize) -> String,
-        /// What begins it.
+        /// What begins a mark.
         begin: String,
         /// The number of the first.
         first: usize,
     },
+}
+
+/// What ends a mark.
+pub(super) const MARK_END: char = 'z';
+
+/// The mark of this number.
+pub(super) fn mark(begin: &str, number: usize) -> String {
+    format!("{begin}{number}{MARK_END}")
 }
 
 #[derive(Debug, Default)]
@@ -182,7 +188,7 @@ impl HelperDef for Reader {
         }
         let block = Block::of(template, rc);
         let mark = STATE.with_borrow_mut(|state| match &state.blocks {
-            Some(Blocks::Aside { mark, begin, first }) => {
+            Some(Blocks::Aside { begin, first }) => {
                 let mark = mark(begin, first + state.aside.len());
                 state.aside.push(block.clone());
                 Some(mark)
