@@ -2,17 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has nothing to report")]
 
+use std::path::Path;
+use std::sync::Arc;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidings::config::{Config, load_feeds};
 use tidings::domain::address::{EmailAddress, Mailbox};
+use tidings::domain::article::Released;
 use tidings::domain::subscription::SubscriberId;
 use tidings::mail::compiled::Piece::{Place, Text};
 use tidings::mail::compiled::{Common, CompiledLetter, Reader};
 use tidings::mail::message::{Links, List};
 use tidings::task::compose::newsletter;
-use tidings::task::render::Renderer;
+use tidings::task::render::{Addressee, Renderer};
 use tidings::task::sync::sync;
 use tidings::task::{Clock, Publication};
+use tidings::template::Templates;
 
 fn digest(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -33,7 +38,11 @@ fn digest(criterion: &mut Criterion) {
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name);
     let to = Mailbox::new(Some("Mara Quill"), EmailAddress::parse("mara@example.org").unwrap());
     let letter = renderer.letter(feed, newsletter, &compiled, None, "bench").unwrap();
-    let message = || renderer.message(newsletter, &letter, &to, &own, "id".into(), None).unwrap();
+    let message = || {
+        let values = compiled.values(&publication.templates, &own).unwrap();
+        let addressee = Addressee { to: &to, own: &own, values: &values };
+        renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap()
+    };
     let bytes = message().bytes.len() as u64;
 
     let mut group = criterion.benchmark_group("digest");
@@ -45,6 +54,52 @@ fn digest(criterion: &mut Criterion) {
         bencher.iter(|| renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name));
     });
     group.bench_function("message of a reader", |bencher| bencher.iter(message));
+    group.finish();
+    renderings(criterion, &publication, &articles, folder.path());
+}
+
+/// Messages a second of a digest of 20 articles: all of it rendered once for all readers, a block of it for each, and all
+/// of it for each.
+fn renderings(criterion: &mut Criterion, publication: &Publication, articles: &[Released], folder: &Path) {
+    let articles: Vec<Released> = articles.iter().cycle().take(20).cloned().collect();
+    let (feed, newsletter) = newsletter(publication, "news").unwrap();
+    let to = Mailbox::new(Some("Mara Quill"), EmailAddress::parse("mara@example.org").unwrap());
+    let built_in = tidings::template::built_in();
+    let digest = built_in.iter().find(|file| file.name == "mail/digest.mjml.hbs").unwrap();
+    let digest = String::from_utf8(digest.bytes.to_vec()).unwrap();
+    let ways = [
+        ("shared", "{{reader.greeting}}"),
+        ("a block for each", "{{#reader}}{{#if reader.name}}{{reader.greeting}}{{else}}Hello.{{/if}}{{/reader}}"),
+        ("all for each", "{{#if (gt (len reader.greeting) 6)}}{{reader.greeting}}{{else}}Hello.{{/if}}"),
+    ];
+    let mut group = criterion.benchmark_group("20 articles");
+    group.throughput(Throughput::Elements(1));
+    for (name, greeting) in ways {
+        let mail = folder.join(name).join("mail");
+        std::fs::create_dir_all(&mail).unwrap();
+        std::fs::write(mail.join("digest.mjml.hbs"), digest.replace("{{reader.greeting}}", greeting)).unwrap();
+        let templates = Templates::load(Some(&folder.join(name))).unwrap();
+        let publication = Publication { templates: Arc::new(templates), ..publication.clone() };
+        let renderer = Renderer::new(&publication);
+        let compiled = renderer.compile(feed, newsletter, None, &articles).unwrap();
+        assert_eq!(compiled.is_patched(), name != "all for each");
+        let letter = renderer.letter(feed, newsletter, &compiled, None, "bench").unwrap();
+        let own = || renderer.own(SubscriberId(uuid::Uuid::nil()), Some("Mara Quill"), &feed.name);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let own = own();
+                if compiled.is_patched() {
+                    let values = compiled.values(&publication.templates, &own).unwrap();
+                    let addressee = Addressee { to: &to, own: &own, values: &values };
+                    return renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap();
+                }
+                let bodies = compiled.for_reader(&publication.templates, &own).unwrap();
+                let letter = renderer.letter(feed, newsletter, &compiled, Some(&bodies), "bench").unwrap();
+                let addressee = Addressee { to: &to, own: &own, values: &[] };
+                renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap()
+            });
+        });
+    }
     group.finish();
 }
 

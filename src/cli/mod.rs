@@ -12,6 +12,7 @@ mod report;
 mod schedule;
 mod serve;
 mod subscribers;
+mod template;
 mod verbs;
 mod why;
 
@@ -64,6 +65,9 @@ enum Verb {
     /// The digests that they get
     #[command(subcommand)]
     Digest(digest::Verb),
+    /// What mail and pages look like
+    #[command(subcommand)]
+    Template(template::Verb),
     /// The keys that sign mail, and their DNS records
     #[command(subcommand)]
     Dkim(dkim::Verb),
@@ -196,13 +200,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
     }
     let verb = match verb {
         Verb::Check => return verbs::check(config, json).await,
+        // Templates that cannot be read are what it is for.
+        Verb::Template(verb) => return template::run(config, verb, json).await,
         // Before the keys that are configured are read: one of them may be what is missing.
         Verb::Dkim(verb) => return dkim::run(config, verb, json).await,
         verb => verb,
     };
     let publication = Publication::open(config, Clock::system()).await?;
     let ended = match verb {
-        Verb::Init { .. } | Verb::Check | Verb::Dkim(_) => Ok(Ended::Well),
+        Verb::Init { .. } | Verb::Check | Verb::Dkim(_) | Verb::Template(_) => Ok(Ended::Well),
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,

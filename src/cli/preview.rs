@@ -40,6 +40,7 @@ pub(super) async fn preview_for(
 }
 
 fn show_sample(sample: &render::Sample, form: Form) -> anyhow::Result<Ended> {
+    output::problems(&sample.notes);
     match form {
         Form::Html => output::say(&sample.bodies.html),
         Form::Text => output::say(&sample.bodies.text),
@@ -76,6 +77,7 @@ pub(super) async fn test_message(
     } else {
         render::sample_of(publication, feed, newsletter, &articles, what.note.as_deref(), &to)?
     };
+    output::problems(&sample.notes);
     let message = sample.message;
     let mut mailer = dispatch::single_mailer(publication);
     let outcome = mailer.send(&message.from, &address, &message.file_stem, &message.bytes).await;

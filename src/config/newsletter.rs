@@ -248,8 +248,8 @@ impl Reader<'_> {
             );
         }
         let default = self.default_cadence(written.default, &cadences);
-        let template = written.template.as_ref().map_or("digest", |template| template.get_ref().as_str()).to_owned();
-        if FeedName::parse(&template).is_none() {
+        let template = written.template.as_ref().map(|template| template.get_ref().clone());
+        if let Some(template) = template.as_ref().filter(|template| FeedName::parse(template).is_none()) {
             self.complain(
                 written.template.as_ref(),
                 format!("{template:?} cannot be a template's name"),

@@ -220,8 +220,8 @@ pub struct Newsletter {
     pub default: Cadence,
     /// Fewest articles worth a digest.
     pub min_articles: usize,
-    /// Name of the mail template: `templates/mail/NAME.mjml.hbs` and `NAME.txt.hbs`.
-    pub template: String,
+    /// Name of its own mail template, if it has one: `templates/mail/NAME.mjml.hbs` and `NAME.txt.hbs`.
+    pub template: Option<String>,
     /// Sender, where it is not the publication's.
     pub from: Option<super::address::Mailbox>,
     /// How long an instant digest waits for articles that come shortly after one another.
@@ -241,6 +241,19 @@ impl Newsletter {
     pub const LATE_AFTER: TimeDelta = TimeDelta::hours(6);
     /// The label that does not wait for others to gather, in lower case.
     pub const BREAKING: &str = "breaking news";
+    /// The template of digests.
+    pub const DIGEST: &str = "digest";
+    /// The template of a digest that brings one article at once.
+    pub const ALERT: &str = "alert";
+
+    /// The template of a digest of so many articles at this cadence, where it has one.
+    pub fn template_for(&self, cadence: Option<Cadence>, articles: usize) -> &str {
+        match &self.template {
+            Some(own) => own,
+            None if articles == 1 && cadence == Some(Cadence::Instant) => Self::ALERT,
+            None => Self::DIGEST,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,15 @@ pub enum Piece<'a> {
     Text(&'a str),
     /// The number of the reader's value that stands here.
     Place(usize),
+    /// The number of the reader's value that stands here as it is: in HTML it is HTML already.
+    Markup(usize),
+}
+
+/// Where a reader's value belongs.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    number: usize,
+    is_markup: bool,
 }
 
 /// How a value stands in a body.
@@ -52,7 +61,7 @@ enum Quoted {
     /// Begins at the first column; ends there too, unless a line end follows.
     Text(Vec<u8>),
     Place {
-        number: usize,
+        slot: Slot,
         /// Whether a line end of the text, or the end of the part, follows.
         ends_line: bool,
     },
@@ -61,7 +70,7 @@ enum Quoted {
 #[derive(Debug)]
 enum Base64 {
     Text(Phases),
-    Place(usize),
+    Place(Slot),
 }
 
 /// A text in base64 for each number of bytes by which what stands before it falls short of a group of three.
@@ -79,7 +88,7 @@ impl Body {
         let parts = if is_shorter_in_base64(&pieces) {
             let part = |piece| match piece {
                 Merged::Text(text) => Base64::Text(Phases::new(text.into_bytes())),
-                Merged::Place(number) => Base64::Place(number),
+                Merged::Place(slot) => Base64::Place(slot),
             };
             Parts::Base64(pieces.into_iter().map(part).collect())
         } else {
@@ -110,15 +119,15 @@ impl Body {
 
     /// Writes it for one reader, from the first column of a line; a boundary with its CRLF in front may follow.
     pub(super) fn write(&self, values: &[&str], out: &mut Vec<u8>) {
-        let value = |number: usize| self.value(values.get(number).copied().unwrap_or_default());
+        let value = |slot: Slot| self.value(values.get(slot.number).copied().unwrap_or_default(), slot.is_markup);
         match &self.parts {
             Parts::Quoted(parts) => {
                 for part in parts {
                     match part {
                         Quoted::Text(text) => out.extend_from_slice(text),
-                        Quoted::Place { number, ends_line } => {
+                        Quoted::Place { slot, ends_line } => {
                             let mut writer = QuotedWriter::new(out);
-                            writer.text(&value(*number));
+                            writer.text(&value(*slot));
                             writer.close(*ends_line);
                         }
                     }
@@ -129,7 +138,7 @@ impl Body {
                 for part in parts {
                     match part {
                         Base64::Text(text) => writer.phases(text),
-                        Base64::Place(number) => writer.bytes(value(*number).as_bytes()),
+                        Base64::Place(slot) => writer.bytes(value(*slot).as_bytes()),
                     }
                 }
                 writer.close();
@@ -137,9 +146,9 @@ impl Body {
         }
     }
 
-    fn value<'v>(&self, value: &'v str) -> Cow<'v, str> {
+    fn value<'v>(&self, value: &'v str, is_markup: bool) -> Cow<'v, str> {
         let value = normal(value);
-        if self.form == Form::Html && value.bytes().any(|b| b"&<>\"'".contains(&b)) {
+        if self.form == Form::Html && !is_markup && value.bytes().any(|b| b"&<>\"'".contains(&b)) {
             escape_html(&value).into()
         } else {
             value
@@ -150,7 +159,7 @@ impl Body {
 /// A piece of normal text, never two in a row and never empty.
 enum Merged {
     Text(String),
-    Place(usize),
+    Place(Slot),
 }
 
 fn merged(pieces: &[Piece<'_>]) -> Vec<Merged> {
@@ -158,8 +167,9 @@ fn merged(pieces: &[Piece<'_>]) -> Vec<Merged> {
     for piece in pieces {
         let text = match piece {
             Piece::Text(text) => normal(text),
-            Piece::Place(number) => {
-                out.push(Merged::Place(*number));
+            Piece::Place(number) | Piece::Markup(number) => {
+                let is_markup = matches!(piece, Piece::Markup(_));
+                out.push(Merged::Place(Slot { number: *number, is_markup }));
                 continue;
             }
         };
@@ -220,7 +230,7 @@ fn quoted(pieces: &[Merged]) -> Vec<Quoted> {
                 writer.close(ends_line);
                 Quoted::Text(encoded)
             }
-            Merged::Place(number) => Quoted::Place { number: *number, ends_line },
+            Merged::Place(slot) => Quoted::Place { slot: *slot, ends_line },
         });
     }
     parts

@@ -95,6 +95,13 @@ impl CompiledLetter {
         Ok(Self { head: head.into(), text, between: between.into(), html, end: end.into() })
     }
 
+    /// Bytes that the HTML part takes with these values, as it goes over the wire.
+    pub fn html_bytes(&self, values: &[&str]) -> usize {
+        let mut out = vec![];
+        self.html.write(values, &mut out);
+        out.len()
+    }
+
     /// Writes the message for one reader over what `out` holds: CRLF only, and ASCII unless an address is not.
     ///
     /// # Errors
@@ -112,6 +119,13 @@ impl CompiledLetter {
         out.extend_from_slice(&self.end);
         Ok(())
     }
+}
+
+/// Bytes that a text takes as an HTML part, as it goes over the wire.
+pub fn html_bytes(html: &str) -> usize {
+    let mut out = vec![];
+    Body::new(Form::Html, &[Piece::Text(html)]).write(&[], &mut out);
+    out.len()
 }
 
 /// The headers that all readers get alike.

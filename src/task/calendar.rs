@@ -266,7 +266,7 @@ fn settings(newsletter: &Newsletter) -> Vec<(String, String)> {
     add("subject", newsletter.subject.clone());
     add("default", newsletter.default.to_string());
     add("min_articles", newsletter.min_articles.to_string());
-    add("template", newsletter.template.clone());
+    add("template", newsletter.template.clone().unwrap_or_else(|| Newsletter::DIGEST.to_owned()));
     add("gather", span(newsletter.gather));
     add("late_after", span(newsletter.late_after));
     add("hold", hold);

@@ -58,8 +58,8 @@ pub fn newsletters(config: &Config, feeds: &[Feed], templates: &Templates) -> Ve
             problem.line = line("from");
             problems.push(problem);
         }
-        if !templates.has_mail(&newsletter.template) {
-            let what = format!("there is no template templates/mail/{}.mjml.hbs and .txt.hbs", newsletter.template);
+        if let Some(template) = newsletter.template.as_ref().filter(|template| !templates.has_mail(template)) {
+            let what = format!("there is no template templates/mail/{template}.mjml.hbs and .txt.hbs");
             let mut problem = Problem::new(file, what).hint("write them, or leave `template` out");
             problem.line = line("template");
             problems.push(problem);

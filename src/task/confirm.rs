@@ -14,6 +14,7 @@ use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, Subscription
 use crate::mail::message::{self, Kind, Letter};
 use crate::store::{NewSubscription, PendingConfirmation};
 use crate::template::view::{ConfirmFacts, ConfirmView};
+use crate::template::words::Value;
 
 /// How long a confirmation link holds.
 pub const CONFIRM_WITHIN: TimeDelta = TimeDelta::days(7);
@@ -136,7 +137,9 @@ fn confirmation(
         feeds: titles.collect(),
         days: CONFIRM_WITHIN.num_days(),
     };
-    let view = ConfirmView { publication: presenter.publication(), confirm: facts };
+    let (language, dir) = presenter.language();
+    let view = ConfirmView { language, dir, publication: presenter.publication(), confirm: facts };
+    let title = [("publication", Value::Text(&config.publication.title))];
     let bodies = publication.templates.mail("confirm", &view)?;
     // No text that the visitor typed, the name included: the mail may go to somebody else.
     let to = Mailbox::new(None, waiting.subscriber.address.clone());
@@ -144,7 +147,7 @@ fn confirmation(
         from: &config.mail.from,
         reply_to: config.mail.reply_to.as_ref(),
         to: &to,
-        subject: &format!("Please confirm: {} by mail", config.publication.title),
+        subject: &presenter.speech().word("confirm_subject", &title),
         text: &bodies.text,
         html: &bodies.html,
         // One a day at most: whatever is tried again has the same.

@@ -6,6 +6,7 @@ pub mod compose;
 pub mod confirm;
 pub mod dispatch;
 pub mod exchange;
+pub mod fit;
 pub mod pages;
 pub mod present;
 pub mod progress;
@@ -16,6 +17,7 @@ pub mod run;
 pub mod schedule;
 pub mod sign;
 pub mod sync;
+pub mod templates;
 pub mod webhook;
 pub mod why;
 

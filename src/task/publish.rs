@@ -287,6 +287,7 @@ fn link_card(url: String, title: &str) -> Card {
         image: None,
         minutes: 0,
         language: String::new(),
+        dir: "ltr",
         alerted: false,
     }
 }

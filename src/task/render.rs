@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::compose::{newsletter, plan_now};
 use super::present::Presenter;
-use super::{Publication, TaskError};
+use super::{Publication, TaskError, fit};
 use crate::domain::address::Mailbox;
 use crate::domain::article::Released;
 use crate::domain::digest::{Digest, DigestId};
@@ -24,7 +24,8 @@ use crate::mail::compiled::{Common, CompiledLetter, Piece, Reader};
 use crate::mail::message::{Links, List};
 use crate::problem::Problem;
 use crate::store::Claimed;
-use crate::template::{Bodies, CompiledDigest, Own};
+use crate::template::view::DigestView;
+use crate::template::{Bodies, CompiledDigest, Own, Place};
 
 /// One message, ready for a relay.
 #[derive(Debug, Clone)]
@@ -35,6 +36,17 @@ pub struct Prepared {
     pub bytes: Vec<u8>,
     /// Its Message-ID without the host: a file's name in the outbox.
     pub file_stem: String,
+}
+
+/// Whom a message is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Addressee<'a> {
+    /// Name and address.
+    pub to: &'a Mailbox,
+    /// Their links.
+    pub own: &'a Own,
+    /// What stands in the places of the letter: [`CompiledDigest::values`].
+    pub values: &'a [String],
 }
 
 /// Renders a feed's digest for one reader, once for all who get the same articles.
@@ -71,7 +83,7 @@ struct Loaded {
 #[derive(Debug)]
 enum Group {
     /// Their messages differ in the places of one letter.
-    Alike(CompiledLetter),
+    Alike(Box<(CompiledLetter, CompiledDigest)>),
     /// The template looks at the reader: each message is rendered anew.
     Apart(Box<CompiledDigest>),
 }
@@ -96,7 +108,8 @@ impl<'a> Renderer<'a> {
         let url = |path: &str, token: String| self.presenter.urls.at(&format!("/{path}/{token}"));
         let name = name.map(one_line).filter(|name| !name.is_empty());
         Own {
-            greeting: name.map_or_else(|| "Hello,".to_owned(), |name| format!("Hello {name},")),
+            greeting: self.presenter.speech().greeting(name.as_deref()),
+            name,
             unsubscribe_url: url("unsubscribe", token(Purpose::Leave, Some(feed))),
             preferences_url: url("preferences", token(Purpose::Preferences, None)),
         }
@@ -134,15 +147,74 @@ impl<'a> Renderer<'a> {
         view.digest.note = note.map(str::to_owned);
         let templates = &self.publication.templates;
         view.digest.subject = templates.subject(&newsletter.subject, &format!("feeds/{}.toml", feed.name), &view)?;
-        if !templates.has_mail(&newsletter.template) {
-            let file = format!("templates/mail/{}.mjml.hbs", newsletter.template);
+        let cadence = digest.map_or(Some(newsletter.default), |digest| digest.key.cadence);
+        let template = newsletter.template_for(cadence, view.articles.len());
+        if !templates.has_mail(template) {
+            let file = format!("templates/mail/{template}.mjml.hbs");
             return Err(Problem::new(
                 file,
                 format!("there is no such template, which feeds/{}.toml asks for", feed.name),
             )
             .hint("write it and its .txt.hbs, or leave `template` out for the one that is built in"));
         }
-        CompiledDigest::compile(templates, &newsletter.template, view)
+        self.fitted(feed, newsletter, template, &view)
+    }
+
+    /// The digest, shortened where it would be too large for one mail.
+    fn fitted(
+        &self,
+        feed: &Feed,
+        newsletter: &Newsletter,
+        template: &str,
+        view: &DigestView,
+    ) -> Result<CompiledDigest, Problem> {
+        let templates = &self.publication.templates;
+        let own = self.own(SubscriberId(uuid::Uuid::nil()), Some("A Reader With A Rather Long Name"), &feed.name);
+        let size = |view: &mut DigestView| -> Result<usize, Problem> {
+            let draft = CompiledDigest::draft(templates, template, view)?;
+            let values = draft.values(templates, &own)?;
+            // A letter that cannot be made is named by what makes the real one.
+            let letter = self.letter(feed, newsletter, &draft, None, "size").ok();
+            Ok(letter.map_or(0, |letter| letter.html_bytes(&values.iter().map(String::as_str).collect::<Vec<_>>())))
+        };
+        let room = fit::room(view.articles.len(), |room| Ok(size(&mut room.of(view))? <= fit::MOST_BYTES))?;
+        let mut fitted = room.of(view);
+        let mut compiled = CompiledDigest::compile(templates, template, fitted.clone())?;
+        if !fitted.digest.shortened {
+            return Ok(compiled);
+        }
+        let file = format!("feeds/{}.toml", feed.name);
+        let left_out = match fitted.digest.left_out {
+            0 => String::new(),
+            number => format!(", and {number} are left out"),
+        };
+        let what = format!(
+            "a digest of {} articles is larger than the {} KB that Gmail shows: {} of them come whole, the others as \
+             headlines{left_out}",
+            view.articles.len(),
+            fit::GMAIL_CLIPS_AT / 1000,
+            room.full.min(room.kept)
+        );
+        compiled.notes.push(Problem::new(file, what).hint("send more often, or select fewer articles"));
+        let bytes = size(&mut fitted)?;
+        if bytes > fit::MOST_BYTES {
+            let what = format!(
+                "comes to {bytes} bytes of HTML however few articles; Gmail clips a mail at {}",
+                fit::GMAIL_CLIPS_AT
+            );
+            compiled
+                .notes
+                .push(Problem::new(templates.file_of_mail(template), what).hint("shorten what is in it besides"));
+        }
+        Ok(compiled)
+    }
+
+    /// The bodies of a welcome to one reader, with these articles to begin with.
+    ///
+    /// # Errors
+    /// A template that cannot be rendered, by file and line.
+    pub fn welcome(&self, feed: &Feed, articles: &[Released], own: &Own) -> Result<Bodies, Problem> {
+        self.publication.templates.mail("welcome", &self.presenter.welcome(feed, articles, own.view()))
     }
 
     async fn load(&self, id: DigestId) -> Result<Option<Loaded>, TaskError> {
@@ -156,12 +228,16 @@ impl<'a> Renderer<'a> {
     fn group(&self, loaded: &Loaded, skipped: usize) -> Result<Group, TaskError> {
         let Loaded { digest, feed, newsletter, articles, .. } = loaded;
         let compiled = self.compile(feed, newsletter, Some(digest), &articles[skipped..])?;
+        for note in &compiled.notes {
+            tracing::warn!(newsletter = %feed.name, digest = %digest.id, "{}", crate::problem::printable(&note.what));
+        }
         if compiled.is_patched() {
             // The same on every machine and retry.
             let boundary = format!("{}g{skipped}", digest.id.0.simple());
-            return Ok(Group::Alike(self.letter(feed, newsletter, &compiled, None, &boundary)?));
+            let letter = self.letter(feed, newsletter, &compiled, None, &boundary)?;
+            return Ok(Group::Alike(Box::new((letter, compiled))));
         }
-        tracing::info!(template = %newsletter.template, "the template looks at the reader: each message is rendered anew");
+        tracing::info!(newsletter = %feed.name, "the template looks at the reader: each message is rendered anew");
         Ok(Group::Apart(Box::new(compiled)))
     }
 
@@ -184,12 +260,19 @@ impl<'a> Renderer<'a> {
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
         let file_stem = self.publication.keyring.message_id(claimed.digest, claimed.subscriber);
         let whose = Some((claimed.subscriber, claimed.digest));
+        let templates = &self.publication.templates;
         let prepared = match group {
-            Group::Alike(letter) => self.message(newsletter, letter, &to, &own, file_stem, whose),
+            Group::Alike(alike) => {
+                let (letter, compiled) = &**alike;
+                let values = compiled.values(templates, &own)?;
+                let addressee = Addressee { to: &to, own: &own, values: &values };
+                self.message(newsletter, letter, &addressee, file_stem, whose)
+            }
             Group::Apart(compiled) => {
-                let bodies = compiled.for_reader(&self.publication.templates, &own);
+                let bodies = compiled.for_reader(templates, &own)?;
                 let letter = self.letter(feed, newsletter, compiled, Some(&bodies), &file_stem)?;
-                self.message(newsletter, &letter, &to, &own, file_stem, whose)
+                let addressee = Addressee { to: &to, own: &own, values: &[] };
+                self.message(newsletter, &letter, &addressee, file_stem, whose)
             }
         };
         prepared.map(Some)
@@ -242,11 +325,11 @@ impl<'a> Renderer<'a> {
         &self,
         newsletter: &Newsletter,
         letter: &CompiledLetter,
-        to: &Mailbox,
-        own: &Own,
+        addressee: &Addressee<'_>,
         file_stem: String,
         whose: Option<(SubscriberId, DigestId)>,
     ) -> Result<Prepared, TaskError> {
+        let Addressee { to, own, values } = *addressee;
         let from = self.sender(newsletter);
         let bounces = whose.and_then(|(who, digest)| self.publication.bounces_to(who, Some(digest)));
         let leave = bounces.as_ref().map(|bounces| format!("mailto:{bounces}?subject=unsubscribe"));
@@ -259,7 +342,7 @@ impl<'a> Renderer<'a> {
                 unsubscribe_mailto: leave.as_deref(),
                 help_url: Some(&own.preferences_url),
             }),
-            values: &own.values(),
+            values: &values.iter().map(String::as_str).collect::<Vec<_>>(),
         };
         let mut bytes = vec![];
         letter.write(&reader, &mut bytes)?;
@@ -277,8 +360,12 @@ fn sender_id(host: &str) -> String {
 }
 
 /// A piece of a compiled digest with the place before it, as a letter takes them.
-fn pieces((place, text): (Option<usize>, &str)) -> impl Iterator<Item = Piece<'_>> {
-    place.map(Piece::Place).into_iter().chain([Piece::Text(text)])
+fn pieces((place, text): (Option<Place>, &str)) -> impl Iterator<Item = Piece<'_>> {
+    let place = place.map(|place| match place {
+        Place::Field(number) => Piece::Place(number),
+        Place::Block(number) => Piece::Markup(number),
+    });
+    place.into_iter().chain([Piece::Text(text)])
 }
 
 /// A newsletter's message made for one person outside of any digest: for previews and tests.
@@ -288,6 +375,8 @@ pub struct Sample {
     pub message: Prepared,
     /// Its bodies.
     pub bodies: Bodies,
+    /// What an editor should know of it, though nothing is wrong.
+    pub notes: Vec<Problem>,
 }
 
 /// Makes a sample for `to`, with what is new to anyone, or else the latest articles. Its links are nobody's.
@@ -329,10 +418,12 @@ pub fn sample_of(
     let renderer = Renderer::new(publication);
     let compiled = renderer.compile_noted(feed, newsletter, None, articles, note)?;
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
-    let bodies = compiled.for_reader(&publication.templates, &own);
+    let bodies = compiled.for_reader(&publication.templates, &own)?;
+    let values = compiled.values(&publication.templates, &own)?;
     let file_stem = format!("test-{}", uuid::Uuid::now_v7());
     let whole = (!compiled.is_patched()).then_some(&bodies);
     let letter = renderer.letter(feed, newsletter, &compiled, whole, &file_stem)?;
-    let message = renderer.message(newsletter, &letter, to, &own, file_stem, None)?;
-    Ok(Sample { message, bodies })
+    let addressee = Addressee { to, own: &own, values: &values };
+    let message = renderer.message(newsletter, &letter, &addressee, file_stem, None)?;
+    Ok(Sample { message, bodies, notes: compiled.notes })
 }

@@ -1,13 +1,25 @@
 //! A digest compiled once for all its readers: rendered with marks where a reader's own words belong, cut at the
 //! marks, and per reader only put together again.
 //!
-//! That is right while a template does nothing but show a reader's fields. One that compares or measures them gives two
-//! sample readers something else than the patched digest; it is then rendered in full for everyone.
+//! A template may show a reader's fields anywhere. What looks at them, compares or measures, stands in a
+//! `{{#reader}}` block: that alone is rendered for each reader and put into its place, after the layout. A template that
+//! looks at a reader outside of such a block gives two sample readers something else than the patched digest; it is
+//! then rendered in full for everyone.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use handlebars::Context;
+use serde::Serialize;
+
+use super::body::{html_of, wrap};
+use super::rendering::{Block, Blocks, MARK_END, mark};
 use super::view::{DigestView, ReaderView};
-use super::{Bodies, Templates};
+use super::{Bodies, Kind, Templates};
 use crate::domain::text::escape_html;
 use crate::problem::Problem;
+
+/// How many fields of a reader have a place of their own; what comes after them are blocks.
+const FIELDS: usize = 4;
 
 /// The marks of one rendering: `BEGIN number END`, where BEGIN is a word that no article can contain by accident or
 /// on purpose, since half of it is random. Letters and digits only: `mrml` writes attributes with `{:?}`, which
@@ -18,8 +30,6 @@ struct Marks {
 }
 
 impl Marks {
-    const END: char = 'z';
-
     fn new() -> Self {
         let mut random = [0; 16];
         // Without randomness from the system there would be no keys either, and the program would not have started.
@@ -28,12 +38,14 @@ impl Marks {
         Self { begin: format!("q{:032x}q", u128::from_ne_bytes(random)) }
     }
 
-    fn mark(&self, number: usize) -> String {
-        format!("{}{number}{}", self.begin, Self::END)
+    fn reader(&self) -> ReaderView {
+        let mark = |number| mark(&self.begin, number);
+        ReaderView { greeting: mark(0), unsubscribe_url: mark(1), preferences_url: mark(2), name: Some(mark(3)) }
     }
 
-    fn reader(&self) -> ReaderView {
-        ReaderView { greeting: self.mark(0), unsubscribe_url: self.mark(1), preferences_url: self.mark(2) }
+    /// Blocks put aside, numbered from `first` on.
+    fn aside(&self, first: usize) -> Blocks {
+        Blocks::Aside { begin: self.begin.clone(), first }
     }
 }
 
@@ -46,17 +58,19 @@ pub struct Own {
     pub unsubscribe_url: String,
     /// All choices.
     pub preferences_url: String,
+    /// As they gave it.
+    pub name: Option<String>,
 }
 
 impl Own {
-    /// What stands in the places of a compiled digest.
-    pub fn values(&self) -> [&str; 3] {
-        [&self.greeting, &self.unsubscribe_url, &self.preferences_url]
+    /// What stands in the places of fields.
+    fn fields(&self) -> [&str; FIELDS] {
+        [&self.greeting, &self.unsubscribe_url, &self.preferences_url, self.name.as_deref().unwrap_or_default()]
     }
 
     fn of(view: ReaderView) -> Self {
-        let ReaderView { greeting, unsubscribe_url, preferences_url } = view;
-        Self { greeting, unsubscribe_url, preferences_url }
+        let ReaderView { greeting, unsubscribe_url, preferences_url, name } = view;
+        Self { greeting, unsubscribe_url, preferences_url, name }
     }
 
     /// What a template that is rendered in full sees.
@@ -65,6 +79,7 @@ impl Own {
             greeting: self.greeting.clone(),
             unsubscribe_url: self.unsubscribe_url.clone(),
             preferences_url: self.preferences_url.clone(),
+            name: self.name.clone(),
         }
     }
 }
@@ -81,27 +96,107 @@ impl Pieces {
         let mut parts = text.split(&marks.begin);
         let first = parts.next().unwrap_or_default().to_owned();
         let rest = parts.filter_map(|part| {
-            let (number, after) = part.split_once(Marks::END)?;
+            let (number, after) = part.split_once(MARK_END)?;
             Some((number.parse().ok()?, after.to_owned()))
         });
         Self { first, rest: rest.collect() }
     }
 
-    fn with(&self, values: &[impl AsRef<str>; 3]) -> String {
+    fn with(&self, values: &[String]) -> String {
         let mut out =
             String::with_capacity(self.first.len() + self.rest.iter().map(|(_, text)| text.len() + 160).sum::<usize>());
         out.push_str(&self.first);
         for (place, text) in &self.rest {
-            out.push_str(values.get(*place).map_or("", AsRef::as_ref));
+            out.push_str(values.get(*place).map_or("", String::as_str));
             out.push_str(text);
         }
         out
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Option<usize>, &str)> {
+    fn iter(&self) -> impl Iterator<Item = (Option<Place>, &str)> {
+        let place = |number: usize| if number < FIELDS { Place::Field(number) } else { Place::Block(number) };
         std::iter::once((None, self.first.as_str()))
-            .chain(self.rest.iter().map(|(place, text)| (Some(*place), text.as_str())))
+            .chain(self.rest.iter().map(move |(number, text)| (Some(place(*number)), text.as_str())))
     }
+
+    fn has(&self, place: usize) -> bool {
+        self.rest.iter().any(|(number, _)| *number == place)
+    }
+}
+
+/// What stands before a piece of a body, by its number among [`CompiledDigest::values`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A field of the reader: text, to be escaped in HTML.
+    Field(usize),
+    /// A block rendered for the reader: as it stands.
+    Block(usize),
+}
+
+/// One body of a mail, with what is rendered for each reader.
+#[derive(Debug, Clone)]
+struct Part {
+    pieces: Pieces,
+    blocks: Vec<Block>,
+}
+
+impl Part {
+    /// Renders a body with its blocks put aside, numbered from `first` on.
+    fn render(
+        templates: &Templates,
+        kind: Kind,
+        name: &str,
+        context: &Context,
+        marks: &Marks,
+        first: usize,
+    ) -> Result<Self, Problem> {
+        let (source, blocks) = templates.rendered(kind, name, context, marks.aside(first))?;
+        let file = || kind.file(name);
+        let body = match kind {
+            Kind::Html => html_of(&source, &file()),
+            _ => Ok(wrap(&source)),
+        };
+        let pieces = Pieces::cut(&body.map_err(|problem| near_blocks(problem, &blocks))?, marks);
+        if (first..first + blocks.len()).any(|number| !pieces.has(number)) {
+            let problem = Problem::new(file(), "a {{#reader}} block stands where the layout drops it");
+            return Err(near_blocks(problem, &blocks));
+        }
+        Ok(Self { pieces, blocks })
+    }
+
+    /// What the blocks say to the reader in `context`.
+    fn blocks(&self, templates: &Templates, kind: Kind, name: &str, context: &Context) -> Result<Vec<String>, Problem> {
+        let say = |block: &Block| {
+            let text = block
+                .render(templates.registry(kind), context)
+                .map_err(|error| templates.problem(&error, kind, name, context.data()))?;
+            if kind == Kind::Html && text.contains("<mj-") {
+                let problem = Problem::new(kind.file(name), "a {{#reader}} block has MJML in it");
+                return Err(problem.hint(INSIDE_TEXT));
+            }
+            // What stands on lines of its own is folded as all text is.
+            Ok(if kind == Kind::Text && text.contains('\n') { wrap(&text) } else { text })
+        };
+        self.blocks.iter().map(say).collect()
+    }
+}
+
+const INSIDE_TEXT: &str = "put it inside <mj-text>, with HTML and text in it: the layout is made once, for all readers";
+
+fn near_blocks(problem: Problem, blocks: &[Block]) -> Problem {
+    if blocks.is_empty() { problem } else { problem.hint(INSIDE_TEXT) }
+}
+
+/// A mail rendered for the one reader that its data tells of, if it tells of one.
+pub(super) fn whole(templates: &Templates, name: &str, data: &impl Serialize) -> Result<Bodies, Problem> {
+    let context = super::context(data).map_err(|error| templates.problem(&error, Kind::Html, name, data))?;
+    let marks = Marks::new();
+    let html = Part::render(templates, Kind::Html, name, &context, &marks, FIELDS)?;
+    let text = Part::render(templates, Kind::Text, name, &context, &marks, FIELDS + html.blocks.len())?;
+    let mut values = vec![String::new(); FIELDS];
+    values.extend(html.blocks(templates, Kind::Html, name, &context)?);
+    values.extend(text.blocks(templates, Kind::Text, name, &context)?);
+    Ok(Bodies { html: html.pieces.with(&values), text: text.pieces.with(&values) })
 }
 
 /// A digest for all readers who get the same articles.
@@ -109,54 +204,109 @@ impl Pieces {
 pub struct CompiledDigest {
     /// Subject line.
     pub subject: String,
-    html: Pieces,
-    text: Pieces,
-    /// The template and its data, where the pieces do not tell the whole truth.
-    whole: Option<Box<(String, DigestView)>>,
+    /// What an editor should know of it, though nothing is wrong.
+    pub notes: Vec<Problem>,
+    template: String,
+    html: Part,
+    text: Part,
+    /// The data, where blocks look at it; the reader in it changes.
+    context: Option<Arc<Mutex<Context>>>,
+    /// The data, where the pieces do not tell the whole truth.
+    whole: Option<Box<DigestView>>,
 }
 
 impl CompiledDigest {
-    /// Renders the newsletter's template once with marks in the reader's places, and twice in full to compare: for the
-    /// reader in `view`, who has no name, and for one who has.
+    /// Renders the newsletter's template once with marks in the reader's places, and twice in full to compare: for a
+    /// reader who has no name, and for one who has.
     ///
     /// # Errors
     /// A template that cannot be rendered, by file and line.
     pub fn compile(templates: &Templates, template: &str, mut view: DigestView) -> Result<Self, Problem> {
-        let marks = Marks::new();
-        let nameless = Own::of(std::mem::replace(&mut view.reader, marks.reader()));
-        let bodies = templates.mail(template, &view)?;
-        let mut compiled = Self {
-            subject: view.digest.subject.clone(),
-            html: Pieces::cut(&bodies.html, &marks),
-            text: Pieces::cut(&bodies.text, &marks),
-            whole: None,
+        let mut compiled = Self::draft(templates, template, &mut view)?;
+        let speech = templates.speech(&view.language);
+        let own = |name: Option<&str>| Own {
+            greeting: speech.greeting(name),
+            name: name.map(str::to_owned),
+            ..Own::of(view.reader.clone())
         };
-        let named = Own { greeting: "Hello Mara Quill,".to_owned(), ..nameless.clone() };
+        let (nameless, named) = (own(None), own(Some("Mara Quill")));
         for own in [nameless, named] {
+            // A block that fails would fail for every such reader.
+            let patched = compiled.patched(templates, &own)?;
             view.reader = own.view();
             // A rendering that fails for one reader alone is no better than the pieces.
-            if templates.mail(template, &view).is_ok_and(|whole| !read_alike(&compiled.patched(&own), &whole)) {
-                compiled.whole = Some(Box::new((template.to_owned(), view)));
+            if templates.mail(template, &view).is_ok_and(|whole| !read_alike(&patched, &whole)) {
+                compiled.whole = Some(Box::new(view));
                 break;
             }
         }
         Ok(compiled)
     }
 
-    /// The bodies for one reader.
-    pub fn for_reader(&self, templates: &Templates, own: &Own) -> Bodies {
-        if let Some((template, view)) = self.whole.as_deref() {
-            let view = DigestView { reader: own.view(), ..view.clone() };
-            if let Ok(bodies) = templates.mail(template, &view) {
-                return bodies;
-            }
-        }
-        self.patched(own)
+    /// The same without a look at whether the pieces are the whole truth: enough to see how large it becomes.
+    ///
+    /// # Errors
+    /// A template that cannot be rendered, by file and line.
+    pub fn draft(templates: &Templates, template: &str, view: &mut DigestView) -> Result<Self, Problem> {
+        let marks = Marks::new();
+        let reader = std::mem::replace(&mut view.reader, marks.reader());
+        let context = super::context(view).map_err(|error| templates.problem(&error, Kind::Html, template, view));
+        view.reader = reader;
+        let context = context?;
+        let html = Part::render(templates, Kind::Html, template, &context, &marks, FIELDS)?;
+        let text = Part::render(templates, Kind::Text, template, &context, &marks, FIELDS + html.blocks.len())?;
+        let has_blocks = !html.blocks.is_empty() || !text.blocks.is_empty();
+        Ok(Self {
+            subject: view.digest.subject.clone(),
+            notes: vec![],
+            template: template.to_owned(),
+            html,
+            text,
+            context: has_blocks.then(|| Arc::new(Mutex::new(context))),
+            whole: None,
+        })
     }
 
-    fn patched(&self, own: &Own) -> Bodies {
-        let values = own.values();
-        Bodies { html: self.html.with(&values.map(escape_html)), text: self.text.with(&values) }
+    /// The bodies for one reader.
+    ///
+    /// # Errors
+    /// A `{{#reader}}` block that cannot be rendered for this one, by file and line.
+    pub fn for_reader(&self, templates: &Templates, own: &Own) -> Result<Bodies, Problem> {
+        if let Some(view) = self.whole.as_deref() {
+            let view = DigestView { reader: own.view(), ..view.clone() };
+            if let Ok(bodies) = templates.mail(&self.template, &view) {
+                return Ok(bodies);
+            }
+        }
+        self.patched(templates, own)
+    }
+
+    fn patched(&self, templates: &Templates, own: &Own) -> Result<Bodies, Problem> {
+        let values = self.values(templates, own)?;
+        let text = self.text.pieces.with(&values);
+        let escaped: Vec<String> = values
+            .into_iter()
+            .enumerate()
+            .map(|(place, value)| if place < FIELDS { escape_html(&value) } else { value })
+            .collect();
+        Ok(Bodies { html: self.html.pieces.with(&escaped), text })
+    }
+
+    /// What stands in the places of the bodies for one reader, by their numbers.
+    ///
+    /// # Errors
+    /// A `{{#reader}}` block that cannot be rendered for this one, by file and line.
+    pub fn values(&self, templates: &Templates, own: &Own) -> Result<Vec<String>, Problem> {
+        let mut values: Vec<String> = own.fields().map(str::to_owned).into();
+        if let Some(context) = &self.context {
+            let mut context = context.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(data) = context.data_mut().as_object_mut() {
+                data.insert("reader".to_owned(), serde_json::to_value(own.view()).unwrap_or_default());
+            }
+            values.extend(self.html.blocks(templates, Kind::Html, &self.template, &context)?);
+            values.extend(self.text.blocks(templates, Kind::Text, &self.template, &context)?);
+        }
+        Ok(values)
     }
 
     /// Whether the bodies are the same for all readers but for what stands in the places of their pieces.
@@ -164,14 +314,14 @@ impl CompiledDigest {
         self.whole.is_none()
     }
 
-    /// The text body in pieces: which of [`Own::values`] stands before each, if any, and the piece.
-    pub fn text_pieces(&self) -> impl Iterator<Item = (Option<usize>, &str)> {
-        self.text.iter()
+    /// The text body in pieces: which of [`CompiledDigest::values`] stands before each, if any, and the piece.
+    pub fn text_pieces(&self) -> impl Iterator<Item = (Option<Place>, &str)> {
+        self.text.pieces.iter()
     }
 
-    /// The HTML body in pieces, likewise; the values are to be escaped.
-    pub fn html_pieces(&self) -> impl Iterator<Item = (Option<usize>, &str)> {
-        self.html.iter()
+    /// The HTML body in pieces, likewise.
+    pub fn html_pieces(&self) -> impl Iterator<Item = (Option<Place>, &str)> {
+        self.html.pieces.iter()
     }
 }
 
@@ -185,6 +335,7 @@ fn plain(html: &str) -> String {
         .replace("&#x27;", "'")
         .replace("&quot;", "\"")
         .replace("&#x3D;", "=")
+        .replace("&nbsp;", "\u{a0}")
         .replace("&gt;", ">")
 }
 
@@ -198,6 +349,7 @@ mod tests {
             greeting: greeting.into(),
             unsubscribe_url: "https://a.example/unsubscribe/x?y=1&z=2".into(),
             preferences_url: "https://a.example/preferences/x".into(),
+            name: None,
         }
     }
 
@@ -225,7 +377,7 @@ mod tests {
         for name in ["Hello,", "Hello Mara O'Neill <b>,", "Hello \"Ö\" & ш,"] {
             let own = own(name);
             let whole = templates.mail("digest", &DigestView { reader: own.view(), ..example::digest() }).unwrap();
-            let patched = compiled.for_reader(&templates, &own);
+            let patched = compiled.for_reader(&templates, &own).unwrap();
             assert_eq!(patched.text, whole.text);
             assert!(read_alike(&patched, &whole), "{}", patched.html);
         }
@@ -236,11 +388,13 @@ mod tests {
         let templates = Templates::load(None).unwrap();
         let compiled = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap();
         let own = own("Hello Mara,");
-        let joined: String = compiled
-            .text_pieces()
-            .flat_map(|(place, text)| [place.map_or("", |place| own.values()[place]), text])
-            .collect();
-        assert_eq!(joined, compiled.for_reader(&templates, &own).text);
+        let values = compiled.values(&templates, &own).unwrap();
+        let value = |place| match place {
+            Some(Place::Field(number) | Place::Block(number)) => values[number].as_str(),
+            None => "",
+        };
+        let joined: String = compiled.text_pieces().flat_map(|(place, text)| [value(place), text]).collect();
+        assert_eq!(joined, compiled.for_reader(&templates, &own).unwrap().text);
         assert!(compiled.html_pieces().count() > 3);
     }
 
@@ -257,7 +411,7 @@ mod tests {
             let templates = with_html(head, body);
             let compiled = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap();
             assert!(compiled.is_patched(), "{body}");
-            let html = compiled.for_reader(&templates, &own(greeting)).html;
+            let html = compiled.for_reader(&templates, &own(greeting)).unwrap().html;
             assert!(html.contains(escaped) && !html.contains("<b>"), "{html}");
         }
     }
@@ -280,12 +434,87 @@ mod tests {
                 let compiled = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap();
                 assert!(!compiled.is_patched(), "{body}");
                 let says = |greeting: &str, words: &str| {
-                    let bodies = compiled.for_reader(&templates, &own(greeting));
+                    let bodies = compiled.for_reader(&templates, &own(greeting)).unwrap();
                     bodies.html.contains(words) || bodies.text.contains(words)
                 };
                 assert!(says("Hello,", "You have no name.") && !says("Hello Mara Quill,", "You have no name."));
                 assert!(says("Hello Mara Quill,", "Hello Mara Quill,"));
             }
         }
+    }
+
+    /// Both parts of `digest` made of the same lines.
+    fn of_lines(lines: &[&str]) -> Templates {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("mail")).unwrap();
+        let body = lines.join("\n");
+        let mjml = format!(
+            "<mjml><mj-body><mj-section><mj-column><mj-text>{body}</mj-text></mj-column></mj-section></mj-body></mjml>"
+        );
+        std::fs::write(folder.path().join("mail/digest.mjml.hbs"), mjml).unwrap();
+        std::fs::write(folder.path().join("mail/digest.txt.hbs"), body).unwrap();
+        Templates::load(Some(folder.path())).unwrap()
+    }
+
+    /// What a reader gets where each block is rendered in its place, and nothing is patched.
+    fn in_full(templates: &Templates, own: &Own) -> Bodies {
+        let view = DigestView { reader: own.view(), ..example::digest() };
+        let context = super::super::context(&view).unwrap();
+        let render = |kind| templates.rendered(kind, "digest", &context, Blocks::Inline).unwrap().0;
+        Bodies { html: html_of(&render(Kind::Html), "digest").unwrap(), text: wrap(&render(Kind::Text)) }
+    }
+
+    const LINES: [&str; 8] = [
+        "A line that is everybody's & <b>bold</b>.",
+        "{{reader.greeting}}",
+        "{{#reader}}{{#if reader.name}}For {{reader.name}} <i>alone</i>.{{else}}For whoever you are.{{/if}}{{/reader}}",
+        "{{#reader}}{{#if (gt (len reader.greeting) 8)}}{{reader.greeting}}{{/if}}{{/reader}}",
+        "{{#each articles}}{{title}}: {{#reader}}{{@index}} {{title}} {{#if @last}}last{{/if}} {{reader.greeting}}{{/reader}} {{/each}}",
+        "{{#reader}}{{@root.digest.count}} {{t \"minutes\" count=@root.digest.count}} {{#each articles}}{{url}} {{/each}}{{/reader}}",
+        "{{#with (lookup articles 0)}}{{#reader}}{{label}} {{reader.unsubscribe_url}}{{/reader}}{{/with}}",
+        "<a href=\"https://a.example/\">plain</a> {{reader.name}}",
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+        #[test]
+        fn blocks_for_each_reader_are_what_a_full_rendering_has(
+            chosen in proptest::collection::vec(0..LINES.len(), 1..6),
+            name in proptest::option::of("[a-zà-ÿ<&'\"=\u{5d0}-\u{5ea}\u{a0}.]{1,12}"),
+        ) {
+            let lines: Vec<&str> = chosen.iter().map(|at| LINES[*at]).collect();
+            let templates = of_lines(&lines);
+            let compiled = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap();
+            proptest::prop_assert!(compiled.is_patched(), "{lines:?}");
+            let greeting = templates.speech("en").greeting(name.as_deref());
+            let own = Own { name, ..own(&greeting) };
+            let (patched, full) = (compiled.for_reader(&templates, &own).unwrap(), in_full(&templates, &own));
+            proptest::prop_assert!(read_alike(&patched, &full), "{lines:?}\n{patched:#?}\n{full:#?}");
+        }
+    }
+
+    #[test]
+    fn a_block_for_each_reader_takes_no_layout_and_says_where_it_belongs() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("mail")).unwrap();
+        for body in [
+            "<mj-section>{{#reader}}<mj-column><mj-text>{{reader.name}}</mj-text></mj-column>{{/reader}}</mj-section>",
+            "{{#reader}}<mj-section><mj-column><mj-text>{{reader.greeting}}</mj-text></mj-column></mj-section>{{/reader}}",
+        ] {
+            let mjml = format!("<mjml><mj-body>{body}</mj-body></mjml>");
+            std::fs::write(folder.path().join("mail/digest.mjml.hbs"), mjml).unwrap();
+            let templates = Templates::load(Some(folder.path())).unwrap();
+            let problem = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap_err();
+            assert_eq!(problem.file, "templates/mail/digest.mjml.hbs");
+            assert_eq!(problem.hint.as_deref(), Some(INSIDE_TEXT), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_fault_in_a_block_is_named_with_its_line() {
+        let templates = of_lines(&["one", "{{#reader}}{{#if reader.name}}", "{{reader.nam}}{{/if}}{{/reader}}"]);
+        let problem = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap_err();
+        assert_eq!((problem.file.as_str(), problem.line), ("templates/mail/digest.mjml.hbs", Some(3)), "{problem}");
+        assert!(problem.what.contains("reader.nam"), "{problem}");
     }
 }

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use super::Templates;
 use super::view::{
     ActionView, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common, ConfirmFacts, ConfirmView,
-    DigestFacts, DigestView, FeedPage, FeedView, FormView, Home, ImageView, LinkView, NewsletterView, Notice,
-    NoticeView, Page, PageView, Preferences, PublicationView, QuestionView, ReaderView, SubscriberView,
+    DigestFacts, DigestView, FactView, FeedPage, FeedView, FormView, Home, ImageView, LinkView, NewsletterView, Notice,
+    NoticeFacts, NoticeMail, NoticeView, Page, PageView, Preferences, PublicationView, QuestionView, ReaderView,
+    StepView, SubscriberView, WelcomeView,
 };
+use super::{Bodies, Templates};
 use crate::problem::Problem;
 
 /// Renders everything, with every optional field present and with none.
@@ -39,15 +40,9 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("subscribe", &|| json(&serde_json::json!({})));
         page("notice", &|| json(&notice(full)));
         page("preferences", &|| json(&preferences(full)));
-        let digest = if full {
-            digest()
-        } else {
-            DigestView { featured: vec![], latest: vec![card(false)], articles: vec![card(false)], ..digest() }
-        };
-        for mail in templates.mail_text.get_templates().keys().filter(|name| *name != "confirm") {
-            problems.extend(templates.mail(mail, &digest).err());
+        for name in templates.mail_names() {
+            problems.extend(templates.example(name, if full { Example::Full } else { Example::Bare }).err());
         }
-        problems.extend(templates.mail("confirm", &confirm()).err());
     }
     // Both rounds find the same fault in the same place.
     let mut seen = std::collections::HashSet::new();
@@ -111,6 +106,7 @@ fn card(full: bool) -> Card {
         image: full.then(|| ImageView { url: "https://example.org/a.png".into(), alt: "A picture".into() }),
         minutes: 3,
         language: "en".into(),
+        dir: "ltr",
         alerted: full,
     }
 }
@@ -169,37 +165,170 @@ fn preferences(full: bool) -> Preferences {
     }
 }
 
-/// A digest with two articles.
-pub fn digest() -> DigestView {
-    DigestView {
-        publication: publication(true),
-        newsletter: NewsletterView {
-            name: "news".into(),
-            title: "News".into(),
-            description: "Description".into(),
-            feed_url: "https://example.org/feeds/news/".into(),
-        },
-        digest: DigestFacts {
-            subject: "Subject".into(),
-            date: "24 November 2026".into(),
-            cadence: Some("daily"),
-            count: 2,
-            preheader: "A title".into(),
-            note: Some("A word from the editors.".into()),
-            web_url: Some("https://example.org/digests/news/2026-11-24/".into()),
-        },
-        featured: vec![card(true)],
-        latest: vec![card(false)],
-        articles: vec![card(true), card(false)],
-        reader: ReaderView {
-            greeting: "Hello,".into(),
-            unsubscribe_url: "https://example.org/unsubscribe/x".into(),
-            preferences_url: "https://example.org/preferences/x".into(),
-        },
+/// What an example has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Example {
+    /// Every field, in English.
+    Full,
+    /// No field that may be missing, in a language that is written from right to left.
+    Bare,
+    /// So many articles with all they have.
+    Articles(usize),
+}
+
+impl Templates {
+    /// The names of the mail templates that have both parts.
+    pub fn mail_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.mail_text.get_templates().keys().map(String::as_str).filter(|name| self.has_mail(name)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether a mail template is one of digests with as many articles as there are.
+    pub fn shows_articles(&self, name: &str) -> bool {
+        !["confirm", "notice", "welcome", "alert"].contains(&name)
+    }
+
+    /// A mail of example data.
+    ///
+    /// # Errors
+    /// A template that asks for what is not there, by file and line.
+    pub fn example(&self, name: &str, example: Example) -> Result<Bodies, Problem> {
+        let full = example != Example::Bare;
+        match name {
+            "confirm" => self.mail(name, &confirm(full)),
+            "notice" => self.mail(name, &notice_mail(full)),
+            "welcome" => self.mail(name, &welcome(full)),
+            _ => {
+                let articles = match example {
+                    Example::Full => 3,
+                    Example::Bare => 2,
+                    Example::Articles(number) => number,
+                };
+                self.mail(name, &some_digest(example, if name == "alert" { 1 } else { articles }))
+            }
+        }
     }
 }
 
-fn confirm() -> ConfirmView {
+fn language(full: bool) -> (String, &'static str) {
+    if full { ("en".into(), "ltr") } else { ("ar".into(), "rtl") }
+}
+
+/// A digest with two articles.
+pub fn digest() -> DigestView {
+    some_digest(Example::Full, 2)
+}
+
+/// A digest with so many articles, the first of them featured where it is full.
+fn some_digest(example: Example, articles: usize) -> DigestView {
+    let full = example != Example::Bare;
+    let is_long = matches!(example, Example::Articles(_));
+    let (language, dir) = language(full);
+    // One with all it may have, one with nothing of that, one that the reader has had.
+    let card = |at: usize| match at {
+        _ if is_long => long_card(),
+        0 if full => Card { alerted: false, ..card(true) },
+        2 => Card { alerted: true, ..card(full) },
+        _ => card(false),
+    };
+    let cards: Vec<Card> = (0..articles).map(card).collect();
+    let (featured, latest) = cards.split_at(usize::from(full).min(articles));
+    DigestView {
+        language,
+        dir,
+        publication: publication(full),
+        newsletter: newsletter(),
+        digest: DigestFacts {
+            subject: "Subject".into(),
+            date: "24 November 2026".into(),
+            date_iso: "2026-11-24T07:00:00+00:00".into(),
+            cadence: full.then_some("daily"),
+            count: articles,
+            preheader: "A title".into(),
+            note: full.then(|| "A word from the editors.".into()),
+            web_url: full.then(|| "https://example.org/digests/news/2026-11-24/".into()),
+            shortened: example == Example::Full,
+            left_out: usize::from(example == Example::Full),
+        },
+        featured: featured.to_vec(),
+        latest: latest.to_vec(),
+        headlines: if example == Example::Full { vec![card(1)] } else { vec![] },
+        articles: cards,
+        reader: reader(full),
+    }
+}
+
+/// An article of the usual length.
+fn long_card() -> Card {
+    Card {
+        title: "The council votes for the sea wall, and the ferry keeps its berth until spring".into(),
+        summary:
+            "After four hours of questions the council voted nine to four for the wall along the outer quay. Work \
+                  begins in March; until then the ferry lands where it always did, and the market stays open."
+                .into(),
+        alerted: false,
+        ..card(true)
+    }
+}
+
+fn newsletter() -> NewsletterView {
+    NewsletterView {
+        name: "news".into(),
+        title: "News".into(),
+        description: "Description".into(),
+        feed_url: "https://example.org/feeds/news/".into(),
+    }
+}
+
+fn reader(full: bool) -> ReaderView {
+    ReaderView {
+        greeting: if full { "Hello Reader,".into() } else { "Hello,".into() },
+        unsubscribe_url: "https://example.org/unsubscribe/x".into(),
+        preferences_url: "https://example.org/preferences/x".into(),
+        name: full.then(|| "Reader".into()),
+    }
+}
+
+fn welcome(full: bool) -> WelcomeView {
+    let (language, dir) = language(full);
+    WelcomeView {
+        language,
+        dir,
+        publication: publication(full),
+        newsletter: newsletter(),
+        articles: cards(full),
+        reader: reader(full),
+    }
+}
+
+fn confirm(full: bool) -> ConfirmView {
+    let (language, dir) = language(full);
     let confirm = ConfirmFacts { url: "https://example.org/confirm/x".into(), feeds: vec!["News".into()], days: 7 };
-    ConfirmView { publication: publication(true), confirm }
+    ConfirmView { language, dir, publication: publication(full), confirm }
+}
+
+/// A notice to the editors.
+pub fn notice_mail(full: bool) -> NoticeMail {
+    let steps = [
+        ("Mend the password of the relay, then go on where it stopped.", Some("tidings digest resume 0192f0c0")),
+        ("Or let it go: nobody else gets it.", Some("tidings digest cancel 0192f0c0")),
+    ];
+    let step = |(what, command): (&str, Option<&str>)| StepView {
+        what: what.into(),
+        command: command.map(str::to_owned),
+        url: None,
+    };
+    let fact = |(name, value): (&str, &str)| FactView { name: name.into(), value: value.into() };
+    NoticeMail {
+        publication: publication(full),
+        notice: NoticeFacts {
+            heading: "Halted: Latest news, 24 November 2026".into(),
+            text: "The relay refused us. 1,200 readers wait; 300 have had their digest.".into(),
+            why: full.then(|| "smtp.example.org: 535 5.7.8 Authentication credentials invalid".into()),
+            facts: if full { [("Digest", "0192f0c0"), ("Sent", "300 of 1,500")].map(fact).into() } else { vec![] },
+            steps: if full { steps.map(step).into() } else { vec![] },
+        },
+    }
 }

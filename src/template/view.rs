@@ -106,6 +106,8 @@ pub struct Card {
     pub minutes: u32,
     /// Language tag.
     pub language: String,
+    /// `ltr` or `rtl`, by its language.
+    pub dir: &'static str,
     /// Whether the reader has had it by an alert before this digest.
     pub alerted: bool,
 }
@@ -326,6 +328,8 @@ pub struct DigestFacts {
     pub subject: String,
     /// Date for people.
     pub date: String,
+    /// Date for machines.
+    pub date_iso: String,
     /// How often its readers get it.
     pub cadence: Option<&'static str>,
     /// How many articles.
@@ -336,9 +340,14 @@ pub struct DigestFacts {
     pub note: Option<String>,
     /// Its page in the archive, if it has one.
     pub web_url: Option<String>,
+    /// Whether some articles are in `headlines` only, since the mail would be too large.
+    pub shortened: bool,
+    /// How many articles had no room at all.
+    pub left_out: usize,
 }
 
-/// What is one reader's own. In templates only as plain `{{reader.…}}`: it is patched in afterwards.
+/// What is one reader's own. In templates only as plain `{{reader.…}}`, which is patched in afterwards; with logic
+/// inside of `{{#reader}}…{{/reader}}`, which is rendered for each reader.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReaderView {
     /// "Hello Mara," or "Hello,".
@@ -347,11 +356,17 @@ pub struct ReaderView {
     pub unsubscribe_url: String,
     /// All choices.
     pub preferences_url: String,
+    /// The name that they gave.
+    pub name: Option<String>,
 }
 
 /// What a digest template sees.
 #[derive(Debug, Clone, Serialize)]
 pub struct DigestView {
+    /// The language of the mail: helpers speak it.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
     /// The publication.
     pub publication: PublicationView,
     /// The newsletter.
@@ -362,7 +377,26 @@ pub struct DigestView {
     pub featured: Vec<Card>,
     /// The others.
     pub latest: Vec<Card>,
-    /// All, in their order.
+    /// Those for which there is room as a headline only.
+    pub headlines: Vec<Card>,
+    /// All of these, in their order.
+    pub articles: Vec<Card>,
+    /// The reader.
+    pub reader: ReaderView,
+}
+
+/// What a template of a welcome sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct WelcomeView {
+    /// The language of the mail: helpers speak it.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// The publication.
+    pub publication: PublicationView,
+    /// The newsletter.
+    pub newsletter: NewsletterView,
+    /// The latest articles, newest first.
     pub articles: Vec<Card>,
     /// The reader.
     pub reader: ReaderView,
@@ -382,8 +416,56 @@ pub struct ConfirmFacts {
 /// What a confirmation template sees.
 #[derive(Debug, Clone, Serialize)]
 pub struct ConfirmView {
+    /// The language of the mail: helpers speak it.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
     /// The publication.
     pub publication: PublicationView,
     /// What it is about.
     pub confirm: ConfirmFacts,
+}
+
+/// One thing that is so: "Readers" and "120 waiting".
+#[derive(Debug, Clone, Serialize)]
+pub struct FactView {
+    /// What it is about.
+    pub name: String,
+    /// How it stands.
+    pub value: String,
+}
+
+/// One thing that an editor can do.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepView {
+    /// What it does, as a sentence: "Send it now, to everybody who still waits."
+    pub what: String,
+    /// The command, to be copied: on one line.
+    pub command: Option<String>,
+    /// A page where it can be done or read about instead.
+    pub url: Option<String>,
+}
+
+/// What an editor is told, in the words of the command line.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoticeFacts {
+    /// What happened, and to what: "Halted: Latest news, 24 November 2026".
+    pub heading: String,
+    /// One or two sentences: what it means for the readers.
+    pub text: String,
+    /// The reason as it was noted, such as a server's reply; shown word for word.
+    pub why: Option<String>,
+    /// How things stand.
+    pub facts: Vec<FactView>,
+    /// What to do next, the likeliest first.
+    pub steps: Vec<StepView>,
+}
+
+/// What the template of a notice to the editors sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoticeMail {
+    /// The publication.
+    pub publication: PublicationView,
+    /// What they are told.
+    pub notice: NoticeFacts,
 }
