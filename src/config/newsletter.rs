@@ -35,10 +35,16 @@ pub(super) struct WrittenNewsletter {
     #[serde(default)]
     approve: bool,
     life: Text,
+    #[serde(default = "yes")]
+    archive: bool,
 }
 
 fn one() -> usize {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -281,6 +287,7 @@ impl Reader<'_> {
             late_after,
             hold,
             life,
+            archive: written.archive,
         })
     }
 }

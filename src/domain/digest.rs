@@ -134,6 +134,8 @@ pub struct Digest {
     /// An editor's words at the top.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Where it stands in the archive, below its newsletter: `2026-11-20`, or `2026-11-20-2` where that was taken.
+    pub page: String,
     /// When it was composed.
     pub created_at: DateTime<Utc>,
     /// When the last delivery had its outcome.

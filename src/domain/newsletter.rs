@@ -232,6 +232,8 @@ pub struct Newsletter {
     pub hold: Hold,
     /// How long after its first attempt a message of it is given up; `None` is `mail.life`.
     pub life: Option<std::time::Duration>,
+    /// Whether each digest has a page once it is out.
+    pub archive: bool,
 }
 
 impl Newsletter {

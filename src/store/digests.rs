@@ -3,9 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
+use super::archive::{PAGES_OF_DAY, SAME_PAGE, SAME_WITHIN, free_page};
 use super::deliveries::OPEN;
 use super::subscribers::UNSUPPRESSED;
-use super::{HOLD_RELEASES, Store, StoreError, begin, id, instant, json, millis, on};
+use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::ArticleId;
 use crate::domain::digest::{Digest, DigestId, DigestKey, DigestState, Tally};
 use crate::domain::feed::FeedName;
@@ -35,6 +36,8 @@ pub struct NewDigest {
     pub state: DigestState,
     /// An editor's words at the top.
     pub note: Option<String>,
+    /// The day that its page in the archive is called after, such as `2026-11-20`.
+    pub day: String,
 }
 
 /// Where no digest of the newsletter `$3` that stands still has a delivery open for the subscriber of `n`: were they to
@@ -50,12 +53,13 @@ const STANDING: &str =
 /// How far ahead of the clock a look may have been: more, and the clock has been put back.
 const AHEAD_MAX: TimeDelta = TimeDelta::hours(1);
 
-type Columns =
-    (String, String, String, i64, i64, String, Option<String>, Option<i64>, Option<String>, i64, Option<i64>);
-const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, finished_at";
+pub(super) type Columns =
+    (String, String, String, i64, i64, String, Option<String>, Option<i64>, Option<String>, String, i64, Option<i64>);
+pub(super) const COLUMNS: &str =
+    "id, newsletter, cadence, slot, cut_off, state, why, held_until, note, page, created_at, finished_at";
 
-fn digest(
-    (key, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, finished_at): Columns,
+pub(super) fn digest(
+    (key, newsletter, cadence, slot, cut_off, state, why, held_until, note, page, created_at, finished_at): Columns,
 ) -> Result<Digest, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of digest {key}"));
     Ok(Digest {
@@ -70,6 +74,7 @@ fn digest(
             .ok_or_else(|| corrupt("state"))?
             .until(held_until.map(instant).transpose()?),
         note,
+        page,
         created_at: instant(created_at)?,
         finished_at: finished_at.map(instant).transpose()?,
     })
@@ -98,8 +103,8 @@ impl Store {
         let held_until = new.state.held_until().map(millis);
         begin!(self.database, tx => {
             let inserted = sqlx::query(
-                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
+                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, page, revision) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', 0) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
             )
             .bind(made.to_string()).bind(new.key.newsletter.as_str()).bind(cadence).bind(millis(new.key.slot))
             .bind(new.cut_off).bind(state).bind(why).bind(held_until).bind(&new.note).bind(millis(now))
@@ -128,6 +133,20 @@ impl Store {
                 )
                 .bind(new.cut_off).bind(new.key.newsletter.as_str()).bind(made.to_string())
                 .execute(&mut *tx).await?;
+                let same: Option<String> = sqlx::query_scalar(SAME_PAGE).bind(made.to_string()).bind(new.key.newsletter.as_str())
+                    .bind(cadence).bind(new.note.as_deref().unwrap_or_default())
+                    .bind(millis(new.key.slot - SAME_WITHIN)).bind(millis(new.key.slot + SAME_WITHIN))
+                    .fetch_optional(&mut *tx).await?;
+                let page = if let Some(page) = same {
+                    page
+                } else {
+                    let taken: Vec<String> = sqlx::query_scalar(PAGES_OF_DAY).bind(new.key.newsletter.as_str()).bind(&new.day)
+                        .fetch_all(&mut *tx).await?;
+                    free_page(&new.day, &taken)
+                };
+                let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
+                sqlx::query("UPDATE digests SET page = $2, revision = $3 WHERE id = $1")
+                    .bind(made.to_string()).bind(page).bind(revision).execute(&mut *tx).await?;
             }
             tx.commit().await?;
         });
@@ -256,10 +275,17 @@ impl Store {
     pub async fn move_digest(&self, which: DigestId, from: &str, to: &DigestState) -> Result<bool, StoreError> {
         let (state, why) = to.parts();
         let until = to.held_until().map(millis);
-        let sql = "UPDATE digests SET state = $3, why = $4, held_until = $5 WHERE id = $1 AND state = $2";
-        let moved = on!(self.database, pool => {
-            sqlx::query(sql).bind(which.to_string()).bind(from).bind(state).bind(why).bind(until).execute(pool).await.map(|done| done.rows_affected())
-        })?;
+        let sql = "UPDATE digests SET state = $3, why = $4, held_until = $5, revision = $6 WHERE id = $1 AND state = $2";
+        let moved = begin!(self.database, tx => {
+            let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
+            let moved = sqlx::query(sql)
+                .bind(which.to_string()).bind(from).bind(state).bind(why).bind(until).bind(revision)
+                .execute(&mut *tx).await?.rows_affected();
+            if moved == 1 {
+                tx.commit().await?;
+            }
+            moved
+        });
         Ok(moved == 1)
     }
 
@@ -268,10 +294,20 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn release_held(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql = "UPDATE digests SET state = 'sending', why = NULL, held_until = NULL WHERE state = 'held' AND held_until <= $1";
-        Ok(
-            on!(self.database, pool => sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,
-        )
+        // This is asked at every tick: so it looks first.
+        let look = "SELECT COUNT(*) FROM digests WHERE state = 'held' AND held_until <= $1";
+        let due: i64 = on!(self.database, pool => sqlx::query_scalar(look).bind(millis(now)).fetch_one(pool).await)?;
+        if due == 0 {
+            return Ok(0);
+        }
+        let sql = "UPDATE digests SET state = 'sending', why = NULL, held_until = NULL, revision = $2 \
+                   WHERE state = 'held' AND held_until <= $1";
+        begin!(self.database, tx => {
+            let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
+            let released = sqlx::query(sql).bind(millis(now)).bind(revision).execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            Ok(released)
+        })
     }
 
     /// The digests that stand still, oldest first; only those of `newsletter` where given.

@@ -1,6 +1,7 @@
 //! The store: all SQL, for SQLite and PostgreSQL. It knows rows and their rules, and nothing of where they come from.
 
 mod account;
+mod archive;
 mod articles;
 mod deliveries;
 mod dialect;

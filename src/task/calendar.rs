@@ -270,6 +270,9 @@ fn settings(newsletter: &Newsletter) -> Vec<(String, String)> {
     add("gather", span(newsletter.gather));
     add("late_after", span(newsletter.late_after));
     add("hold", hold);
+    if !newsletter.archive {
+        add("archive", "false".into());
+    }
     if let Some(from) = &newsletter.from {
         add("from", from.address.to_string());
     }

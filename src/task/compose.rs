@@ -294,6 +294,7 @@ pub async fn compose(publication: &Publication, plan: &Plan, state: DigestState)
         default_zone: publication.config.publication.time_zone.name().to_owned(),
         state,
         note: plan.note.clone(),
+        day: plan.key.slot.with_timezone(&publication.config.publication.time_zone).date_naive().to_string(),
     };
     Ok(publication.store.compose(&new, publication.clock.now()).await?)
 }

@@ -1,5 +1,6 @@
 //! The use cases. The one place where sources, store, templates, feeds and mail meet.
 
+pub mod archive;
 pub mod calendar;
 pub mod check;
 pub mod compose;

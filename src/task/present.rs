@@ -44,7 +44,8 @@ impl<'a> Presenter<'a> {
         at.with_timezone(&self.publication.config.publication.time_zone).format("%-d %B %Y").to_string()
     }
 
-    fn iso(&self, at: DateTime<Utc>) -> String {
+    /// A date for machines.
+    pub fn iso(&self, at: DateTime<Utc>) -> String {
         at.with_timezone(&self.publication.config.publication.time_zone)
             .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
@@ -112,6 +113,17 @@ impl<'a> Presenter<'a> {
             json: file("feed.json"),
             newsletter: feed.newsletter.is_some(),
             cadences: cadences(feed, None),
+            archive_url: None,
+        }
+    }
+
+    /// A newsletter.
+    pub fn newsletter(&self, feed: &Feed) -> NewsletterView {
+        NewsletterView {
+            name: feed.name.to_string(),
+            title: feed.title.clone(),
+            description: feed.description.clone(),
+            feed_url: self.urls.feed(&feed.name),
         }
     }
 
@@ -132,6 +144,7 @@ impl<'a> Presenter<'a> {
             kind,
             dir: direction(language),
             language: language.to_owned(),
+            archive: None,
         }
     }
 
@@ -346,12 +359,7 @@ impl<'a> Presenter<'a> {
         let preheader = articles.first().map(|card| shorten(&card.summary, 140)).unwrap_or_default();
         DigestView {
             publication: self.publication(),
-            newsletter: NewsletterView {
-                name: feed.name.to_string(),
-                title: feed.title.clone(),
-                description: feed.description.clone(),
-                feed_url: self.urls.feed(&feed.name),
-            },
+            newsletter: self.newsletter(feed),
             digest: DigestFacts {
                 subject: String::new(),
                 date: self.date(digest.map_or(now, |digest| digest.key.slot)),
@@ -359,7 +367,9 @@ impl<'a> Presenter<'a> {
                 count: articles.len(),
                 preheader,
                 note: digest.and_then(|digest| digest.note.clone()),
-                web_url: None,
+                web_url: digest
+                    .filter(|_| feed.newsletter.as_ref().is_some_and(|newsletter| newsletter.archive))
+                    .map(|digest| self.urls.in_archive(&feed.name, &digest.page)),
             },
             featured,
             latest,

@@ -221,7 +221,11 @@ impl<'a> Renderer<'a> {
             subject: &compiled.subject,
             list: Some(List {
                 id: (&feed.title, &format!("{}.{host}", feed.name)),
-                archive_url: Some(&self.presenter.urls.feed(&feed.name)),
+                archive_url: Some(&if newsletter.archive {
+                    self.presenter.urls.archive(&feed.name)
+                } else {
+                    self.presenter.urls.feed(&feed.name)
+                }),
                 feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, sender_id(host))),
             }),
             text: &text,

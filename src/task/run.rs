@@ -180,7 +180,13 @@ async fn keep_scheduling(
     mut stop: Stop,
     on_event: &(dyn Fn(Event) + Sync),
 ) {
+    let seen = std::cell::Cell::new(None);
     let look = async || {
+        // What begins to be sent, by whichever process, has its place in the archive at once.
+        let revision = publication.store.revision().await?;
+        if seen.replace(Some(revision)).is_some_and(|seen| seen != revision) {
+            changed.notify_one();
+        }
         if publication.store.next_due_release().await?.is_some_and(|due| due <= publication.clock.now()) {
             changed.notify_one();
         }

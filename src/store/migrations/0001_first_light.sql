@@ -151,12 +151,19 @@ CREATE TABLE digests (
     held_until BIGINT,
     -- An editor's words at the top.
     note TEXT,
+    -- Where it stands in the archive, below its newsletter: a day, with a number where that is taken. Digests that bring
+    -- the same to readers in different zones share one.
+    page TEXT NOT NULL,
+    -- When it was last changed, as the store counts changes.
+    revision BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     finished_at BIGINT,
     UNIQUE (newsletter, cadence, slot)
 );
 
 CREATE INDEX digests_state ON digests (state);
+CREATE INDEX digests_page ON digests (newsletter, page);
+CREATE INDEX digests_revision ON digests (revision);
 
 CREATE TABLE digest_articles (
     digest TEXT NOT NULL,
@@ -164,6 +171,7 @@ CREATE TABLE digest_articles (
     release_number BIGINT NOT NULL,
     PRIMARY KEY (digest, article)
 );
+CREATE INDEX digest_articles_article ON digest_articles (article);
 
 CREATE TABLE deliveries (
     digest TEXT NOT NULL,
