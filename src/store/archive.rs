@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::articles::PUBLIC;
 use super::digests::{COLUMNS, Columns, digest};
-use super::{Store, StoreError, millis, on};
+use super::{Store, StoreError, on};
 use crate::domain::digest::Digest;
 use crate::domain::feed::FeedName;
 
@@ -44,7 +44,7 @@ fn shown() -> String {
 }
 
 impl Store {
-    /// The digests in a newsletter's archive, newest first; only those of a year where given.
+    /// The digests in a newsletter's archive, the last composed first; only those of a year where given.
     ///
     /// # Errors
     /// When the database fails.
@@ -56,7 +56,7 @@ impl Store {
     ) -> Result<Vec<Digest>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM digests g WHERE newsletter = $1 AND ($2 = '' OR SUBSTR(page, 1, 4) = $2) AND {} \
-             ORDER BY slot DESC, id DESC LIMIT $3",
+             ORDER BY id DESC LIMIT $3",
             shown()
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -101,8 +101,7 @@ impl Store {
     pub async fn archive_neighbours(&self, of: &Digest) -> Result<(Option<Digest>, Option<Digest>), StoreError> {
         let sql = |compare: &str, order: &str| {
             format!(
-                "SELECT {COLUMNS} FROM digests g WHERE newsletter = $1 AND (slot, id) {compare} ($2, $3) AND {} \
-                 ORDER BY slot {order}, id {order} LIMIT 1",
+                "SELECT {COLUMNS} FROM digests g WHERE newsletter = $1 AND id {compare} $2 AND {} ORDER BY id {order} LIMIT 1",
                 shown()
             )
         };
@@ -110,7 +109,7 @@ impl Store {
         for (place, sql) in found.iter_mut().zip([sql("<", "DESC"), sql(">", "ASC")]) {
             let row: Option<Columns> = on!(self.database, pool => {
                 sqlx::query_as(AssertSqlSafe(sql))
-                    .bind(of.key.newsletter.as_str()).bind(millis(of.key.slot)).bind(of.id.to_string())
+                    .bind(of.key.newsletter.as_str()).bind(of.id.to_string())
                     .fetch_optional(pool).await
             })?;
             *place = row.map(digest).transpose()?;
