@@ -28,7 +28,8 @@ async fn page(lantern: &Lantern, name: &str) -> Option<String> {
     let common = presenter.common().unwrap();
     let feed = lantern.publication.feed(&news()).unwrap();
     let archive = Archive::of(&lantern.publication, &presenter, feed)?;
-    if name.is_empty() { archive.list_page(&common, None).await } else { archive.digest_page(&common, name).await }.unwrap()
+    if name.is_empty() { archive.list_page(&common, None).await } else { archive.digest_page(&common, name).await }
+        .unwrap()
 }
 
 /// The documents of the archive that a publish writes, and its pages.
@@ -70,7 +71,10 @@ async fn a_digest_has_its_page_from_the_moment_that_it_goes_out(url: String) {
     let shown = page(&lantern, "2026-11-25").await.expect("it is being sent");
     assert!(shown.contains("<h1 dir=\"auto\">News: one</h1>") && shown.contains("25 November 2026"), "{shown}");
     assert!(shown.contains("href=\"https://lantern.example/articles/one/\""), "{shown}");
-    assert!(!shown.contains("/unsubscribe/") && !shown.contains("/preferences/") && !shown.contains("Hello"), "{shown}");
+    assert!(
+        !shown.contains("/unsubscribe/") && !shown.contains("/preferences/") && !shown.contains("Hello"),
+        "{shown}"
+    );
     let files = ["atom.xml", "feed.json", "index.html", "rss.xml", "2026/index.html", "2026-11-25/index.html"];
     let expected: BTreeSet<String> = files.iter().map(|name| format!("news/{name}")).collect();
     assert_eq!(published(&lantern).await, expected);
@@ -130,7 +134,8 @@ async fn what_is_withdrawn_or_cancelled_vanishes_from_the_archive(url: String) {
     lantern.withdraw("one");
     lantern.sync().await;
     published(&lantern).await;
-    let text = std::fs::read_to_string(lantern.folder.path().join("public/digests/news/2026-11-24/index.html")).unwrap();
+    let text =
+        std::fs::read_to_string(lantern.folder.path().join("public/digests/news/2026-11-24/index.html")).unwrap();
     assert!(text.contains("/articles/two/") && !text.contains("/articles/one/"), "{text}");
     assert!(text.contains("<h1 dir=\"auto\">News: two</h1>"), "the subject names it no more: {text}");
     assert_eq!(published(&lantern).await, before);

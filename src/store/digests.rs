@@ -275,7 +275,8 @@ impl Store {
     pub async fn move_digest(&self, which: DigestId, from: &str, to: &DigestState) -> Result<bool, StoreError> {
         let (state, why) = to.parts();
         let until = to.held_until().map(millis);
-        let sql = "UPDATE digests SET state = $3, why = $4, held_until = $5, revision = $6 WHERE id = $1 AND state = $2";
+        let sql =
+            "UPDATE digests SET state = $3, why = $4, held_until = $5, revision = $6 WHERE id = $1 AND state = $2";
         let moved = begin!(self.database, tx => {
             let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
             let moved = sqlx::query(sql)

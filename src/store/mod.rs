@@ -1,6 +1,7 @@
 //! The store: all SQL, for SQLite and PostgreSQL. It knows rows and their rules, and nothing of where they come from.
 
 mod account;
+mod alerts;
 mod archive;
 mod articles;
 mod deliveries;
@@ -16,6 +17,7 @@ mod sync;
 use chrono::{DateTime, Utc};
 
 pub use account::{Ban, Delivery, Taken};
+pub use alerts::Alert;
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
 pub use reports::{NewReport, Recorded};

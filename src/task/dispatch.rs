@@ -27,7 +27,7 @@ use self::queue::Queue;
 use self::settle::{Patience, insistently};
 use self::ways::Way;
 use self::worker::Worker;
-use super::render::Rendered;
+use super::render::{Rendered, Renderer};
 use super::{Publication, TaskError};
 use crate::domain::delivery::{Attempt, DeliveryState, Enhanced, Outcome, RetryPolicy, Stage};
 use crate::domain::digest::{DigestId, DigestState, Tally};
@@ -448,7 +448,12 @@ impl Round {
             let lease_until = now + LEASE;
             let halts = self.halts();
             let claim = async || self.publication.store.claim(&self.claim, lease_until, limit, now).await;
-            let claimed = insistently(&self.stop, claim).await?;
+            let mut claimed = insistently(&self.stop, claim).await?;
+            let renderer = Renderer::sharing(&self.publication, Arc::clone(&self.rendered));
+            let mut patience = Patience::new(&self.stop);
+            while let Err(error) = renderer.mark_alerted(&mut claimed).await {
+                patience.after(error).await?;
+            }
             let is_full = claimed.len() == limit;
             if claimed.is_empty() && self.pace.borrow().open == 0 {
                 break;

@@ -424,8 +424,11 @@ impl Files {
         site: &Site,
     ) -> Result<BTreeSet<String>, TaskError> {
         let before = std::fs::read_to_string(self.root.join(DIGESTS)).unwrap_or_default();
-        let before: BTreeSet<String> =
-            before.lines().filter(|path| path.starts_with("/digests/") && !path.contains("/.")).map(str::to_owned).collect();
+        let before: BTreeSet<String> = before
+            .lines()
+            .filter(|path| path.starts_with("/digests/") && !path.contains("/."))
+            .map(str::to_owned)
+            .collect();
         let mut paths: BTreeSet<String> =
             site.documents.keys().filter(|path| path.starts_with("/digests/")).cloned().collect();
         for feed in publication.feeds.iter() {

@@ -13,7 +13,7 @@ use super::compose::{newsletter, plan_now};
 use super::present::Presenter;
 use super::{Publication, TaskError};
 use crate::domain::address::Mailbox;
-use crate::domain::article::Released;
+use crate::domain::article::{ArticleId, Released};
 use crate::domain::digest::{Digest, DigestId};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::link::{Link, Purpose};
@@ -23,7 +23,8 @@ use crate::domain::text::one_line;
 use crate::mail::compiled::{Common, CompiledLetter, Piece, Reader};
 use crate::mail::message::{Links, List};
 use crate::problem::Problem;
-use crate::store::Claimed;
+use crate::store::{Alert, Claimed, StoreError};
+use crate::template::view::DigestView;
 use crate::template::{Bodies, CompiledDigest, Own};
 
 /// One message, ready for a relay.
@@ -63,8 +64,29 @@ struct Loaded {
     feed: Feed,
     newsletter: Newsletter,
     articles: Vec<Released>,
-    /// By the number of articles skipped at the beginning.
-    groups: Once<usize, Group>,
+    /// What instant digests brought of them.
+    alerts: Vec<Alert>,
+    groups: Once<Alike, Group>,
+}
+
+/// What readers of a digest have in common who get the same message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Alike {
+    /// How many articles are skipped at the beginning.
+    skipped: usize,
+    /// Articles that they have had by an alert.
+    alerted: Vec<ArticleId>,
+}
+
+impl Alike {
+    /// A word for it that is the same on every machine and retry.
+    fn word(&self) -> String {
+        let Self { skipped, alerted } = self;
+        if alerted.is_empty() {
+            return format!("g{skipped}");
+        }
+        format!("g{skipped}a{}", &super::fingerprint(alerted.iter().map(|article| article.0.as_bytes()))[..12])
+    }
 }
 
 /// Readers of a digest who get the same articles.
@@ -128,10 +150,42 @@ impl<'a> Renderer<'a> {
         articles: &[Released],
         note: Option<&str>,
     ) -> Result<CompiledDigest, Problem> {
-        let now = self.publication.clock.now();
-        let reader = self.own(SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
-        let mut view = self.presenter.digest(feed, digest, articles, reader, now);
+        let mut view = self.view(feed, digest, articles);
         view.digest.note = note.map(str::to_owned);
+        self.compile_view(feed, newsletter, view)
+    }
+
+    /// The same for readers who have had some of its articles by an alert.
+    fn compile_marked(
+        &self,
+        feed: &Feed,
+        newsletter: &Newsletter,
+        digest: &Digest,
+        articles: &[Released],
+        alerted: &[ArticleId],
+    ) -> Result<CompiledDigest, Problem> {
+        let mut view = self.view(feed, Some(digest), articles);
+        let is_alerted = |released: &&Released| alerted.contains(&released.article.id);
+        for released in articles.iter().filter(is_alerted) {
+            let url = self.presenter.urls.article(released.article.slug.as_str());
+            let cards = view.featured.iter_mut().chain(&mut view.latest).chain(&mut view.articles);
+            cards.filter(|card| card.url == url).for_each(|card| card.alerted = true);
+        }
+        self.compile_view(feed, newsletter, view)
+    }
+
+    /// What its template sees, for nobody yet.
+    fn view(&self, feed: &Feed, digest: Option<&Digest>, articles: &[Released]) -> DigestView {
+        let reader = self.own(SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
+        self.presenter.digest(feed, digest, articles, reader, self.publication.clock.now())
+    }
+
+    fn compile_view(
+        &self,
+        feed: &Feed,
+        newsletter: &Newsletter,
+        mut view: DigestView,
+    ) -> Result<CompiledDigest, Problem> {
         let templates = &self.publication.templates;
         view.digest.subject = templates.subject(&newsletter.subject, &format!("feeds/{}.toml", feed.name), &view)?;
         if !templates.has_mail(&newsletter.template) {
@@ -150,15 +204,44 @@ impl<'a> Renderer<'a> {
         let (feed, newsletter) = newsletter(self.publication, digest.key.newsletter.as_str())?;
         let (feed, newsletter) = (feed.clone(), newsletter.clone());
         let articles = self.publication.store.articles_of(id).await?;
-        Ok(Some(Loaded { digest, feed, newsletter, articles, groups: Mutex::default() }))
+        let alerts = self.publication.store.alerts_in(id).await?;
+        Ok(Some(Loaded { digest, feed, newsletter, articles, alerts, groups: Mutex::default() }))
     }
 
-    fn group(&self, loaded: &Loaded, skipped: usize) -> Result<Group, TaskError> {
+    async fn loaded(&self, id: DigestId) -> Result<Arc<OnceCell<Option<Loaded>>>, TaskError> {
+        let cell = cell(&self.rendered.0, id);
+        cell.get_or_try_init(|| self.load(id)).await?;
+        Ok(cell)
+    }
+
+    /// Says of claimed deliveries which of their articles the reader has had by an alert: one statement, where anybody
+    /// can have had any.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn mark_alerted(&self, claimed: &mut [Claimed]) -> Result<(), StoreError> {
+        let mut alerts = HashMap::new();
+        for one in claimed.iter() {
+            if alerts.contains_key(&one.digest) {
+                continue;
+            }
+            let of_digest = match self.loaded(one.digest).await {
+                Ok(cell) => cell.get().and_then(Option::as_ref).map(|loaded| loaded.alerts.clone()),
+                Err(TaskError::Store(error)) => return Err(error),
+                // Whoever prepares the message says what is wrong with its newsletter.
+                Err(_) => None,
+            };
+            alerts.insert(one.digest, of_digest.unwrap_or_default());
+        }
+        self.publication.store.mark_alerted(claimed, &alerts).await
+    }
+
+    fn group(&self, loaded: &Loaded, alike: &Alike) -> Result<Group, TaskError> {
         let Loaded { digest, feed, newsletter, articles, .. } = loaded;
-        let compiled = self.compile(feed, newsletter, Some(digest), &articles[skipped..])?;
+        let articles = &articles[alike.skipped..];
+        let compiled = self.compile_marked(feed, newsletter, digest, articles, &alike.alerted)?;
         if compiled.is_patched() {
-            // The same on every machine and retry.
-            let boundary = format!("{}g{skipped}", digest.id.0.simple());
+            let boundary = format!("{}{}", digest.id.0.simple(), alike.word());
             return Ok(Group::Alike(self.letter(feed, newsletter, &compiled, None, &boundary)?));
         }
         tracing::info!(template = %newsletter.template, "the template looks at the reader: each message is rendered anew");
@@ -170,15 +253,15 @@ impl<'a> Renderer<'a> {
     /// # Errors
     /// When the store fails, or a template, a subject or the newsletter itself has a fault.
     pub async fn prepare(&self, claimed: &Claimed) -> Result<Option<Prepared>, TaskError> {
-        let cell_of_digest = cell(&self.rendered.0, claimed.digest);
-        let loaded = cell_of_digest.get_or_try_init(|| self.load(claimed.digest)).await?;
-        let Some(loaded) = loaded else { return Ok(None) };
+        let cell_of_digest = self.loaded(claimed.digest).await?;
+        let Some(loaded) = cell_of_digest.get().and_then(Option::as_ref) else { return Ok(None) };
         let skipped = loaded.articles.partition_point(|released| released.release.number <= claimed.cursor_from);
         if skipped == loaded.articles.len() {
             return Ok(None);
         }
-        let cell_of_group = cell(&loaded.groups, skipped);
-        let group = cell_of_group.get_or_try_init(async || self.group(loaded, skipped)).await?;
+        let alike = Alike { skipped, alerted: claimed.alerted.clone() };
+        let cell_of_group = cell(&loaded.groups, alike.clone());
+        let group = cell_of_group.get_or_try_init(async || self.group(loaded, &alike)).await?;
         let Loaded { feed, newsletter, .. } = loaded;
         let own = self.own(claimed.subscriber, claimed.name.as_deref(), &feed.name);
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());

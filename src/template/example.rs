@@ -136,8 +136,7 @@ fn digest_page(full: bool) -> DigestPage {
 
 fn archive_page(full: bool) -> ArchivePage {
     let month = MonthView { name: "November 2026".into(), digests: vec![past_digest(true), past_digest(false)] };
-    let year =
-        YearView { year: "2026".into(), url: "https://example.org/digests/news/2026/".into(), current: full };
+    let year = YearView { year: "2026".into(), url: "https://example.org/digests/news/2026/".into(), current: full };
     ArchivePage {
         newsletter: digest().newsletter,
         archive_url: "https://example.org/digests/news/".into(),
