@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::Templates;
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
-    ConfirmFacts, ConfirmView, DigestFacts, DigestPage, DigestView, FeedPage, FeedView, FormView, Home, ImageView,
-    LinkView, MonthView, NewsletterView, Notice, NoticeView, Page, PageView, PastDigest, Preferences, PublicationView,
-    QuestionView, ReaderView, SubscriberView, YearView,
+    ConfirmFacts, ConfirmView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView, Home,
+    ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, Page, PageView,
+    PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView, SubscriberView, YearView,
 };
 use crate::problem::Problem;
 
@@ -48,10 +48,13 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         } else {
             DigestView { featured: vec![], latest: vec![card(false)], articles: vec![card(false)], ..digest() }
         };
-        for mail in templates.mail_text.get_templates().keys().filter(|name| *name != "confirm") {
+        for mail in
+            templates.mail_text.get_templates().keys().filter(|name| !["confirm", "notice"].contains(&name.as_str()))
+        {
             problems.extend(templates.mail(mail, &digest).err());
         }
         problems.extend(templates.mail("confirm", &confirm()).err());
+        problems.extend(templates.mail("notice", &notice_mail(full)).err());
     }
     // Both rounds find the same fault in the same place.
     let mut seen = std::collections::HashSet::new();
@@ -251,4 +254,28 @@ pub fn digest() -> DigestView {
 fn confirm() -> ConfirmView {
     let confirm = ConfirmFacts { url: "https://example.org/confirm/x".into(), feeds: vec!["News".into()], days: 7 };
     ConfirmView { publication: publication(true), confirm }
+}
+
+/// A notice to the editors.
+pub fn notice_mail(full: bool) -> NoticeMail {
+    let steps = [
+        ("Mend the password of the relay, then go on where it stopped.", Some("tidings digest resume 0192f0c0")),
+        ("Or let it go: nobody else gets it.", Some("tidings digest cancel 0192f0c0")),
+    ];
+    let step = |(what, command): (&str, Option<&str>)| StepView {
+        what: what.into(),
+        command: command.map(str::to_owned),
+        url: None,
+    };
+    let fact = |(name, value): (&str, &str)| FactView { name: name.into(), value: value.into() };
+    NoticeMail {
+        publication: publication(full),
+        notice: NoticeFacts {
+            heading: "Halted: Latest news, 24 November 2026".into(),
+            text: "The relay refused us. 1,200 readers wait; 300 have had their digest.".into(),
+            why: full.then(|| "smtp.example.org: 535 5.7.8 Authentication credentials invalid".into()),
+            facts: if full { [("Digest", "0192f0c0"), ("Sent", "300 of 1,500")].map(fact).into() } else { vec![] },
+            steps: if full { steps.map(step).into() } else { vec![] },
+        },
+    }
 }

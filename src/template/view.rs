@@ -475,3 +475,47 @@ pub struct ConfirmView {
     /// What it is about.
     pub confirm: ConfirmFacts,
 }
+
+/// One thing that is so: "Readers" and "120 waiting".
+#[derive(Debug, Clone, Serialize)]
+pub struct FactView {
+    /// What it is about.
+    pub name: String,
+    /// How it stands.
+    pub value: String,
+}
+
+/// One thing that an editor can do.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepView {
+    /// What it does, as a sentence: "Send it now, to everybody who still waits."
+    pub what: String,
+    /// The command, to be copied: on one line.
+    pub command: Option<String>,
+    /// A page where it can be done or read about instead.
+    pub url: Option<String>,
+}
+
+/// What an editor is told, in the words of the command line.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoticeFacts {
+    /// What happened, and to what: "Halted: Latest news, 24 November 2026".
+    pub heading: String,
+    /// One or two sentences: what it means for the readers.
+    pub text: String,
+    /// The reason as it was noted, such as a server's reply; shown word for word.
+    pub why: Option<String>,
+    /// How things stand.
+    pub facts: Vec<FactView>,
+    /// What to do next, the likeliest first.
+    pub steps: Vec<StepView>,
+}
+
+/// What the template of a notice to the editors sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoticeMail {
+    /// The publication.
+    pub publication: PublicationView,
+    /// What they are told.
+    pub notice: NoticeFacts,
+}
