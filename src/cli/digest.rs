@@ -16,6 +16,7 @@ use crate::domain::feed::Feed;
 use crate::domain::newsletter::{Cadence, Newsletter};
 use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
+use crate::task::notice;
 use crate::task::progress::{self, Course};
 use crate::task::render::Renderer;
 use crate::task::{Publication, TaskError};
@@ -417,6 +418,11 @@ async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
         },
     };
     drop(shown);
+    if !report.halted.is_empty()
+        && let Err(error) = notice::tell(publication).await
+    {
+        output::complain(&format!("the editors were not told: {}", super::chain(anyhow::Chain::new(&error))));
+    }
     Ok(conclude(&report))
 }
 

@@ -10,6 +10,7 @@ pub mod entry;
 pub mod feed;
 pub mod link;
 pub mod newsletter;
+pub mod notice;
 pub mod pace;
 pub mod relay;
 pub mod report;

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::archive::{PAGES_OF_DAY, SAME_PAGE, SAME_WITHIN, free_page};
 use super::deliveries::OPEN;
+use super::notices::NOTE;
 use super::subscribers::UNSUPPRESSED;
 use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::ArticleId;
@@ -147,6 +148,10 @@ impl Store {
                 let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
                 sqlx::query("UPDATE digests SET page = $2, revision = $3 WHERE id = $1")
                     .bind(made.to_string()).bind(page).bind(revision).execute(&mut *tx).await?;
+                if let DigestState::Held { why, until: None } = &new.state {
+                    sqlx::query(NOTE).bind(revision).bind("held").bind(made.to_string()).bind(None::<&str>).bind(why)
+                        .execute(&mut *tx).await?;
+                }
             }
             tx.commit().await?;
         });
@@ -283,6 +288,10 @@ impl Store {
                 .bind(which.to_string()).bind(from).bind(state).bind(why).bind(until).bind(revision)
                 .execute(&mut *tx).await?.rows_affected();
             if moved == 1 {
+                if let DigestState::Halted { why } = to {
+                    sqlx::query(NOTE).bind(revision).bind("halted").bind(which.to_string()).bind(None::<&str>).bind(why)
+                        .execute(&mut *tx).await?;
+                }
                 tx.commit().await?;
             }
             moved

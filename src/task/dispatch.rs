@@ -7,6 +7,7 @@
 //! A lasting no that is our own fault (a wrong password, a blocked sender) halts the digest: an editor has to know.
 //! Where another relay still works, a relay that refuses us is merely left alone.
 
+mod absence;
 mod queue;
 mod settle;
 mod vigil;
@@ -167,6 +168,8 @@ struct Round {
     faults: std::sync::Mutex<Vec<String>>,
     /// What a relay said that gave up.
     given_up: std::sync::Mutex<Option<String>>,
+    /// Relays that the store knows to be away.
+    absent: std::sync::Mutex<HashSet<String>>,
     /// When the store last heard that we are alive.
     alive_at: std::sync::Mutex<Instant>,
     stop: Stop,
@@ -207,6 +210,7 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     claimed?;
     worked?;
     round.allow().await?;
+    round.note_absences().await?;
     publication.store.end_sender(&round.claim).await?;
     close_digests(publication).await?;
     report.stopped = stop.is_given();
@@ -277,6 +281,12 @@ pub fn single_mailer(publication: &Publication) -> Mailer {
     ways::mailer(&publication.config, 0)
 }
 
+/// A mailer for each relay, in their order, or the one for the outbox.
+pub fn mailers(publication: &Publication) -> Vec<Mailer> {
+    let relays = publication.config.relays.len().max(1);
+    (0..relays).map(|place| ways::mailer(&publication.config, place)).collect()
+}
+
 impl Round {
     fn new(publication: &Publication, stop: &Stop) -> Self {
         let ways = ways::ways(&publication.config);
@@ -296,6 +306,7 @@ impl Round {
             suspicions: std::sync::Mutex::default(),
             faults: std::sync::Mutex::default(),
             given_up: std::sync::Mutex::default(),
+            absent: std::sync::Mutex::default(),
             alive_at: std::sync::Mutex::new(Instant::now()),
             stop: stop.clone(),
         }
@@ -311,6 +322,7 @@ impl Round {
         let sender =
             Sender { claim: self.claim.clone(), host, pid: std::process::id(), beat: 0, started_at: self.now() };
         self.publication.store.begin_sender(&sender).await?;
+        self.learn_absences().await?;
         self.allow().await
     }
 

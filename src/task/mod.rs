@@ -7,6 +7,7 @@ pub mod compose;
 pub mod confirm;
 pub mod dispatch;
 pub mod exchange;
+pub mod notice;
 pub mod pages;
 pub mod present;
 pub mod progress;

@@ -193,6 +193,40 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_open ON deliveries (digest, due_at) WHERE state IN ('queued', 'deferred', 'claimed');
 CREATE INDEX deliveries_subscriber ON deliveries (subscriber);
 
+-- What an editor has to know of: a digest that stopped by itself or waits for a yes, a relay that is away.
+CREATE TABLE notices (
+    -- When it happened, as the store counts changes.
+    number BIGINT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    digest TEXT,
+    relay TEXT,
+    why TEXT NOT NULL,
+    -- The notice that tells of this one too; none while it is told to nobody.
+    leader BIGINT
+);
+CREATE INDEX notices_untold ON notices (number) WHERE leader IS NULL;
+CREATE INDEX notices_leader ON notices (leader);
+
+-- A notice on its way to one address, or to the webhook.
+CREATE TABLE tellings (
+    notice BIGINT NOT NULL,
+    channel TEXT NOT NULL,
+    attempts BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    first_at BIGINT NOT NULL,
+    told_at BIGINT,
+    PRIMARY KEY (notice, channel)
+);
+CREATE INDEX tellings_due ON tellings (due_at) WHERE told_at IS NULL;
+
+-- Relays that nothing goes out by.
+CREATE TABLE absences (
+    relay TEXT PRIMARY KEY,
+    since BIGINT NOT NULL,
+    why TEXT NOT NULL,
+    told BOOLEAN NOT NULL
+);
+
 -- Processes that send, each under the name of its claims. The beat moves while one is alive.
 CREATE TABLE senders (
     claim TEXT PRIMARY KEY,
