@@ -137,12 +137,14 @@ async fn send(
     let request = request.body(Full::new(Bytes::from(body))).map_err(|_| PostError::Url(url.scheme().to_owned()))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(PostError::Http)?;
-    let status = async { sender.send_request(request).await.map(|answer| answer.status()) };
-    // The connection has to be driven; it ends with the answer at the latest.
-    let status = tokio::select! {
-        status = status => status.map_err(PostError::Http)?,
-        Err(error) = connection => return Err(PostError::Http(error)),
+    let answer = sender.send_request(request);
+    tokio::pin!(answer);
+    // The connection has to be driven. How it ends does not matter to an answer that has come.
+    let answer = tokio::select! {
+        answer = &mut answer => answer,
+        _ = connection => answer.await,
     };
+    let status = answer.map_err(PostError::Http)?.status();
     if status.is_success() { Ok(()) } else { Err(PostError::Status(status)) }
 }
 
