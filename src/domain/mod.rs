@@ -16,3 +16,4 @@ pub mod relay;
 pub mod report;
 pub mod subscription;
 pub mod text;
+pub mod trial;

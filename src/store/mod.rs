@@ -14,6 +14,7 @@ mod reports;
 mod senders;
 mod subscribers;
 mod sync;
+mod trials;
 
 use chrono::{DateTime, Utc};
 
@@ -26,6 +27,7 @@ pub use reports::{NewReport, Recorded};
 pub use senders::Sender;
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
+pub use trials::WAITS_FOR_PICK;
 
 use dialect::{Database, begin, on};
 

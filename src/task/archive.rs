@@ -12,6 +12,7 @@ use crate::domain::entry::{Entry, FeedDocument};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::Newsletter;
 use crate::domain::text::{escape_html, shorten};
+use crate::domain::trial::Trial;
 use crate::store::StoreError;
 use crate::syndication::Format;
 use crate::template::view::{
@@ -49,7 +50,8 @@ impl<'a> Archive<'a> {
         let mut view = self.presenter.digest(self.feed, Some(digest), articles, nobody, digest.key.slot);
         let file = format!("feeds/{}.toml", self.feed.name);
         // A subject that cannot be rendered is named by `check`; a page does not fail for it.
-        let subject = self.publication.templates.subject(&self.newsletter.subject, &file, &view);
+        let template = digest.trial.as_ref().map_or(self.newsletter.subject.as_str(), Trial::subject);
+        let subject = self.publication.templates.subject(template, &file, &view);
         view.digest.subject = subject.unwrap_or_else(|_| self.feed.title.clone());
         view
     }

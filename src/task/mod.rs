@@ -18,6 +18,7 @@ pub mod run;
 pub mod schedule;
 pub mod sign;
 pub mod sync;
+pub mod trial;
 pub mod webhook;
 pub mod why;
 

@@ -20,6 +20,7 @@ use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Newsletter;
 use crate::domain::subscription::SubscriberId;
 use crate::domain::text::one_line;
+use crate::domain::trial::Part;
 use crate::mail::compiled::{Common, CompiledLetter, Piece, Reader};
 use crate::mail::message::{Links, List};
 use crate::problem::Problem;
@@ -66,6 +67,8 @@ struct Loaded {
     articles: Vec<Released>,
     /// What instant digests brought of them.
     alerts: Vec<Alert>,
+    /// Which subject of its trial those get who were not on it.
+    picked: OnceCell<usize>,
     groups: Once<Alike, Group>,
 }
 
@@ -76,16 +79,19 @@ struct Alike {
     skipped: usize,
     /// Articles that they have had by an alert.
     alerted: Vec<ArticleId>,
+    /// Which subject of a trial they get.
+    subject: Option<usize>,
 }
 
 impl Alike {
     /// A word for it that is the same on every machine and retry.
     fn word(&self) -> String {
-        let Self { skipped, alerted } = self;
-        if alerted.is_empty() {
-            return format!("g{skipped}");
+        let Self { skipped, alerted, subject } = self;
+        let mut word = format!("g{skipped}");
+        if !alerted.is_empty() {
+            word += &format!("a{}", &super::fingerprint(alerted.iter().map(|article| article.0.as_bytes()))[..12]);
         }
-        format!("g{skipped}a{}", &super::fingerprint(alerted.iter().map(|article| article.0.as_bytes()))[..12])
+        word + &subject.map(|place| format!("s{place}")).unwrap_or_default()
     }
 }
 
@@ -205,7 +211,15 @@ impl<'a> Renderer<'a> {
         let (feed, newsletter) = (feed.clone(), newsletter.clone());
         let articles = self.publication.store.articles_of(id).await?;
         let alerts = self.publication.store.alerts_in(id).await?;
-        Ok(Some(Loaded { digest, feed, newsletter, articles, alerts, groups: Mutex::default() }))
+        Ok(Some(Loaded {
+            digest,
+            feed,
+            newsletter,
+            articles,
+            alerts,
+            picked: OnceCell::new(),
+            groups: Mutex::default(),
+        }))
     }
 
     async fn loaded(&self, id: DigestId) -> Result<Arc<OnceCell<Option<Loaded>>>, TaskError> {
@@ -239,6 +253,11 @@ impl<'a> Renderer<'a> {
     fn group(&self, loaded: &Loaded, alike: &Alike) -> Result<Group, TaskError> {
         let Loaded { digest, feed, newsletter, articles, .. } = loaded;
         let articles = &articles[alike.skipped..];
+        let tried = digest.trial.as_ref().and_then(|trial| trial.subjects.get(alike.subject?));
+        let newsletter = &tried.map_or_else(
+            || newsletter.clone(),
+            |subject| Newsletter { subject: subject.clone(), ..newsletter.clone() },
+        );
         let compiled = self.compile_marked(feed, newsletter, digest, articles, &alike.alerted)?;
         if compiled.is_patched() {
             let boundary = format!("{}{}", digest.id.0.simple(), alike.word());
@@ -259,7 +278,8 @@ impl<'a> Renderer<'a> {
         if skipped == loaded.articles.len() {
             return Ok(None);
         }
-        let alike = Alike { skipped, alerted: claimed.alerted.clone() };
+        let subject = self.subject_for(loaded, claimed).await?;
+        let alike = Alike { skipped, alerted: claimed.alerted.clone(), subject };
         let cell_of_group = cell(&loaded.groups, alike.clone());
         let group = cell_of_group.get_or_try_init(async || self.group(loaded, &alike)).await?;
         let Loaded { feed, newsletter, .. } = loaded;
@@ -276,6 +296,20 @@ impl<'a> Renderer<'a> {
             }
         };
         prepared.map(Some)
+    }
+
+    /// Which subject of a trial a reader gets.
+    async fn subject_for(&self, loaded: &Loaded, claimed: &Claimed) -> Result<Option<usize>, TaskError> {
+        let Some(trial) = &loaded.digest.trial else { return Ok(None) };
+        if let Part::Tried(place) = trial.part(claimed.digest, claimed.subscriber) {
+            return Ok(Some(place));
+        }
+        // It may have been picked since the digest was loaded; before it is, nobody else is claimed.
+        let picked = async || {
+            let digest = self.publication.store.digest(claimed.digest).await?;
+            Ok::<_, StoreError>(digest.and_then(|digest| digest.trial?.picked).unwrap_or(0))
+        };
+        Ok(Some(*loaded.picked.get_or_try_init(picked).await?))
     }
 
     /// A compiled digest as a letter that is to be patched, or that says `whole` to whomever. `boundary` is what makes

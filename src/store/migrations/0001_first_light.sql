@@ -151,6 +151,10 @@ CREATE TABLE digests (
     held_until BIGINT,
     -- An editor's words at the top.
     note TEXT,
+    -- Subjects that are tried on a part of its readers, as JSON; until when; and which of them the others get.
+    trial TEXT,
+    trial_until BIGINT,
+    picked BIGINT,
     -- Where it stands in the archive, below its newsletter: a day, with a number where that is taken. Digests that bring
     -- the same to readers in different zones share one.
     page TEXT NOT NULL,
