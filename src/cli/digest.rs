@@ -55,7 +55,7 @@ pub(super) enum Verb {
         /// With these articles alone, by their slugs; what is new among them comes again with the next digest
         #[arg(long, value_name = "SLUG,SLUG", value_delimiter = ',', conflicts_with = "latest")]
         articles: Vec<String>,
-        /// Try these subjects on some of the readers; the others get what wins, or what `digest pick` says
+        /// Try these subjects on some of the readers; the others get what wins, or what digest pick says
         #[arg(long, value_name = "SUBJECT", num_args = 2..=Trial::MOST)]
         subjects: Vec<String>,
         /// With these words at the top
