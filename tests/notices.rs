@@ -138,7 +138,7 @@ async fn a_digest_that_waits_for_a_yes_is_told_once_by_mail_and_webhook(url: Str
         head.lines().find_map(|line| line.to_lowercase().strip_prefix("tidings-signature: sha256=").map(str::to_owned));
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"canary");
     let mac = hmac::sign(&key, hook.requests.lock().unwrap()[0].1.as_bytes());
-    let hex: String = mac.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = mac.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     assert_eq!(signature, Some(hex));
 }
 

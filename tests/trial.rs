@@ -196,6 +196,10 @@ fn subjects_are_tried_and_picked_on_the_command_line() {
     place.run(&["subscribers", "import", "list.csv"]).ended(0);
     let dry = place.run(&["digest", "send", "news", "--subjects", "One", "Two", "--dry-run"]).ended(0);
     assert!(dry.err.contains("on trial with about 8 of them; the others wait for 2h") && dry.err.contains("  B: Two"));
+    let all = place.run(&["digest", "send", "--dry-run", "--json"]).ended(0).json();
+    assert_eq!((&all[0]["newsletter"], &all[0]["zones"][0]["readers"]), (&"news".into(), &40.into()), "{all}");
+    assert!(place.run(&["digest", "send", "--dry-run"]).ended(0).err.contains("    UTC: 40"));
+    place.run(&["digest", "send", "--yes"]).ended(2);
     place.run(&["digest", "send", "news", "--subjects", "One", "--yes"]).ended(2);
     let bad = place.run(&["digest", "send", "news", "--subjects", "One", "{{nothing}}", "--yes"]).ended(1);
     assert!(bad.err.contains("there is no field"), "{bad:?}");

@@ -44,8 +44,9 @@ pub(super) enum Verb {
     },
     /// Send what each reader has not had yet; sending twice is sending once
     Send {
-        /// The newsletter, by its feed's name
-        newsletter: String,
+        /// The newsletter, by its feed's name; with --dry-run it may be left out, for all of them
+        #[arg(required_unless_present = "dry_run")]
+        newsletter: Option<String>,
         /// Only to the readers of this cadence
         #[arg(long, value_parser = cadence)]
         cadence: Option<Cadence>,
@@ -167,9 +168,10 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Send { newsletter, cadence, latest, articles, subjects, note, note_file, test, dry_run, yes } => {
             let note = noted(note, note_file.as_deref())?;
             let what = What { cadence, latest, articles, subjects, note };
-            match test {
-                Some(address) => preview::test_message(publication, &newsletter, &what, &address).await,
-                None => send(publication, &newsletter, what, dry_run, yes, json).await,
+            match (test, newsletter) {
+                (_, None) => look_at_all(publication, &what, json).await,
+                (Some(address), Some(name)) => preview::test_message(publication, &name, &what, &address).await,
+                (None, Some(name)) => send(publication, &name, what, dry_run, yes, json).await,
             }
         }
         Verb::Reschedule { id, time, yes } => hold::reschedule(publication, &id, &time, yes, json).await,
@@ -342,21 +344,7 @@ async fn send(
         return Ok(Ended::Well);
     }
     if json {
-        let zones: Vec<_> = by_zone(publication, &plan)
-            .into_iter()
-            .map(|((cadence, zone), readers)| json!({ "cadence": cadence, "zone": zone, "readers": readers }))
-            .collect();
-        output::json(&json!({
-            "newsletter": feed.name,
-            "slot": plan.key.slot,
-            "choice": plan.choice,
-            "articles": plan.articles.iter().map(|released| released.article.slug.as_str()).collect::<Vec<_>>(),
-            "readers": plan.readers(),
-            "note": plan.note,
-            "trial": plan.trial,
-            "cadences": by_cadence(&plan),
-            "zones": zones,
-        }))?;
+        output::json(&as_json(publication, &plan))?;
     } else {
         announce(publication, &plan);
     }
@@ -374,6 +362,47 @@ async fn send(
     }
     compose::compose(publication, &plan, DigestState::Sending).await?;
     go_on(publication).await
+}
+
+/// What a digest would do.
+fn as_json(publication: &Publication, plan: &Plan) -> serde_json::Value {
+    let zones: Vec<_> = by_zone(publication, plan)
+        .into_iter()
+        .map(|((cadence, zone), readers)| json!({ "cadence": cadence, "zone": zone, "readers": readers }))
+        .collect();
+    json!({
+        "newsletter": plan.feed.name,
+        "slot": plan.key.slot,
+        "choice": plan.choice,
+        "articles": plan.articles.iter().map(|released| released.article.slug.as_str()).collect::<Vec<_>>(),
+        "readers": plan.readers(),
+        "note": plan.note,
+        "trial": plan.trial,
+        "cadences": by_cadence(plan),
+        "zones": zones,
+    })
+}
+
+/// Says of every newsletter what would be sent to whom, and sends nothing.
+async fn look_at_all(publication: &Publication, what: &What, json: bool) -> anyhow::Result<Ended> {
+    let mut plans = vec![];
+    for feed in publication.feeds.iter() {
+        let Some(newsletter) = &feed.newsletter else { continue };
+        let plan = what.plan(publication, feed, newsletter).await?;
+        if json {
+            plans.push(as_json(publication, &plan));
+        } else if plan.readers() == 0 || plan.existing.is_some() {
+            output::say(&nothing_to_do(publication, &plan).await?);
+        } else {
+            announce(publication, &plan);
+        }
+    }
+    if json {
+        output::json(&plans)?;
+    } else {
+        output::complain("nothing was sent");
+    }
+    Ok(Ended::Well)
 }
 
 async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String, TaskError> {

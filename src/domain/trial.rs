@@ -62,9 +62,10 @@ impl Trial {
     /// To what part a reader of a digest belongs: the same on every machine and retry, another for each digest.
     pub fn part(&self, of: DigestId, who: SubscriberId) -> Part {
         let hash = digest(&SHA256, &[*of.0.as_bytes(), *who.0.as_bytes()].concat());
-        let number = |at: usize| hash.as_ref()[at..at + 8].iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+        let number =
+            |at: usize| hash.as_ref()[at..at + 8].iter().fold(0_u64, |all, byte| (all << 8) | u64::from(*byte));
         // The first half of the hash says whether, the second which.
-        let place = u128::from(number(0)) * 1_000_000 >> 64;
+        let place = (u128::from(number(0)) * 1_000_000) >> 64;
         if place < u128::from(self.share.as_millionths()) {
             let subjects = self.subjects.len().max(1) as u64;
             Part::Tried(usize::try_from(number(8) % subjects).unwrap_or(0))

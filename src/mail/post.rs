@@ -169,34 +169,25 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let is_special = match (a, b, c) {
-        // This network, loopback, multicast and reserved.
-        (0 | 127 | 224..=255, ..)
-        // Private networks, and those of carriers (RFC 6598).
-        | (10, ..) | (172, 16..=31, _) | (192, 168, _) | (100, 64..=127, _)
-        // Link-local: where clouds keep their keys.
-        | (169, 254, _)
-        // Protocols, documentation, benchmarks.
-        | (192, 0, 0 | 2) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => true,
-        _ => false,
-    };
+    // This network, a private one, loopback, multicast and reserved.
+    let is_special = matches!(a, 0 | 10 | 127 | 224..=255)
+        // Private networks, those of carriers (RFC 6598), and link-local, where clouds keep their keys.
+        || matches!((a, b), (172, 16..=31) | (192, 168) | (100, 64..=127) | (169, 254))
+        // Protocols, benchmarks, documentation.
+        || matches!((a, b, c), (192, 0, 0 | 2) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113));
     !is_special
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let within = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_public_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match (a, b, c, d, e, f) {
+    match address.segments() {
         // An address of IPv4 within: mapped, translated (RFC 6052), 6to4.
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => within(g, h),
-        (0x2002, ..) => within(b, c),
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            is_public_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
+        }
         // Documentation, and what Teredo and its like hide.
-        (0x2001, 0xdb8 | 0..=0x1ff, ..) => false,
+        [0x2001, 0xdb8 | 0..=0x1ff, ..] => false,
         // Only 2000::/3 is given out.
-        _ => a & 0xe000 == 0x2000,
+        [first, ..] => first & 0xe000 == 0x2000,
     }
 }
 

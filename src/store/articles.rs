@@ -290,7 +290,7 @@ impl Store {
         let ids = json(&digests.iter().map(ToString::to_string).collect::<Vec<_>>());
         let mut found: HashMap<DigestId, Vec<Released>> = HashMap::new();
         on!(self.database, pool => {
-            for row in sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await?.iter() {
+            for row in &sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await? {
                 let digest = DigestId(id(&row.try_get::<String, _>("digest")?)?);
                 found.entry(digest).or_default().push(released!(row)?);
             }

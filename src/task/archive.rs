@@ -28,6 +28,9 @@ pub fn kept(feed: &Feed) -> Option<&Newsletter> {
     feed.newsletter.as_ref().filter(|newsletter| newsletter.archive)
 }
 
+/// Takes a file by its path.
+type Write<'a> = &'a mut (dyn FnMut(&str, &[u8]) -> Result<(), TaskError> + Send);
+
 /// A newsletter's archive, shown under one base URL.
 #[derive(Debug, Clone, Copy)]
 pub struct Archive<'a> {
@@ -222,7 +225,7 @@ impl<'a> Archive<'a> {
         common: &Common,
         since: i64,
         before: &BTreeSet<String>,
-        write: &mut (dyn FnMut(&str, &[u8]) -> Result<(), TaskError> + Send),
+        write: Write<'_>,
     ) -> Result<BTreeSet<String>, TaskError> {
         let folder = format!("/digests/{}/", self.feed.name);
         let digests = self.publication.store.archive(&self.feed.name, None, usize::MAX).await?;

@@ -87,11 +87,13 @@ impl Alike {
     /// A word for it that is the same on every machine and retry.
     fn word(&self) -> String {
         let Self { skipped, alerted, subject } = self;
-        let mut word = format!("g{skipped}");
-        if !alerted.is_empty() {
-            word += &format!("a{}", &super::fingerprint(alerted.iter().map(|article| article.0.as_bytes()))[..12]);
-        }
-        word + &subject.map(|place| format!("s{place}")).unwrap_or_default()
+        let alerted = if alerted.is_empty() {
+            String::new()
+        } else {
+            format!("a{}", &super::fingerprint(alerted.iter().map(|article| article.0.as_bytes()))[..12])
+        };
+        let subject = subject.map(|place| format!("s{place}")).unwrap_or_default();
+        format!("g{skipped}{alerted}{subject}")
     }
 }
 
