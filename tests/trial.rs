@@ -191,8 +191,8 @@ fn subjects_are_tried_and_picked_on_the_command_line() {
     let place = Place::new();
     place.write("articles/old.md", "+++\ntitle = \"Old\"\ndate = 2026-01-01\n+++\nOld.\n");
     place.run(&["sync"]).ended(0);
-    let list: String = (0..40).map(|number| format!("reader{number}@reader.example\n")).collect();
-    place.write("list.csv", format!("address\n{list}"));
+    let list: Vec<_> = (0..40).map(|number| format!("reader{number}@reader.example")).collect();
+    place.write("list.csv", format!("address\n{}\n", list.join("\n")));
     place.run(&["subscribers", "import", "list.csv"]).ended(0);
     let dry = place.run(&["digest", "send", "news", "--subjects", "One", "Two", "--dry-run"]).ended(0);
     assert!(dry.err.contains("on trial with about 8 of them; the others wait for 2h") && dry.err.contains("  B: Two"));
