@@ -1,5 +1,7 @@
 //! The archive: the digests that went out, each with its page.
 
+use std::collections::HashSet;
+
 use chrono::TimeDelta;
 use sqlx::AssertSqlSafe;
 
@@ -25,9 +27,10 @@ pub(super) const PAGES_OF_DAY: &str =
 
 /// The first page called after `day` that is not taken.
 pub(super) fn free_page(day: &str, taken: &[String]) -> String {
-    let names = std::iter::once(day.to_owned()).chain((2..).map(|number| format!("{day}-{number}")));
+    let taken: HashSet<&str> = taken.iter().map(String::as_str).collect();
+    let mut names = std::iter::once(day.to_owned()).chain((2..).map(|number| format!("{day}-{number}")));
     // There are more names than pages.
-    names.into_iter().find(|name| !taken.contains(name)).unwrap_or_default()
+    names.find(|name| !taken.contains(name.as_str())).unwrap_or_default()
 }
 
 /// Has begun to go out, and was not cancelled: its readers have the page's address in their mail. What was paused or
