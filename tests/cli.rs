@@ -96,6 +96,8 @@ fn the_help_of_every_verb_reads_well() {
         &["digest", "pause"],
         &["digest", "cancel"],
         &["digest", "resume"],
+        &["digest", "approve"],
+        &["digest", "pick"],
         &["schedule"],
         &["why"],
     ];

@@ -99,6 +99,7 @@ fn the_examples_in_the_configurations_that_we_write_hold() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("secrets")).unwrap();
         std::fs::write(folder.path().join("secrets/relay"), "secret").unwrap();
+        std::fs::write(folder.path().join("secrets/webhook"), "secret").unwrap();
         std::fs::write(folder.path().join("config.toml"), &text).unwrap();
         let config = Config::load(folder.path(), []).unwrap_or_else(|problems| panic!("{file}: {problems:?}\n{text}"));
         assert_eq!((config.relays.len(), config.paces.len(), config.dkim.len()), (1, 1, 1), "{file}");

@@ -1,5 +1,6 @@
 //! `tidings digest`.
 
+mod pick;
 mod shown;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -14,11 +15,13 @@ use super::{Ended, Interrupts, Usage, called_as, hold, preview};
 use crate::domain::digest::{Digest, DigestId, DigestState};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::{Cadence, Newsletter};
+use crate::domain::trial::{Trial, letter};
 use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
+use crate::task::notice;
 use crate::task::progress::{self, Course};
 use crate::task::render::Renderer;
-use crate::task::{Publication, TaskError};
+use crate::task::{Publication, TaskError, trial};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -41,8 +44,9 @@ pub(super) enum Verb {
     },
     /// Send what each reader has not had yet; sending twice is sending once
     Send {
-        /// The newsletter, by its feed's name
-        newsletter: String,
+        /// The newsletter, by its feed's name; with --dry-run it may be left out, for all of them
+        #[arg(required_unless_present = "dry_run")]
+        newsletter: Option<String>,
         /// Only to the readers of this cadence
         #[arg(long, value_parser = cadence)]
         cadence: Option<Cadence>,
@@ -52,6 +56,9 @@ pub(super) enum Verb {
         /// With these articles alone, by their slugs; what is new among them comes again with the next digest
         #[arg(long, value_name = "SLUG,SLUG", value_delimiter = ',', conflicts_with = "latest")]
         articles: Vec<String>,
+        /// Try these subjects on some of the readers; the others get what wins, or what digest pick says
+        #[arg(long, value_name = "SUBJECT", num_args = 2..=Trial::MOST)]
+        subjects: Vec<String>,
         /// With these words at the top
         #[arg(long, value_name = "TEXT")]
         note: Option<String>,
@@ -85,16 +92,43 @@ pub(super) enum Verb {
     Pause {
         /// Its id, or the first part of it
         id: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
     /// End a digest: who has not got it yet will not; its articles come with the next one
     Cancel {
         /// Its id, or the first part of it
         id: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Go on with a digest that was paused, held or halted
     Resume {
         /// Its id, or the first part of it
         id: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Say yes to a digest that is held
+    Approve {
+        /// Its id, or the first part of it
+        id: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Say which of the subjects on trial the other readers get
+    Pick {
+        /// Its id, or the first part of it
+        id: String,
+        /// A, B, and so on
+        subject: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Let a held digest go out by itself at another time
     Reschedule {
@@ -131,24 +165,24 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Preview { newsletter, form, latest, name, reader: None } => {
             preview::preview(publication, &newsletter, form, latest, name.as_deref()).await
         }
-        Verb::Send { newsletter, cadence, latest, articles, note, note_file, test, dry_run, yes } => {
+        Verb::Send { newsletter, cadence, latest, articles, subjects, note, note_file, test, dry_run, yes } => {
             let note = noted(note, note_file.as_deref())?;
-            let what = What { cadence, latest, articles, note };
-            match test {
-                Some(address) => preview::test_message(publication, &newsletter, &what, &address).await,
-                None => send(publication, &newsletter, what, dry_run, yes, json).await,
+            let what = What { cadence, latest, articles, subjects, note };
+            match (test, newsletter) {
+                (_, None) => look_at_all(publication, &what, json).await,
+                (Some(address), Some(name)) => preview::test_message(publication, &name, &what, &address).await,
+                (None, Some(name)) => send(publication, &name, what, dry_run, yes, json).await,
             }
         }
         Verb::Reschedule { id, time, yes } => hold::reschedule(publication, &id, &time, yes, json).await,
         Verb::List { newsletter } => shown::list(publication, newsletter.as_deref(), json).await,
         Verb::Show { id, attempts: None } => shown::show(publication, &id, json).await,
         Verb::Show { id, attempts: Some(address) } => shown::attempts(publication, &id, &address, json).await,
-        Verb::Pause { id } => shift(publication, &id, &["sending"], &DigestState::Paused).await,
-        Verb::Cancel { id } => cancel(publication, &id, json).await,
-        Verb::Resume { id } => {
-            shift(publication, &id, &["paused", "held", "halted"], &DigestState::Sending).await?;
-            go_on(publication).await
-        }
+        Verb::Pause { id, yes } => hold::pause(publication, &id, yes, json).await,
+        Verb::Cancel { id, yes } => hold::cancel(publication, &id, yes, json).await,
+        Verb::Resume { id, yes } => hold::resume(publication, &id, hold::Go::On, yes, json).await,
+        Verb::Approve { id, yes } => hold::resume(publication, &id, hold::Go::Approved, yes, json).await,
+        Verb::Pick { id, subject, yes } => pick::pick(publication, &id, &subject, yes, json).await,
     }
 }
 
@@ -157,6 +191,7 @@ pub(super) struct What {
     cadence: Option<Cadence>,
     pub(super) latest: Option<usize>,
     articles: Vec<String>,
+    subjects: Vec<String>,
     pub(super) note: Option<String>,
 }
 
@@ -167,11 +202,14 @@ impl What {
         feed: &Feed,
         newsletter: &Newsletter,
     ) -> Result<Plan, TaskError> {
-        if !self.articles.is_empty() {
-            return compose::plan_picked(publication, feed, self.cadence, &self.articles, self.note.as_deref()).await;
-        }
-        let mut plan = compose::plan_now(publication, feed, newsletter, self.cadence, self.latest).await?;
-        plan.note.clone_from(&self.note);
+        let mut plan = if self.articles.is_empty() {
+            let mut plan = compose::plan_now(publication, feed, newsletter, self.cadence, self.latest).await?;
+            plan.note.clone_from(&self.note);
+            plan
+        } else {
+            compose::plan_picked(publication, feed, self.cadence, &self.articles, self.note.as_deref()).await?
+        };
+        plan.trial = newsletter.trial(&self.subjects);
         Ok(plan)
     }
 }
@@ -209,6 +247,9 @@ fn announce(publication: &Publication, plan: &Plan) {
         output::complain(&format!("  … and {} more", plan.articles.len() - 12));
     }
     output::complain(&format!("to {}, {way}", count(plan.readers(), "reader", "readers")));
+    if let Some(trial) = &plan.trial {
+        announce_trial(trial, plan.readers());
+    }
     if let Some(note) = &plan.note {
         output::complain(&format!("with a note of {}", count(note.chars().count(), "character", "characters")));
     }
@@ -219,6 +260,27 @@ fn announce(publication: &Publication, plan: &Plan) {
         {
             output::complain(&format!("    {zone}: {}", grouped(*readers)));
         }
+    }
+}
+
+fn announce_trial(trial: &Trial, readers: u64) {
+    let tried = (u128::from(readers) * u128::from(trial.share.as_millionths()) + 500_000) / 1_000_000;
+    output::complain(&format!(
+        "on trial with about {} of them; the others wait for {} and get what wins, or what `digest pick` says",
+        grouped(u64::try_from(tried).unwrap_or(u64::MAX)),
+        length(trial.length)
+    ));
+    for (place, subject) in trial.subjects.iter().enumerate() {
+        output::complain(&format!("  {}: {subject}", letter(place)));
+    }
+}
+
+/// A length of time as it is written in a configuration.
+pub(super) fn length(time: chrono::TimeDelta) -> String {
+    match (time.num_minutes(), time.num_seconds() % 60) {
+        (minutes, 0) if minutes % 60 == 0 && minutes > 0 => format!("{}h", minutes / 60),
+        (minutes, 0) => format!("{minutes}m"),
+        _ => format!("{}s", time.num_seconds()),
     }
 }
 
@@ -282,20 +344,7 @@ async fn send(
         return Ok(Ended::Well);
     }
     if json {
-        let zones: Vec<_> = by_zone(publication, &plan)
-            .into_iter()
-            .map(|((cadence, zone), readers)| json!({ "cadence": cadence, "zone": zone, "readers": readers }))
-            .collect();
-        output::json(&json!({
-            "newsletter": feed.name,
-            "slot": plan.key.slot,
-            "choice": plan.choice,
-            "articles": plan.articles.iter().map(|released| released.article.slug.as_str()).collect::<Vec<_>>(),
-            "readers": plan.readers(),
-            "note": plan.note,
-            "cadences": by_cadence(&plan),
-            "zones": zones,
-        }))?;
+        output::json(&as_json(publication, &plan))?;
     } else {
         announce(publication, &plan);
     }
@@ -306,29 +355,52 @@ async fn send(
     // A fault in the template is found before there is a digest that would halt on it.
     let renderer = Renderer::new(publication);
     renderer.compile_noted(feed, newsletter, None, &plan.articles, plan.note.as_deref()).map_err(TaskError::from)?;
+    for subject in plan.trial.iter().flat_map(|trial| &trial.subjects) {
+        let newsletter = Newsletter { subject: subject.clone(), ..newsletter.clone() };
+        let note = plan.note.as_deref();
+        renderer.compile_noted(feed, &newsletter, None, &plan.articles, note).map_err(TaskError::from)?;
+    }
     compose::compose(publication, &plan, DigestState::Sending).await?;
     go_on(publication).await
 }
 
-async fn cancel(publication: &Publication, id: &str, json: bool) -> anyhow::Result<Ended> {
-    let digest = found(publication, id).await?;
-    let Some(left_out) = publication.store.cancel_digest(digest.id, publication.clock.now()).await? else {
-        output::complain(&format!(
-            "this digest is {}; only one that is still to be sent can be cancelled",
-            digest.state
-        ));
-        return Ok(Ended::WithFaults);
-    };
-    let overtaken = publication.store.overtaken(digest.id).await?;
-    if json {
-        output::json(&json!({ "digest": digest.id, "cancelled": left_out, "overtaken": overtaken }))?;
-    } else {
-        let readers = count(left_out, "reader", "readers");
-        output::say(&format!("cancelled; {readers} will not get it, and find its articles in their next digest"));
-        if overtaken > 0 {
-            let readers = count(overtaken, "reader was", "readers were");
-            output::say(&format!("{readers} given a later digest before, and will not get these articles"));
+/// What a digest would do.
+fn as_json(publication: &Publication, plan: &Plan) -> serde_json::Value {
+    let zones: Vec<_> = by_zone(publication, plan)
+        .into_iter()
+        .map(|((cadence, zone), readers)| json!({ "cadence": cadence, "zone": zone, "readers": readers }))
+        .collect();
+    json!({
+        "newsletter": plan.feed.name,
+        "slot": plan.key.slot,
+        "choice": plan.choice,
+        "articles": plan.articles.iter().map(|released| released.article.slug.as_str()).collect::<Vec<_>>(),
+        "readers": plan.readers(),
+        "note": plan.note,
+        "trial": plan.trial,
+        "cadences": by_cadence(plan),
+        "zones": zones,
+    })
+}
+
+/// Says of every newsletter what would be sent to whom, and sends nothing.
+async fn look_at_all(publication: &Publication, what: &What, json: bool) -> anyhow::Result<Ended> {
+    let mut plans = vec![];
+    for feed in publication.feeds.iter() {
+        let Some(newsletter) = &feed.newsletter else { continue };
+        let plan = what.plan(publication, feed, newsletter).await?;
+        if json {
+            plans.push(as_json(publication, &plan));
+        } else if plan.readers() == 0 || plan.existing.is_some() {
+            output::say(&nothing_to_do(publication, &plan).await?);
+        } else {
+            announce(publication, &plan);
         }
+    }
+    if json {
+        output::json(&plans)?;
+    } else {
+        output::complain("nothing was sent");
     }
     Ok(Ended::Well)
 }
@@ -370,7 +442,8 @@ async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String,
 }
 
 /// Sends everything that is due, with a bar, until done or interrupted.
-async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
+pub(super) async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
+    trial::look(publication).await?;
     let mut interrupts = Interrupts::listen()?;
     let (word, stop) = Stop::new();
     let counts = Counts::default();
@@ -417,6 +490,12 @@ async fn go_on(publication: &Publication) -> anyhow::Result<Ended> {
         },
     };
     drop(shown);
+    if !report.halted.is_empty()
+        && let Err(error) = notice::tell(publication).await
+    {
+        output::complain(&format!("the editors were not told: {}", super::chain(anyhow::Chain::new(&error))));
+    }
+    pick::tell_who_waits(publication).await?;
     Ok(conclude(&report))
 }
 
@@ -469,21 +548,4 @@ pub(super) async fn found(publication: &Publication, id: &str) -> anyhow::Result
         [] => Err(Usage(format!("there is no digest {id:?}\n  hint: {} digest list", called_as())).into()),
         _ => Err(Usage(format!("several digests begin with {id:?}; write more of it")).into()),
     }
-}
-
-async fn shift(publication: &Publication, id: &str, from: &[&str], to: &DigestState) -> anyhow::Result<Ended> {
-    let digest = found(publication, id).await?;
-    for state in from {
-        if publication.store.move_digest(digest.id, state, to).await? {
-            output::say(&format!("{} of {}: {to}", digest.key.newsletter, when(publication, &digest)));
-            return Ok(Ended::Well);
-        }
-    }
-    output::say(&format!(
-        "{} of {}: {}; nothing was changed",
-        digest.key.newsletter,
-        when(publication, &digest),
-        digest.state
-    ));
-    Ok(Ended::Well)
 }

@@ -56,7 +56,8 @@ pub(super) async fn worker(publication: &Publication) -> anyhow::Result<Ended> {
     let composed = tokio::sync::Notify::new();
     output::say("Sending what is due. Ctrl-C stops.");
     let working = async {
-        run::keep_dispatching(publication, &composed, stop, &told).await;
+        let telling = run::keep_telling(publication, stop.clone(), &told);
+        tokio::join!(run::keep_dispatching(publication, &composed, stop, &told), telling);
         Ok(Ended::Well)
     };
     Box::pin(until_stopped(working, &word)).await
@@ -183,6 +184,9 @@ fn tell(publication: &Publication, event: &Event) {
                 String::new()
             }
         )),
+        Event::Told(number) => {
+            output::say(&count(*number, "notice to the editors sent", "notices to the editors sent"));
+        }
         Event::Reported(tally) => output::say(&super::report::describe(tally)),
         Event::Failed(TaskError::Problems(problems)) => output::problems(problems),
         Event::Failed(error) => output::complain(&format!("error: {}", super::chain(anyhow::Chain::new(error)))),

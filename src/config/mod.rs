@@ -4,6 +4,7 @@
 //! `config.toml` can be overridden by the environment as `TIDINGS_SECTION__KEY`; secrets can stand in files.
 
 mod dkim;
+mod editors;
 mod feeds;
 mod newsletter;
 pub mod reports;
@@ -27,6 +28,7 @@ use crate::problem::Problem;
 
 pub use crate::domain::relay::{Credentials, Secret, Tls};
 pub use dkim::{Dkim, is_selector};
+pub use editors::{Editors, Webhook};
 pub use feeds::{load as load_feeds, load_one as load_feed};
 pub use urls::Urls;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub paces: Vec<DomainPace>,
     /// From what on a digest stops by itself.
     pub brakes: Brakes,
+    /// Who is told of what needs an editor.
+    pub editors: Editors,
     /// Signatures in front of every message.
     pub dkim: Vec<Dkim>,
     /// Database URL: `sqlite://…` or `postgres://…`.

@@ -12,9 +12,11 @@ use super::feeds::Reader;
 use super::span::{SPAN_HINT, Span};
 use super::written::zone_named;
 use crate::domain::address::Mailbox;
+use crate::domain::brakes::Share;
 use crate::domain::cron::CronLine;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::{Cadence, Hold, Newsletter, Rhythm, Timing};
+use crate::domain::trial::Trial;
 
 type Text = Option<Spanned<String>>;
 
@@ -35,10 +37,20 @@ pub(super) struct WrittenNewsletter {
     #[serde(default)]
     approve: bool,
     life: Text,
+    #[serde(default = "yes")]
+    archive: bool,
+    #[serde(default)]
+    subjects: Vec<Spanned<String>>,
+    test_share: Option<Spanned<f64>>,
+    test_for: Text,
 }
 
 fn one() -> usize {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -205,6 +217,27 @@ impl Reader<'_> {
         self.span(written, key).and_then(|span| TimeDelta::from_std(span).ok()).unwrap_or(default)
     }
 
+    /// Subjects to be tried: none, or a few.
+    fn subjects(&mut self, written: &[Spanned<String>]) -> Vec<String> {
+        if written.len() == 1 || written.len() > Trial::MOST {
+            let hint = format!("write {} to {}, or subject = \"…\" for one", Trial::LEAST, Trial::MOST);
+            self.complain(written.first(), format!("{} subjects are no trial", written.len()), &hint);
+        }
+        written.iter().map(|subject| subject.get_ref().clone()).collect()
+    }
+
+    fn test_share(&mut self, written: Option<&Spanned<f64>>) -> Share {
+        let Some(written) = written else { return Trial::SHARE };
+        let share = *written.get_ref();
+        if !(share > 0.0 && share < 1.0) {
+            let hint = "write a part of all readers, such as 0.2";
+            self.complain(Some(written), format!("test_share is not a part of all readers: {share}"), hint);
+            return Trial::SHARE;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 0 and 1")]
+        Share::millionths((share * 1e6).round() as u32)
+    }
+
     fn hold(&mut self, written: &Text, approve: bool) -> Hold {
         match written.as_ref().map(|written| written.get_ref().trim()) {
             None if approve => Hold::Approval,
@@ -268,6 +301,9 @@ impl Reader<'_> {
         let late_after = self.delta(&written.late_after, "late_after", Newsletter::LATE_AFTER);
         let hold = self.hold(&written.hold, written.approve);
         let life = self.span(&written.life, "life");
+        let subjects = self.subjects(&written.subjects);
+        let test_share = self.test_share(written.test_share.as_ref());
+        let test_for = self.delta(&written.test_for, "test_for", Trial::LENGTH);
         Some(Newsletter {
             subject: written
                 .subject
@@ -281,6 +317,10 @@ impl Reader<'_> {
             late_after,
             hold,
             life,
+            archive: written.archive,
+            subjects,
+            test_share,
+            test_for,
         })
     }
 }

@@ -58,6 +58,18 @@ impl Urls {
         format!("{}/feeds/{feed}/{file}", self.base)
     }
 
+    /// The list of a newsletter's past digests.
+    pub fn archive(&self, newsletter: &FeedName) -> String {
+        format!("{}/digests/{newsletter}/", self.base)
+    }
+
+    /// A page or a document of a newsletter's archive: a digest's page, a year's list, a feed document.
+    pub fn in_archive(&self, newsletter: &FeedName, name: &str) -> String {
+        // Documents have an ending, and no slash.
+        let slash = if name.contains('.') { "" } else { "/" };
+        format!("{}/digests/{newsletter}/{name}{slash}", self.base)
+    }
+
     /// Text with the URLs of `other` turned into those of this: how a page written for the publication's URL is
     /// shown where something stands in for it. Borrowed where the two are the same.
     pub fn in_place_of<'a>(&self, other: &Urls, text: &'a str) -> std::borrow::Cow<'a, str> {

@@ -31,6 +31,7 @@ struct Written {
     relay: Vec<WrittenRelay>,
     pace: Vec<sending::WrittenPace>,
     brakes: WrittenBrakes,
+    editors: super::editors::WrittenEditors,
     dkim: Vec<super::dkim::WrittenDkim>,
     database: WrittenDatabase,
     serve: WrittenServe,
@@ -246,6 +247,7 @@ impl Reader<'_> {
         let mail = self.mail(written.mail, title, &host);
         let paces = written.pace.into_iter().filter_map(|pace| self.pace(pace)).collect();
         let brakes = self.brakes(written.brakes);
+        let editors = self.editors(written.editors);
         let relays: Vec<_> = written.relay.into_iter().filter_map(|relay| self.relay(relay)).collect();
         let from = mail.as_ref().map(|mail| &mail.from);
         let dkim = super::dkim::read(written.dkim, self.root, from, self.text, &mut self.problems);
@@ -273,6 +275,7 @@ impl Reader<'_> {
                 relays,
                 paces,
                 brakes,
+                editors,
                 dkim,
                 database_url,
                 listen,

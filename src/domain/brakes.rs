@@ -3,10 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use super::digest::Tally;
 
 /// A part of a whole, in millionths: `0.1%` is 1,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "f64")]
 pub struct Share(u32);
 
 impl Share {
@@ -15,9 +18,20 @@ impl Share {
         Self(number)
     }
 
+    /// How many millionths.
+    pub const fn as_millionths(self) -> u32 {
+        self.0
+    }
+
     /// Whether `part` of `whole` is more than this.
     fn is_exceeded(self, part: u64, whole: u64) -> bool {
         u128::from(part) * 1_000_000 > u128::from(self.0) * u128::from(whole)
+    }
+}
+
+impl From<Share> for f64 {
+    fn from(share: Share) -> Self {
+        Self::from(share.0) / 1_000_000.0
     }
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::article::uuid_at;
 use super::feed::FeedName;
 use super::newsletter::Cadence;
+use super::trial::Trial;
 
 /// The identity of a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -134,6 +135,11 @@ pub struct Digest {
     /// An editor's words at the top.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Subjects that are tried on a part of its readers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+    /// Where it stands in the archive, below its newsletter: `2026-11-20`, or `2026-11-20-2` where that was taken.
+    pub page: String,
     /// When it was composed.
     pub created_at: DateTime<Utc>,
     /// When the last delivery had its outcome.

@@ -9,7 +9,9 @@ use chrono::{
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::brakes::Share;
 use super::cron::CronLine;
+use super::trial::Trial;
 
 /// How often a reader wants a newsletter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -232,6 +234,14 @@ pub struct Newsletter {
     pub hold: Hold,
     /// How long after its first attempt a message of it is given up; `None` is `mail.life`.
     pub life: Option<std::time::Duration>,
+    /// Whether each digest has a page once it is out.
+    pub archive: bool,
+    /// Subjects that each scheduled digest tries; none is no trial.
+    pub subjects: Vec<String>,
+    /// On how many of its readers.
+    pub test_share: Share,
+    /// For how long the others wait.
+    pub test_for: TimeDelta,
 }
 
 impl Newsletter {
@@ -239,6 +249,17 @@ impl Newsletter {
     pub const GATHER: TimeDelta = TimeDelta::minutes(2);
     /// From when on a slot is late where nothing else is said.
     pub const LATE_AFTER: TimeDelta = TimeDelta::hours(6);
+    /// A trial of these subjects, as this newsletter has its trials.
+    pub fn trial(&self, subjects: &[String]) -> Option<Trial> {
+        (subjects.len() >= Trial::LEAST).then(|| Trial {
+            subjects: subjects.to_vec(),
+            share: self.test_share,
+            length: self.test_for,
+            until: None,
+            picked: None,
+        })
+    }
+
     /// The label that does not wait for others to gather, in lower case.
     pub const BREAKING: &str = "breaking news";
     /// The template of digests.

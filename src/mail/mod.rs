@@ -7,6 +7,7 @@
 //! | [`dkim`] | those bytes to the signatures in front of them |
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
+//! | [`post`] | a notice to a webhook |
 //! | [`report`] | a bounce or a complaint to what it says |
 //! | [`imap`] | reports from a mailbox |
 //! | [`webhook`] | the same from a provider's webhook, its signature checked |
@@ -20,6 +21,7 @@ mod header;
 pub mod imap;
 pub mod message;
 pub mod outbox;
+pub mod post;
 pub mod report;
 pub mod smtp;
 pub mod webhook;

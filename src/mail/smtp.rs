@@ -14,7 +14,7 @@
 //! | STARTTLS (RFC 3207), AUTH (RFC 4954) PLAIN, LOGIN, XOAUTH2, OAUTHBEARER | on opening; credentials never in clear |
 
 mod open;
-mod tls;
+pub(super) mod tls;
 mod wire;
 
 use std::collections::VecDeque;

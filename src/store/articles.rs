@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::sync::insert_entries;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::{Article, ArticleId, Image, Question, Release, Released, Slug};
+use crate::domain::digest::DigestId;
 use crate::domain::feed::FeedName;
 
 /// The columns that only ever travel together, as JSON.
@@ -31,7 +32,7 @@ const COLUMNS_WITHOUT_HTML: &str = "a.id, a.key, a.slug, a.title, a.label, a.pla
 const BODY: &str = "JOIN bodies b ON b.article = a.id";
 
 /// Public: released, and neither withdrawn nor a draft again.
-const PUBLIC: &str = "a.release_number IS NOT NULL AND a.withdrawn_at IS NULL AND NOT a.draft";
+pub(super) const PUBLIC: &str = "a.release_number IS NOT NULL AND a.withdrawn_at IS NULL AND NOT a.draft";
 
 /// Reads an article from a row of [`COLUMNS`]; a macro because the two engines' row types share no usable trait.
 macro_rules! article {
@@ -268,12 +269,33 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn articles_of(&self, digest: crate::domain::digest::DigestId) -> Result<Vec<Released>, StoreError> {
+    pub async fn articles_of(&self, digest: DigestId) -> Result<Vec<Released>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS_WITHOUT_HTML} FROM digest_articles d JOIN articles a ON a.id = d.article WHERE d.digest = $1 \
              AND {PUBLIC} ORDER BY a.release_number"
         );
         self.select(sql, &[&digest.to_string()], &[]).await
+    }
+
+    /// The same for several digests at once; one of which nothing is public any more is missing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn articles_of_each(&self, digests: &[DigestId]) -> Result<HashMap<DigestId, Vec<Released>>, StoreError> {
+        let sql = format!(
+            "SELECT d.digest, {COLUMNS_WITHOUT_HTML} FROM digest_articles d JOIN articles a ON a.id = d.article \
+             WHERE d.digest IN {} AND {PUBLIC} ORDER BY a.release_number",
+            self.database.list(1)
+        );
+        let ids = json(&digests.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let mut found: HashMap<DigestId, Vec<Released>> = HashMap::new();
+        on!(self.database, pool => {
+            for row in &sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await? {
+                let digest = DigestId(id(&row.try_get::<String, _>("digest")?)?);
+                found.entry(digest).or_default().push(released!(row)?);
+            }
+        });
+        Ok(found)
     }
 
     /// How many articles are public, are drafts, and wait for their date.

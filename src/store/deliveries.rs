@@ -8,6 +8,7 @@ use sqlx::AssertSqlSafe;
 use super::subscribers::{UNSUPPRESSED, address_of};
 use super::{Store, StoreError, id, instant, json, ledger, millis, on};
 use crate::domain::address::EmailAddress;
+use crate::domain::article::ArticleId;
 use crate::domain::delivery::{Attempt, DeliveryState};
 use crate::domain::digest::DigestId;
 use crate::domain::feed::FeedName;
@@ -39,6 +40,8 @@ pub struct Claimed {
     pub attempts: u32,
     /// When the first of them was.
     pub first_attempt_at: Option<DateTime<Utc>>,
+    /// Articles of it that an instant digest brought them before, in order; see [`Store::mark_alerted`].
+    pub alerted: Vec<ArticleId>,
 }
 
 /// A claimed row as it stands, with the newsletter of its digest.
@@ -154,6 +157,7 @@ impl Store {
                     cursor_from: row.cursor_from,
                     attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
                     first_attempt_at: row.first_attempt_at.map(instant).transpose()?,
+                    alerted: vec![],
                 });
             }
             self.settle(claim, &unwanted, now).await?;

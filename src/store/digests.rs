@@ -3,13 +3,19 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
+use super::archive::{PAGES_OF_DAY, SAME_PAGE, SAME_WITHIN, free_page};
 use super::deliveries::OPEN;
+use super::notices::NOTE;
 use super::subscribers::UNSUPPRESSED;
-use super::{HOLD_RELEASES, Store, StoreError, begin, id, instant, json, millis, on};
+use super::trials::{WAITS_FOR_PICK, begin_trial};
+use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::ArticleId;
+use crate::domain::brakes::Share;
 use crate::domain::digest::{Digest, DigestId, DigestKey, DigestState, Tally};
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
+use crate::domain::subscription::SubscriberId;
+use crate::domain::trial::{Part, Trial};
 
 /// What stands in the cadence's place for a digest that goes to the readers of every cadence.
 const EVERY: &str = "every";
@@ -35,6 +41,10 @@ pub struct NewDigest {
     pub state: DigestState,
     /// An editor's words at the top.
     pub note: Option<String>,
+    /// Subjects that are tried on a part of the readers.
+    pub trial: Option<Trial>,
+    /// The day that its page in the archive is called after, such as `2026-11-20`.
+    pub day: String,
 }
 
 /// Where no digest of the newsletter `$3` that stands still has a delivery open for the subscriber of `n`: were they to
@@ -50,14 +60,42 @@ const STANDING: &str =
 /// How far ahead of the clock a look may have been: more, and the clock has been put back.
 const AHEAD_MAX: TimeDelta = TimeDelta::hours(1);
 
-type Columns =
-    (String, String, String, i64, i64, String, Option<String>, Option<i64>, Option<String>, i64, Option<i64>);
-const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, finished_at";
+/// The columns of [`COLUMNS`].
+pub(super) type Columns = (
+    String,
+    String,
+    String,
+    i64,
+    i64,
+    String,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    String,
+    i64,
+    Option<i64>,
+);
 
-fn digest(
-    (key, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, finished_at): Columns,
-) -> Result<Digest, StoreError> {
+pub(super) const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, held_until, note, trial, trial_until, \
+     picked, page, created_at, finished_at";
+
+pub(super) fn digest(row: Columns) -> Result<Digest, StoreError> {
+    let (key, newsletter, cadence, slot, cut_off, state, why, held_until, note, trial, until, picked, page, made, done) =
+        row;
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of digest {key}"));
+    let trial = trial.map(|json| {
+        let kept: KeptTrial = serde_json::from_str(&json).map_err(|_| corrupt("trial"))?;
+        Ok::<_, StoreError>(Trial {
+            subjects: kept.subjects,
+            share: Share::millionths(kept.millionths),
+            length: TimeDelta::milliseconds(kept.milliseconds),
+            until: until.map(instant).transpose()?,
+            picked: picked.and_then(|place| usize::try_from(place).ok()),
+        })
+    });
     Ok(Digest {
         id: DigestId(id(&key)?),
         key: DigestKey {
@@ -70,8 +108,26 @@ fn digest(
             .ok_or_else(|| corrupt("state"))?
             .until(held_until.map(instant).transpose()?),
         note,
-        created_at: instant(created_at)?,
-        finished_at: finished_at.map(instant).transpose()?,
+        trial: trial.transpose()?,
+        page,
+        created_at: instant(made)?,
+        finished_at: done.map(instant).transpose()?,
+    })
+}
+
+/// What of a trial is settled when its digest is composed.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct KeptTrial {
+    subjects: Vec<String>,
+    millionths: u32,
+    milliseconds: i64,
+}
+
+fn kept(trial: &Trial) -> String {
+    json(&KeptTrial {
+        subjects: trial.subjects.clone(),
+        millionths: trial.share.as_millionths(),
+        milliseconds: trial.length.num_milliseconds(),
     })
 }
 
@@ -96,13 +152,15 @@ impl Store {
             zones = self.database.list(7)
         );
         let held_until = new.state.held_until().map(millis);
+        let due_at = millis(new.key.slot.min(now));
         begin!(self.database, tx => {
             let inserted = sqlx::query(
-                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
+                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, page, revision, trial) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', 0, $11) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
             )
             .bind(made.to_string()).bind(new.key.newsletter.as_str()).bind(cadence).bind(millis(new.key.slot))
             .bind(new.cut_off).bind(state).bind(why).bind(held_until).bind(&new.note).bind(millis(now))
+            .bind(new.trial.as_ref().map(kept))
             .execute(&mut *tx).await?.rows_affected();
             if inserted == 1 {
                 for articles in new.articles.chunks(500) {
@@ -118,9 +176,12 @@ impl Store {
                     .fetch_one(&mut *tx).await?;
                 let enqueue = if standing == 0 { enqueue } else { format!("{enqueue} AND {NOBODY_WAITS}") };
                 sqlx::query(AssertSqlSafe(enqueue))
-                    .bind(made.to_string()).bind(millis(new.key.slot.min(now))).bind(new.key.newsletter.as_str()).bind(cadence)
+                    .bind(made.to_string()).bind(if new.trial.is_some() { WAITS_FOR_PICK } else { due_at }).bind(new.key.newsletter.as_str()).bind(cadence)
                     .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json)).bind(new.cursor_from)
                     .execute(&mut *tx).await?;
+                if let Some(trial) = &new.trial {
+                    begin_trial!(self, tx, trial, made, due_at);
+                }
                 // Served from now on: a delivery that exists is never lost, so the next slot starts behind it.
                 sqlx::query(
                     "UPDATE subscriptions SET cursor = $1 FROM deliveries d WHERE d.digest = $3 \
@@ -128,6 +189,24 @@ impl Store {
                 )
                 .bind(new.cut_off).bind(new.key.newsletter.as_str()).bind(made.to_string())
                 .execute(&mut *tx).await?;
+                let same: Option<String> = sqlx::query_scalar(SAME_PAGE).bind(made.to_string()).bind(new.key.newsletter.as_str())
+                    .bind(cadence).bind(new.note.as_deref().unwrap_or_default())
+                    .bind(millis(new.key.slot - SAME_WITHIN)).bind(millis(new.key.slot + SAME_WITHIN))
+                    .fetch_optional(&mut *tx).await?;
+                let page = if let Some(page) = same {
+                    page
+                } else {
+                    let taken: Vec<String> = sqlx::query_scalar(PAGES_OF_DAY).bind(new.key.newsletter.as_str()).bind(&new.day)
+                        .fetch_all(&mut *tx).await?;
+                    free_page(&new.day, &taken)
+                };
+                let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
+                sqlx::query("UPDATE digests SET page = $2, revision = $3 WHERE id = $1")
+                    .bind(made.to_string()).bind(page).bind(revision).execute(&mut *tx).await?;
+                if let DigestState::Held { why, until: None } = &new.state {
+                    sqlx::query(NOTE).bind(revision).bind("held").bind(made.to_string()).bind(None::<&str>).bind(why)
+                        .execute(&mut *tx).await?;
+                }
             }
             tx.commit().await?;
         });
@@ -256,10 +335,22 @@ impl Store {
     pub async fn move_digest(&self, which: DigestId, from: &str, to: &DigestState) -> Result<bool, StoreError> {
         let (state, why) = to.parts();
         let until = to.held_until().map(millis);
-        let sql = "UPDATE digests SET state = $3, why = $4, held_until = $5 WHERE id = $1 AND state = $2";
-        let moved = on!(self.database, pool => {
-            sqlx::query(sql).bind(which.to_string()).bind(from).bind(state).bind(why).bind(until).execute(pool).await.map(|done| done.rows_affected())
-        })?;
+        let sql =
+            "UPDATE digests SET state = $3, why = $4, held_until = $5, revision = $6 WHERE id = $1 AND state = $2";
+        let moved = begin!(self.database, tx => {
+            let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
+            let moved = sqlx::query(sql)
+                .bind(which.to_string()).bind(from).bind(state).bind(why).bind(until).bind(revision)
+                .execute(&mut *tx).await?.rows_affected();
+            if moved == 1 {
+                if let DigestState::Halted { why } = to {
+                    sqlx::query(NOTE).bind(revision).bind("halted").bind(which.to_string()).bind(None::<&str>).bind(why)
+                        .execute(&mut *tx).await?;
+                }
+                tx.commit().await?;
+            }
+            moved
+        });
         Ok(moved == 1)
     }
 
@@ -268,10 +359,20 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn release_held(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql = "UPDATE digests SET state = 'sending', why = NULL, held_until = NULL WHERE state = 'held' AND held_until <= $1";
-        Ok(
-            on!(self.database, pool => sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,
-        )
+        // This is asked at every tick: so it looks first.
+        let look = "SELECT COUNT(*) FROM digests WHERE state = 'held' AND held_until <= $1";
+        let due: i64 = on!(self.database, pool => sqlx::query_scalar(look).bind(millis(now)).fetch_one(pool).await)?;
+        if due == 0 {
+            return Ok(0);
+        }
+        let sql = "UPDATE digests SET state = 'sending', why = NULL, held_until = NULL, revision = $2 \
+                   WHERE state = 'held' AND held_until <= $1";
+        begin!(self.database, tx => {
+            let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
+            let released = sqlx::query(sql).bind(millis(now)).bind(revision).execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            Ok(released)
+        })
     }
 
     /// The digests that stand still, oldest first; only those of `newsletter` where given.
@@ -353,11 +454,11 @@ impl Store {
         let put_back =
             "UPDATE schedules SET looked_until = $3 WHERE newsletter = $1 AND cadence = $2 AND looked_until = $4";
         // Nor do those wait for next year for whom the clock that was ahead made a digest.
-        let due_now = "UPDATE deliveries SET due_at = $2 WHERE state = 'queued' AND due_at > $3 \
+        let due_now = "UPDATE deliveries SET due_at = $2 WHERE state = 'queued' AND due_at > $3 AND due_at < $4 \
                        AND digest IN (SELECT id FROM digests WHERE newsletter = $1)";
         on!(self.database, pool => {
             sqlx::query(put_back).bind(newsletter).bind(cadence).bind(millis(now)).bind(until).execute(pool).await?;
-            sqlx::query(due_now).bind(newsletter).bind(millis(now)).bind(millis(now + AHEAD_MAX)).execute(pool).await.map(drop)
+            sqlx::query(due_now).bind(newsletter).bind(millis(now)).bind(millis(now + AHEAD_MAX)).bind(WAITS_FOR_PICK).execute(pool).await.map(drop)
         })?;
         Ok(now)
     }

@@ -1,28 +1,35 @@
 //! The store: all SQL, for SQLite and PostgreSQL. It knows rows and their rules, and nothing of where they come from.
 
 mod account;
+mod alerts;
+mod archive;
 mod articles;
 mod book;
 mod deliveries;
 mod dialect;
 mod digests;
 mod facts;
+mod notices;
 mod releases;
 mod reports;
 mod senders;
 mod subscribers;
 mod sync;
+mod trials;
 
 use chrono::{DateTime, Utc};
 
 pub use account::{Ban, Delivery, Taken};
+pub use alerts::Alert;
 pub use book::{Book, Page};
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
+pub use notices::{Absence, Noted, Telling};
 pub use reports::{NewReport, Recorded};
 pub use senders::Sender;
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
+pub use trials::WAITS_FOR_PICK;
 
 use dialect::{Database, begin, ledger, on};
 

@@ -131,10 +131,17 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn cancel_digest(&self, digest: DigestId, now: DateTime<Utc>) -> Result<Option<u64>, StoreError> {
-        let sql = "UPDATE digests SET state = 'cancelled', finished_at = $2 WHERE id = $1 AND state NOT IN ('sent', 'cancelled')";
-        let moved = on!(self.database, pool => {
-            sqlx::query(sql).bind(digest.to_string()).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
-        })?;
+        let sql = "UPDATE digests SET state = 'cancelled', finished_at = $2, revision = $3 \
+                   WHERE id = $1 AND state NOT IN ('sent', 'cancelled')";
+        let moved = begin!(self.database, tx => {
+            let revision: i64 = sqlx::query_scalar(super::NEXT_REVISION).fetch_one(&mut *tx).await?;
+            let moved = sqlx::query(sql).bind(digest.to_string()).bind(millis(now)).bind(revision)
+                .execute(&mut *tx).await?.rows_affected();
+            if moved == 1 {
+                tx.commit().await?;
+            }
+            moved
+        });
         if moved == 0 { Ok(None) } else { self.leave_out(digest, now).await.map(Some) }
     }
 

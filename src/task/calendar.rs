@@ -270,6 +270,14 @@ fn settings(newsletter: &Newsletter) -> Vec<(String, String)> {
     add("gather", span(newsletter.gather));
     add("late_after", span(newsletter.late_after));
     add("hold", hold);
+    if !newsletter.subjects.is_empty() {
+        add("subjects", newsletter.subjects.join(" | "));
+        add("test_share", f64::from(newsletter.test_share).to_string());
+        add("test_for", span(newsletter.test_for));
+    }
+    if !newsletter.archive {
+        add("archive", "false".into());
+    }
     if let Some(from) = &newsletter.from {
         add("from", from.address.to_string());
     }

@@ -49,10 +49,12 @@ pub fn newsletters(config: &Config, feeds: &[Feed], templates: &Templates) -> Ve
         let file = config.name_of(&path);
         let line = |key: &str| line_of(&std::fs::read_to_string(&path).unwrap_or_default(), key);
         let example: DigestView = crate::template::example_digest();
-        if let Err(mut problem) = templates.subject(&newsletter.subject, &file, &example) {
-            problem.line = line("subject");
-            problems.push(problem);
-        }
+        let of_key = |subject, key| {
+            let problem = templates.subject(subject, &file, &example).err()?;
+            Some(Problem { line: line(key), ..problem })
+        };
+        problems.extend(of_key(&newsletter.subject, "subject"));
+        problems.extend(newsletter.subjects.iter().find_map(|subject| of_key(subject, "subjects")));
         let from = newsletter.from.as_ref().unwrap_or(&config.mail.from);
         if let Some(mut problem) = sign::unsigned(config, &from.address, &file) {
             problem.line = line("from");

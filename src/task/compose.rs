@@ -8,6 +8,7 @@ use crate::domain::article::Released;
 use crate::domain::digest::{Digest, DigestKey, DigestState};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::newsletter::{Cadence, Newsletter};
+use crate::domain::trial::Trial;
 use crate::problem::{Problem, did_you_mean};
 use crate::store::{NewDigest, ReaderGroup};
 
@@ -40,6 +41,8 @@ pub struct Plan {
     pub existing: Option<Digest>,
     /// An editor's words at the top.
     pub note: Option<String>,
+    /// Subjects that are tried on a part of the readers.
+    pub trial: Option<Trial>,
 }
 
 /// How the articles of a digest were chosen.
@@ -161,6 +164,7 @@ pub async fn plan_now(
         choice,
         existing,
         note: None,
+        trial: None,
     };
     plan.for_latecomers(publication).await
 }
@@ -224,6 +228,7 @@ pub async fn plan_picked(
         choice: Choice::Picked,
         existing,
         note: note.map(str::to_owned),
+        trial: None,
     })
 }
 
@@ -265,6 +270,7 @@ pub async fn plan_slot(
         choice: Choice::New,
         existing,
         note: None,
+        trial: None,
     })
 }
 
@@ -294,6 +300,8 @@ pub async fn compose(publication: &Publication, plan: &Plan, state: DigestState)
         default_zone: publication.config.publication.time_zone.name().to_owned(),
         state,
         note: plan.note.clone(),
+        trial: plan.trial.clone(),
+        day: plan.key.slot.with_timezone(&publication.config.publication.time_zone).date_naive().to_string(),
     };
     Ok(publication.store.compose(&new, publication.clock.now()).await?)
 }

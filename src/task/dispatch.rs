@@ -7,6 +7,7 @@
 //! A lasting no that is our own fault (a wrong password, a blocked sender) halts the digest: an editor has to know.
 //! Where another relay still works, a relay that refuses us is merely left alone.
 
+mod absence;
 mod queue;
 mod settle;
 mod vigil;
@@ -27,7 +28,7 @@ use self::queue::Queue;
 use self::settle::insistently;
 use self::ways::Way;
 use self::worker::Worker;
-use super::render::Rendered;
+use super::render::{Rendered, Renderer};
 use super::{Publication, TaskError};
 use crate::domain::delivery::{Attempt, DeliveryState, Enhanced, Outcome, RetryPolicy, Stage};
 use crate::domain::digest::{DigestId, DigestState, Tally};
@@ -173,6 +174,8 @@ struct Round {
     faults: std::sync::Mutex<Vec<String>>,
     /// What a relay said that gave up.
     given_up: std::sync::Mutex<Option<String>>,
+    /// Relays that the store knows to be away.
+    absent: std::sync::Mutex<HashSet<String>>,
     /// When the store last heard that we are alive.
     alive_at: std::sync::Mutex<Instant>,
     stop: Stop,
@@ -215,6 +218,7 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     claimed?;
     worked?;
     round.allow().await?;
+    round.note_absences().await?;
     publication.store.end_sender(&round.claim).await?;
     close_digests(publication).await?;
     report.stopped = stop.is_given();
@@ -297,6 +301,12 @@ pub fn single_mailer(publication: &Publication) -> Mailer {
     ways::mailer(&publication.config, 0)
 }
 
+/// A mailer for each relay, in their order, or the one for the outbox.
+pub fn mailers(publication: &Publication) -> Vec<Mailer> {
+    let relays = publication.config.relays.len().max(1);
+    (0..relays).map(|place| ways::mailer(&publication.config, place)).collect()
+}
+
 impl Round {
     fn new(publication: &Publication, stop: &Stop) -> Self {
         let ways = ways::ways(&publication.config);
@@ -320,6 +330,7 @@ impl Round {
             suspicions: std::sync::Mutex::default(),
             faults: std::sync::Mutex::default(),
             given_up: std::sync::Mutex::default(),
+            absent: std::sync::Mutex::default(),
             alive_at: std::sync::Mutex::new(Instant::now()),
             stop: stop.clone(),
         }
@@ -336,6 +347,7 @@ impl Round {
         let (claim, pid) = (round.claim.clone(), std::process::id());
         let sender = Sender { claim, host, pid, beat: 0, started_at: round.now() };
         round.book = publication.store.begin_sender(&sender).await?;
+        round.learn_absences().await?;
         round.allow().await?;
         Ok(round)
     }
@@ -484,7 +496,10 @@ impl Round {
             let now = self.now();
             let lease_until = now + LEASE;
             let halts = self.halts();
-            let claimed = insistently!(&self.stop, self.publication.store.claim(&self.claim, lease_until, limit, now))?;
+            let mut claimed =
+                insistently!(&self.stop, self.publication.store.claim(&self.claim, lease_until, limit, now))?;
+            let renderer = Renderer::sharing(&self.publication, Arc::clone(&self.rendered));
+            insistently!(&self.stop, renderer.mark_alerted(&mut claimed))?;
             let is_full = claimed.len() == limit;
             if claimed.is_empty() && self.pace.borrow().open == 0 {
                 break;

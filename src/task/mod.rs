@@ -1,5 +1,6 @@
 //! The use cases. The one place where sources, store, templates, feeds and mail meet.
 
+pub mod archive;
 pub mod calendar;
 pub mod check;
 pub mod compose;
@@ -7,6 +8,7 @@ pub mod confirm;
 pub mod dispatch;
 pub mod exchange;
 pub mod fit;
+pub mod notice;
 pub mod pages;
 pub mod present;
 pub mod progress;
@@ -18,6 +20,7 @@ pub mod schedule;
 pub mod sign;
 pub mod sync;
 pub mod templates;
+pub mod trial;
 pub mod webhook;
 pub mod why;
 

@@ -49,7 +49,11 @@ pub async fn feed_page(
     let entries = presenter.cards(&publication.store.newest_of(&feed.name, feed.limit).await?);
     let page =
         presenter.page("feed", &feed.title, &feed.description, presenter.urls.feed(&feed.name), Some(&feed.language));
-    let own = FeedPage { feed: presenter.feed(feed), entries };
+    let mut shown = presenter.feed(feed);
+    let has_archive = feed.newsletter.as_ref().is_some_and(|newsletter| newsletter.archive)
+        && !publication.store.archive(&feed.name, None, 1).await?.is_empty();
+    shown.archive_url = has_archive.then(|| presenter.urls.archive(&feed.name));
+    let own = FeedPage { feed: shown, entries };
     Ok(publication.templates.page("feed", &Page { common, page, form: None, own })?)
 }
 

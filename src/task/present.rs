@@ -62,7 +62,8 @@ impl<'a> Presenter<'a> {
         self.speech().date(at.fixed_offset(), DateStyle::Long)
     }
 
-    fn iso(&self, at: DateTime<Utc>) -> String {
+    /// A date for machines.
+    pub fn iso(&self, at: DateTime<Utc>) -> String {
         at.with_timezone(&self.publication.config.publication.time_zone)
             .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
@@ -130,6 +131,17 @@ impl<'a> Presenter<'a> {
             json: file("feed.json"),
             newsletter: feed.newsletter.is_some(),
             cadences: cadences(feed, None),
+            archive_url: None,
+        }
+    }
+
+    /// A newsletter.
+    pub fn newsletter(&self, feed: &Feed) -> NewsletterView {
+        NewsletterView {
+            name: feed.name.to_string(),
+            title: feed.title.clone(),
+            description: feed.description.clone(),
+            feed_url: self.urls.feed(&feed.name),
         }
     }
 
@@ -150,6 +162,7 @@ impl<'a> Presenter<'a> {
             kind,
             dir: direction(language),
             language: language.to_owned(),
+            archive: None,
         }
     }
 
@@ -379,7 +392,9 @@ impl<'a> Presenter<'a> {
                 count: articles.len(),
                 preheader,
                 note: digest.and_then(|digest| digest.note.clone()),
-                web_url: None,
+                web_url: digest
+                    .filter(|_| feed.newsletter.as_ref().is_some_and(|newsletter| newsletter.archive))
+                    .map(|digest| self.urls.in_archive(&feed.name, &digest.page)),
                 shortened: false,
                 left_out: 0,
             },
@@ -388,16 +403,6 @@ impl<'a> Presenter<'a> {
             headlines: vec![],
             articles,
             reader,
-        }
-    }
-
-    /// A newsletter.
-    fn newsletter(&self, feed: &Feed) -> NewsletterView {
-        NewsletterView {
-            name: feed.name.to_string(),
-            title: feed.title.clone(),
-            description: feed.description.clone(),
-            feed_url: self.urls.feed(&feed.name),
         }
     }
 

@@ -3,7 +3,7 @@
 //! A file is written beside its place and renamed into it, and only when its bytes are new; so nobody ever reads
 //! half a file, and what did not change keeps its time and its ETag.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,11 +11,13 @@ use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::archive::Archive;
 use super::pages::{feed_page, home_page, render_article};
 use super::present::Presenter;
 use super::{Progress, Publication, TaskError, fingerprint};
 use crate::config::Urls;
 use crate::domain::article::ArticleId;
+use crate::domain::entry::FeedDocument;
 use crate::domain::feed::FeedName;
 use crate::syndication::{Format, opml};
 use crate::template::view::{Card, Common};
@@ -26,6 +28,9 @@ const BATCH: usize = 256;
 const MARKER: &str = ".tidings";
 /// Where `public/` keeps which article pages it has, and in which order.
 const ORDER: &str = ".tidings-order";
+
+/// Where `public/` keeps which files of the archives it has.
+const DIGESTS: &str = ".tidings-digests";
 
 /// Where `public/` keeps which files of `static/` it has.
 const STATIC: &str = ".tidings-static";
@@ -60,6 +65,15 @@ pub struct Site {
 }
 
 impl Site {
+    /// The feed's documents below `folder`, in every format.
+    fn insert(&mut self, folder: &str, feed: &FeedDocument) {
+        let built: Vec<_> = Format::ALL.into_par_iter().map(|format| (format, format.bytes(feed))).collect();
+        for (format, bytes) in built {
+            let path = format!("{folder}/{}", format.file_name());
+            self.documents.insert(path, Document::new(bytes, format.content_type()));
+        }
+    }
+
     /// Dates every document: one that is as it was `before` keeps its date, any other is of `now`. The newest date
     /// among its entries would not do: an edit, or an article with an old date, changes the bytes and not that date,
     /// and whoever asks by `If-Modified-Since` alone would never see it.
@@ -102,10 +116,11 @@ pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize)
         let document = presenter.document(feed, &articles, &founded_by).await?;
         entries += document.entries.len();
         updated = updated.max(document.updated);
-        let built: Vec<_> = Format::ALL.into_par_iter().map(|format| (format, format.bytes(&document))).collect();
-        for (format, bytes) in built {
-            let path = format!("/feeds/{}/{}", feed.name, format.file_name());
-            site.documents.insert(path, Document::new(bytes, format.content_type()));
+        site.insert(&format!("/feeds/{}", feed.name), &document);
+        if let Some(archive) = Archive::of(publication, &presenter, feed)
+            && let Some(document) = archive.document(&founded_by).await?
+        {
+            site.insert(&format!("/digests/{}", feed.name), &document);
         }
     }
     let title = &publication.config.publication.title;
@@ -156,6 +171,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     for (path, page) in listing_pages(publication, &presenter, &common).await? {
         files.write(&path, page.as_bytes())?;
     }
+    let archives = files.write_archives(publication, &presenter, &common, since, &site).await?;
     files.remove_other_feeds(publication)?;
     let titles = publication.store.titles_by_date().await?;
     let order = Order::read(&config.public);
@@ -171,6 +187,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     let mut own: HashSet<String> = titles.iter().map(|(_, slug, _)| format!("articles/{slug}/index.html")).collect();
     own.extend(publication.feeds.iter().map(|feed| format!("feeds/{}/index.html", feed.name)));
     own.extend(site.documents.keys().map(|path| path.trim_start_matches('/').to_owned()));
+    own.extend(archives.iter().map(|path| path.trim_start_matches('/').to_owned()));
     own.insert("index.html".to_owned());
     files.copy_tree(&config.static_files, &own)?;
     report.written = files.written;
@@ -395,6 +412,51 @@ impl Files {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(source) => Err(TaskError::Write { path: path.display().to_string(), source }),
         }
+    }
+
+    /// Writes what changed of every newsletter's archive since a revision, and removes what is not in one any more.
+    /// Returns the paths of all that there is.
+    async fn write_archives(
+        &mut self,
+        publication: &Publication,
+        presenter: &Presenter<'_>,
+        common: &Common,
+        since: i64,
+        site: &Site,
+    ) -> Result<BTreeSet<String>, TaskError> {
+        let before = std::fs::read_to_string(self.root.join(DIGESTS)).unwrap_or_default();
+        let before: BTreeSet<String> = before
+            .lines()
+            .filter(|path| path.starts_with("/digests/") && !path.contains("/."))
+            .map(str::to_owned)
+            .collect();
+        let mut paths: BTreeSet<String> =
+            site.documents.keys().filter(|path| path.starts_with("/digests/")).cloned().collect();
+        for feed in publication.feeds.iter() {
+            let Some(archive) = Archive::of(publication, presenter, feed) else { continue };
+            let mut write = |path: &str, bytes: &[u8]| self.write(path, bytes);
+            paths.extend(archive.files(common, since, &before, &mut write).await?);
+        }
+        let is_faulty = |path: &str| {
+            // A feed whose definition is there and has a fault keeps what it has.
+            let name = path.split('/').nth(2).and_then(FeedName::parse);
+            name.is_some_and(|name| {
+                publication.feed(&name).is_none() && publication.config.feeds.join(format!("{name}.toml")).exists()
+            })
+        };
+        let mut kept = paths.clone();
+        for gone in before.difference(&paths) {
+            if is_faulty(gone) {
+                kept.insert(gone.clone());
+            } else {
+                self.remove(gone)?;
+            }
+        }
+        let lines: String = kept.iter().flat_map(|path| [path.as_str(), "\n"]).collect();
+        if !lines.is_empty() || !before.is_empty() {
+            write_if_new(&self.root, DIGESTS, lines.as_bytes())?;
+        }
+        Ok(kept)
     }
 
     /// Removes the documents and pages of feeds that are not defined any more; what else stands there stays, and so

@@ -13,17 +13,18 @@ use super::compose::{newsletter, plan_now};
 use super::present::Presenter;
 use super::{Publication, TaskError, fit};
 use crate::domain::address::Mailbox;
-use crate::domain::article::Released;
+use crate::domain::article::{ArticleId, Released};
 use crate::domain::digest::{Digest, DigestId};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Newsletter;
 use crate::domain::subscription::SubscriberId;
 use crate::domain::text::one_line;
+use crate::domain::trial::Part;
 use crate::mail::compiled::{Common, CompiledLetter, Piece, Reader};
 use crate::mail::message::{Links, List};
 use crate::problem::Problem;
-use crate::store::Claimed;
+use crate::store::{Alert, Claimed, StoreError};
 use crate::template::view::DigestView;
 use crate::template::{Bodies, CompiledDigest, Own, Place};
 
@@ -75,8 +76,36 @@ struct Loaded {
     feed: Feed,
     newsletter: Newsletter,
     articles: Vec<Released>,
-    /// By the number of articles skipped at the beginning.
-    groups: Once<usize, Group>,
+    /// What instant digests brought of them.
+    alerts: Vec<Alert>,
+    /// Which subject of its trial those get who were not on it.
+    picked: OnceCell<usize>,
+    groups: Once<Alike, Group>,
+}
+
+/// What readers of a digest have in common who get the same message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Alike {
+    /// How many articles are skipped at the beginning.
+    skipped: usize,
+    /// Articles that they have had by an alert.
+    alerted: Vec<ArticleId>,
+    /// Which subject of a trial they get.
+    subject: Option<usize>,
+}
+
+impl Alike {
+    /// A word for it that is the same on every machine and retry.
+    fn word(&self) -> String {
+        let Self { skipped, alerted, subject } = self;
+        let alerted = if alerted.is_empty() {
+            String::new()
+        } else {
+            format!("a{}", &super::fingerprint(alerted.iter().map(|article| article.0.as_bytes()))[..12])
+        };
+        let subject = subject.map(|place| format!("s{place}")).unwrap_or_default();
+        format!("g{skipped}{alerted}{subject}")
+    }
 }
 
 /// Readers of a digest who get the same articles.
@@ -141,10 +170,43 @@ impl<'a> Renderer<'a> {
         articles: &[Released],
         note: Option<&str>,
     ) -> Result<CompiledDigest, Problem> {
-        let now = self.publication.clock.now();
-        let reader = self.own(SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
-        let mut view = self.presenter.digest(feed, digest, articles, reader, now);
+        let mut view = self.view(feed, digest, articles);
         view.digest.note = note.map(str::to_owned);
+        self.compile_view(feed, newsletter, digest, view)
+    }
+
+    /// The same for readers who have had some of its articles by an alert.
+    fn compile_marked(
+        &self,
+        feed: &Feed,
+        newsletter: &Newsletter,
+        digest: &Digest,
+        articles: &[Released],
+        alerted: &[ArticleId],
+    ) -> Result<CompiledDigest, Problem> {
+        let mut view = self.view(feed, Some(digest), articles);
+        let is_alerted = |released: &&Released| alerted.contains(&released.article.id);
+        for released in articles.iter().filter(is_alerted) {
+            let url = self.presenter.urls.article(released.article.slug.as_str());
+            let cards = view.featured.iter_mut().chain(&mut view.latest).chain(&mut view.articles);
+            cards.filter(|card| card.url == url).for_each(|card| card.alerted = true);
+        }
+        self.compile_view(feed, newsletter, Some(digest), view)
+    }
+
+    /// What its template sees, for nobody yet.
+    fn view(&self, feed: &Feed, digest: Option<&Digest>, articles: &[Released]) -> DigestView {
+        let reader = self.own(SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
+        self.presenter.digest(feed, digest, articles, reader, self.publication.clock.now())
+    }
+
+    fn compile_view(
+        &self,
+        feed: &Feed,
+        newsletter: &Newsletter,
+        digest: Option<&Digest>,
+        mut view: DigestView,
+    ) -> Result<CompiledDigest, Problem> {
         let templates = &self.publication.templates;
         view.digest.subject = templates.subject(&newsletter.subject, &format!("feeds/{}.toml", feed.name), &view)?;
         let cadence = digest.map_or(Some(newsletter.default), |digest| digest.key.cadence);
@@ -222,18 +284,60 @@ impl<'a> Renderer<'a> {
         let (feed, newsletter) = newsletter(self.publication, digest.key.newsletter.as_str())?;
         let (feed, newsletter) = (feed.clone(), newsletter.clone());
         let articles = self.publication.store.articles_of(id).await?;
-        Ok(Some(Loaded { digest, feed, newsletter, articles, groups: Mutex::default() }))
+        let alerts = self.publication.store.alerts_in(id).await?;
+        Ok(Some(Loaded {
+            digest,
+            feed,
+            newsletter,
+            articles,
+            alerts,
+            picked: OnceCell::new(),
+            groups: Mutex::default(),
+        }))
     }
 
-    fn group(&self, loaded: &Loaded, skipped: usize) -> Result<Group, TaskError> {
+    async fn loaded(&self, id: DigestId) -> Result<Arc<OnceCell<Option<Loaded>>>, TaskError> {
+        let cell = cell(&self.rendered.0, id);
+        cell.get_or_try_init(|| self.load(id)).await?;
+        Ok(cell)
+    }
+
+    /// Says of claimed deliveries which of their articles the reader has had by an alert: one statement, where anybody
+    /// can have had any.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn mark_alerted(&self, claimed: &mut [Claimed]) -> Result<(), StoreError> {
+        let mut alerts = HashMap::new();
+        for one in claimed.iter() {
+            if alerts.contains_key(&one.digest) {
+                continue;
+            }
+            let of_digest = match self.loaded(one.digest).await {
+                Ok(cell) => cell.get().and_then(Option::as_ref).map(|loaded| loaded.alerts.clone()),
+                Err(TaskError::Store(error)) => return Err(error),
+                // Whoever prepares the message says what is wrong with its newsletter.
+                Err(_) => None,
+            };
+            alerts.insert(one.digest, of_digest.unwrap_or_default());
+        }
+        self.publication.store.mark_alerted(claimed, &alerts).await
+    }
+
+    fn group(&self, loaded: &Loaded, alike: &Alike) -> Result<Group, TaskError> {
         let Loaded { digest, feed, newsletter, articles, .. } = loaded;
-        let compiled = self.compile(feed, newsletter, Some(digest), &articles[skipped..])?;
+        let articles = &articles[alike.skipped..];
+        let tried = digest.trial.as_ref().and_then(|trial| trial.subjects.get(alike.subject?));
+        let newsletter = &tried.map_or_else(
+            || newsletter.clone(),
+            |subject| Newsletter { subject: subject.clone(), ..newsletter.clone() },
+        );
+        let compiled = self.compile_marked(feed, newsletter, digest, articles, &alike.alerted)?;
         for note in &compiled.notes {
             tracing::warn!(newsletter = %feed.name, digest = %digest.id, "{}", crate::problem::printable(&note.what));
         }
         if compiled.is_patched() {
-            // The same on every machine and retry.
-            let boundary = format!("{}g{skipped}", digest.id.0.simple());
+            let boundary = format!("{}{}", digest.id.0.simple(), alike.word());
             let letter = self.letter(feed, newsletter, &compiled, None, &boundary)?;
             return Ok(Group::Alike(Box::new((letter, compiled))));
         }
@@ -246,15 +350,16 @@ impl<'a> Renderer<'a> {
     /// # Errors
     /// When the store fails, or a template, a subject or the newsletter itself has a fault.
     pub async fn prepare(&self, claimed: &Claimed) -> Result<Option<Prepared>, TaskError> {
-        let cell_of_digest = cell(&self.rendered.0, claimed.digest);
-        let loaded = cell_of_digest.get_or_try_init(|| self.load(claimed.digest)).await?;
-        let Some(loaded) = loaded else { return Ok(None) };
+        let cell_of_digest = self.loaded(claimed.digest).await?;
+        let Some(loaded) = cell_of_digest.get().and_then(Option::as_ref) else { return Ok(None) };
         let skipped = loaded.articles.partition_point(|released| released.release.number <= claimed.cursor_from);
         if skipped == loaded.articles.len() {
             return Ok(None);
         }
-        let cell_of_group = cell(&loaded.groups, skipped);
-        let group = cell_of_group.get_or_try_init(async || self.group(loaded, skipped)).await?;
+        let subject = self.subject_for(loaded, claimed).await?;
+        let alike = Alike { skipped, alerted: claimed.alerted.clone(), subject };
+        let cell_of_group = cell(&loaded.groups, alike.clone());
+        let group = cell_of_group.get_or_try_init(async || self.group(loaded, &alike)).await?;
         let Loaded { feed, newsletter, .. } = loaded;
         let own = self.own(claimed.subscriber, claimed.name.as_deref(), &feed.name);
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
@@ -276,6 +381,20 @@ impl<'a> Renderer<'a> {
             }
         };
         prepared.map(Some)
+    }
+
+    /// Which subject of a trial a reader gets.
+    async fn subject_for(&self, loaded: &Loaded, claimed: &Claimed) -> Result<Option<usize>, TaskError> {
+        let Some(trial) = &loaded.digest.trial else { return Ok(None) };
+        if let Part::Tried(place) = trial.part(claimed.digest, claimed.subscriber) {
+            return Ok(Some(place));
+        }
+        // It may have been picked since the digest was loaded; before it is, nobody else is claimed.
+        let picked = async || {
+            let digest = self.publication.store.digest(claimed.digest).await?;
+            Ok::<_, StoreError>(digest.and_then(|digest| digest.trial?.picked).unwrap_or(0))
+        };
+        Ok(Some(*loaded.picked.get_or_try_init(picked).await?))
     }
 
     /// A compiled digest as a letter that is to be patched, or that says `whole` to whomever. `boundary` is what makes
@@ -304,7 +423,11 @@ impl<'a> Renderer<'a> {
             subject: &compiled.subject,
             list: Some(List {
                 id: (&feed.title, &format!("{}.{host}", feed.name)),
-                archive_url: Some(&self.presenter.urls.feed(&feed.name)),
+                archive_url: Some(&if newsletter.archive {
+                    self.presenter.urls.archive(&feed.name)
+                } else {
+                    self.presenter.urls.feed(&feed.name)
+                }),
                 feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, sender_id(host))),
             }),
             text: &text,

@@ -13,7 +13,7 @@ use super::progress::{self, Course, Progress};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
-use super::{Publication, TaskError, confirm, publish, schedule, sync};
+use super::{Publication, TaskError, confirm, notice, publish, schedule, sync};
 use crate::domain::subscription::ONE_CONFIRMATION_PER;
 
 /// How often slots, releases and retries are looked for: a slot is late by no more than this.
@@ -44,6 +44,8 @@ pub enum Event {
     Confirmed(u64),
     /// Bounces and complaints came in.
     Reported(ReportTally),
+    /// Editors were told of what needs them.
+    Told(u64),
     /// Something failed; it is tried again.
     Failed(TaskError),
 }
@@ -129,8 +131,27 @@ pub async fn keep_sending(
         keep_scheduling(publication, changed, &composed, stop.clone(), on_event),
         keep_confirming(publication, poke, stop.clone(), on_event),
         keep_dispatching(publication, &composed, stop.clone(), on_event),
+        keep_telling(publication, stop.clone(), on_event),
         keep_reading_reports(publication, stop, on_event),
     );
+}
+
+/// Tells editors what needs them, until the word to stop; what is under way then is told again at the next start.
+pub async fn keep_telling(publication: &Publication, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
+    loop {
+        tokio::select! {
+            () = stop.given() => return,
+            told = notice::tell(publication) => match told {
+                Ok(0) => {}
+                Ok(told) => on_event(Event::Told(told)),
+                Err(error) => on_event(Event::Failed(error)),
+            }
+        }
+        tokio::select! {
+            () = stop.given() => return,
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
 }
 
 /// Looks for reports where the configuration says that they come in; there may be no such place.
@@ -180,7 +201,13 @@ async fn keep_scheduling(
     mut stop: Stop,
     on_event: &(dyn Fn(Event) + Sync),
 ) {
+    let seen = std::cell::Cell::new(None);
     let look = async || {
+        // What begins to be sent, by whichever process, has its place in the archive at once.
+        let revision = publication.store.revision().await?;
+        if seen.replace(Some(revision)).is_some_and(|seen| seen != revision) {
+            changed.notify_one();
+        }
         if publication.store.next_due_release().await?.is_some_and(|due| due <= publication.clock.now()) {
             changed.notify_one();
         }

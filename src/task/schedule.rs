@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::compose::{compose, minute, plan_slot};
-use super::{Publication, TaskError};
+use super::{Publication, TaskError, trial};
 use crate::domain::digest::{Digest, DigestState};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::{Cadence, Hold, Newsletter, Rhythm, Timing};
@@ -23,6 +23,7 @@ type Due = BTreeMap<DateTime<Utc>, Option<Vec<String>>>;
 pub async fn tick(publication: &Publication) -> Result<Vec<Digest>, TaskError> {
     let now = publication.clock.now();
     publication.store.release_held(now).await?;
+    trial::look(publication).await?;
     let mut composed = vec![];
     for feed in publication.feeds.iter() {
         let Some(newsletter) = &feed.newsletter else { continue };
@@ -55,6 +56,8 @@ async fn look(
     let mut composed = vec![];
     for (slot, zones) in due {
         let mut plan = plan_slot(publication, feed, newsletter, cadence, slot, zones).await?;
+        // What is to be there at once waits for no trial.
+        plan.trial = newsletter.trial(&newsletter.subjects).filter(|_| cadence != Cadence::Instant);
         if timing.rhythm == Rhythm::Instant {
             // Who came to this cadence, or back, after that digest need not wait for the next article.
             plan = plan.for_latecomers(publication).await?;

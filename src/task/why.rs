@@ -12,7 +12,7 @@ use crate::domain::digest::{Digest, DigestState};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::newsletter::{Cadence, Newsletter};
 use crate::domain::subscription::{Subscriber, SubscriptionState};
-use crate::store::{Ban, Delivery, Taken};
+use crate::store::{Ban, Delivery, Taken, WAITS_FOR_PICK};
 
 /// Everything that is known of one address's mail.
 #[derive(Debug, Clone, Serialize)]
@@ -306,6 +306,9 @@ impl Witness<'_> {
                 }
                 other => format!("not sent: {other}"),
             },
+            DeliveryState::Queued if delivery.due_at.timestamp_millis() == WAITS_FOR_PICK => {
+                "not sent yet: waits until one of the subjects on trial is picked".to_owned()
+            }
             DeliveryState::Queued => "not sent yet: waits for its turn".to_owned(),
             DeliveryState::Claimed => "not sent yet: a sender has it in hand".to_owned(),
             DeliveryState::Deferred => format!("put off: {outcome}"),

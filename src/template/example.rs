@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::view::{
-    ActionView, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common, ConfirmFacts, ConfirmView,
-    DigestFacts, DigestView, FactView, FeedPage, FeedView, FormView, Home, ImageView, LinkView, NewsletterView, Notice,
-    NoticeFacts, NoticeMail, NoticeView, Page, PageView, Preferences, PublicationView, QuestionView, ReaderView,
-    StepView, SubscriberView, WelcomeView,
+    ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
+    ConfirmFacts, ConfirmView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView, Home,
+    ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, Page, PageView,
+    PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView, SubscriberView, WelcomeView,
+    YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -30,6 +31,7 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
                 kind: if name == "notice" || name == "preferences" { name } else { "home" },
                 dir: "ltr",
                 language: "en".into(),
+                archive: full.then(archive_feed),
             };
             let data = Page { common: &common, page: view, form, own: own() };
             problems.extend(templates.page(name, &data).err());
@@ -37,6 +39,8 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("home", &|| json(&Home { latest: cards(full), featured: cards(full) }));
         page("article", &|| json(&ArticlePage { article: article(full) }));
         page("feed", &|| json(&FeedPage { feed: feed(full), entries: cards(full) }));
+        page("digest", &|| json(&digest_page(full)));
+        page("archive", &|| json(&archive_page(full)));
         page("subscribe", &|| json(&serde_json::json!({})));
         page("notice", &|| json(&notice(full)));
         page("preferences", &|| json(&preferences(full)));
@@ -89,6 +93,51 @@ fn feed(full: bool) -> FeedView {
         json: "https://example.org/feeds/news/feed.json".into(),
         newsletter: full,
         cadences: if full { vec![cadence("daily", true), cadence("weekly", false)] } else { vec![] },
+        archive_url: full.then(|| "https://example.org/digests/news/".into()),
+    }
+}
+
+fn archive_feed() -> ArchiveFeedView {
+    ArchiveFeedView {
+        title: "News, digest by digest".into(),
+        rss: "https://example.org/digests/news/rss.xml".into(),
+        atom: "https://example.org/digests/news/atom.xml".into(),
+        json: "https://example.org/digests/news/feed.json".into(),
+    }
+}
+
+fn past_digest(full: bool) -> PastDigest {
+    PastDigest {
+        subject: "Subject".into(),
+        url: "https://example.org/digests/news/2026-11-24/".into(),
+        date: "24 November 2026".into(),
+        date_iso: "2026-11-24T07:00:00+00:00".into(),
+        count: 2,
+        note: full.then(|| "A word from the editors.".into()),
+    }
+}
+
+fn digest_page(full: bool) -> DigestPage {
+    DigestPage {
+        newsletter: digest().newsletter,
+        archive_url: "https://example.org/digests/news/".into(),
+        digest: past_digest(full),
+        featured: cards(full),
+        latest: cards(full),
+        prev: full.then(|| past_digest(false)),
+        next: full.then(|| past_digest(true)),
+    }
+}
+
+fn archive_page(full: bool) -> ArchivePage {
+    let month = MonthView { name: "November 2026".into(), digests: vec![past_digest(true), past_digest(false)] };
+    let year = YearView { year: "2026".into(), url: "https://example.org/digests/news/2026/".into(), current: full };
+    ArchivePage {
+        newsletter: digest().newsletter,
+        archive_url: "https://example.org/digests/news/".into(),
+        year: full.then(|| "2026".into()),
+        months: if full { vec![month] } else { vec![] },
+        years: if full { vec![year] } else { vec![] },
     }
 }
 

@@ -26,12 +26,27 @@ pub struct PageView {
     pub description: String,
     /// Canonical URL.
     pub url: String,
-    /// `home`, `article`, `feed`, `subscribe`, `notice`, `preferences`.
+    /// `home`, `article`, `feed`, `digest`, `archive`, `subscribe`, `notice`, `preferences`.
     pub kind: &'static str,
     /// `ltr` or `rtl`.
     pub dir: &'static str,
     /// Language tag.
     pub language: String,
+    /// The feed of the archive that it belongs to.
+    pub archive: Option<ArchiveFeedView>,
+}
+
+/// A newsletter's past digests as a feed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ArchiveFeedView {
+    /// Title.
+    pub title: String,
+    /// Its documents.
+    pub rss: String,
+    /// See `rss`.
+    pub atom: String,
+    /// See `rss`.
+    pub json: String,
 }
 
 /// A cadence on offer.
@@ -68,6 +83,8 @@ pub struct FeedView {
     pub newsletter: bool,
     /// How often.
     pub cadences: Vec<CadenceView>,
+    /// Its past digests: on its own page, and where there are some.
+    pub archive_url: Option<String>,
 }
 
 /// A picture.
@@ -223,6 +240,77 @@ pub struct FeedPage {
     pub entries: Vec<Card>,
 }
 
+/// A past digest in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct PastDigest {
+    /// Its subject line.
+    pub subject: String,
+    /// Its page.
+    pub url: String,
+    /// Date for people.
+    pub date: String,
+    /// Date for machines.
+    pub date_iso: String,
+    /// How many articles.
+    pub count: usize,
+    /// An editor's words at the top.
+    pub note: Option<String>,
+}
+
+/// The own data of a past digest's page.
+#[derive(Debug, Clone, Serialize)]
+pub struct DigestPage {
+    /// The newsletter.
+    pub newsletter: NewsletterView,
+    /// All of its digests.
+    pub archive_url: String,
+    /// The digest.
+    pub digest: PastDigest,
+    /// Don't miss.
+    pub featured: Vec<Card>,
+    /// The others.
+    pub latest: Vec<Card>,
+    /// The digest before it.
+    pub prev: Option<PastDigest>,
+    /// The digest after it.
+    pub next: Option<PastDigest>,
+}
+
+/// A month of an archive.
+#[derive(Debug, Clone, Serialize)]
+pub struct MonthView {
+    /// Its name, with the year.
+    pub name: String,
+    /// Newest first.
+    pub digests: Vec<PastDigest>,
+}
+
+/// A year of an archive.
+#[derive(Debug, Clone, Serialize)]
+pub struct YearView {
+    /// Its number.
+    pub year: String,
+    /// Its list.
+    pub url: String,
+    /// Whether this is the page.
+    pub current: bool,
+}
+
+/// The own data of an archive's list.
+#[derive(Debug, Clone, Serialize)]
+pub struct ArchivePage {
+    /// The newsletter.
+    pub newsletter: NewsletterView,
+    /// The newest digests.
+    pub archive_url: String,
+    /// Which year; none is the newest ones.
+    pub year: Option<String>,
+    /// Newest first.
+    pub months: Vec<MonthView>,
+    /// Newest first.
+    pub years: Vec<YearView>,
+}
+
 /// A button that acts.
 #[derive(Debug, Clone, Serialize)]
 pub struct ActionView {
@@ -348,7 +436,7 @@ pub struct DigestFacts {
 
 /// What is one reader's own. In templates only as plain `{{reader.…}}`, which is patched in afterwards; with logic
 /// inside of `{{#reader}}…{{/reader}}`, which is rendered for each reader.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct ReaderView {
     /// "Hello Mara," or "Hello,".
     pub greeting: String,

@@ -26,6 +26,7 @@ use tower_http::services::ServeFile;
 use crate::config::Urls;
 use crate::domain::article::Slug;
 use crate::domain::feed::FeedName;
+use crate::task::archive::Archive;
 use crate::task::dispatch::Stop;
 use crate::task::pages::{self, Common, Say};
 use crate::task::present::Presenter;
@@ -89,6 +90,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/feeds/{name}/", get(feed))
         .route("/feeds/{name}", get(with_slash))
         .route("/feeds/{name}/{file}", get(document))
+        .route("/digests/{name}/", get(archive))
+        .route("/digests/{name}", get(with_slash))
+        .route("/digests/{name}/{page}/", get(past_digest))
+        .route("/digests/{name}/{page}", get(document_or_page))
         .route("/feeds.opml", get(document))
         .route("/style.css", get(document))
         .route("/feed.css", get(document))
@@ -160,6 +165,49 @@ async fn feed(State(app): State<Arc<App>>, Path(name): Path<String>, headers: He
     };
     let presenter = app.presenter();
     Ok(page(pages::feed_page(&app.publication, &presenter, &app.common, &feed).await?, &headers))
+}
+
+/// The newest digests of a newsletter.
+async fn archive(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    in_archive(&app, &name, None, &headers).await
+}
+
+/// A digest that is out, or all of a year.
+async fn past_digest(
+    State(app): State<Arc<App>>,
+    Path((name, page)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    in_archive(&app, &name, Some(&page), &headers).await
+}
+
+async fn in_archive(app: &App, name: &str, page: Option<&str>, headers: &HeaderMap) -> Result<Response, Failure> {
+    let presenter = app.presenter();
+    let feed = FeedName::parse(name).and_then(|name| app.publication.feed(&name));
+    let Some(archive) = feed.and_then(|feed| Archive::of(&app.publication, &presenter, feed)) else {
+        return Ok(missing(app)?);
+    };
+    let html = match page {
+        None => archive.list_page(&app.common, None).await?,
+        Some(year) if year.len() == 4 => archive.list_page(&app.common, Some(year)).await?,
+        Some(page) => archive.digest_page(&app.common, page).await?,
+    };
+    match html {
+        Some(html) => Ok(self::page(html, headers)),
+        None => Ok(missing(app)?),
+    }
+}
+
+/// A document of an archive, or one of its pages without its slash.
+async fn document_or_page(state: State<Arc<App>>, uri: OriginalUri, headers: HeaderMap) -> Result<Response, Failure> {
+    if uri.path().contains('.') {
+        return document(state, uri, headers).await;
+    }
+    Ok(with_slash(uri).await.into_response())
 }
 
 /// The same address with its slash: pages stand in folders, as in `public/`.

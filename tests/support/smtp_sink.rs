@@ -299,7 +299,7 @@ impl Sink {
 }
 
 /// A certificate, and the file that a client can trust it by.
-fn self_made_certificate(kind: Certificate) -> (TlsAcceptor, tempfile::NamedTempFile) {
+pub fn self_made_certificate(kind: Certificate) -> (TlsAcceptor, tempfile::NamedTempFile) {
     let names: &[&str] =
         if kind == Certificate::OtherHost { &["mail.example.net", "smtp.example.net"] } else { &["localhost"] };
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();

@@ -104,6 +104,8 @@ pub async fn new_digest(store: &Store, newsletter: &FeedName, slot: DateTime<Utc
         default_zone: "Europe/Lisbon".into(),
         state: DigestState::Sending,
         note: None,
+        trial: None,
+        day: slot.date_naive().to_string(),
     }
 }
 

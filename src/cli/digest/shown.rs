@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::super::output::{self, grouped};
 use super::super::{Ended, called_as};
-use super::{found, when};
+use super::{found, pick, when};
 use crate::domain::address::EmailAddress;
 use crate::domain::newsletter::Cadence;
 use crate::domain::report::ReportCounts;
-use crate::task::{Publication, compose};
+use crate::task::{Publication, compose, trial};
 
 pub(super) async fn list(publication: &Publication, newsletter: Option<&str>, json: bool) -> anyhow::Result<Ended> {
     let feed =
@@ -52,6 +52,10 @@ pub(super) async fn show(publication: &Publication, id: &str, json: bool) -> any
             .collect();
         output::json(&json!({
             "digest": digest, "deliveries": tally, "articles": slugs, "outcomes": outcomes, "reports": reports,
+            "subjects": match &digest.trial {
+                Some(trial) => Some(trial::results(publication, digest.id, trial).await?),
+                None => None,
+            },
         }))?;
         return Ok(Ended::Well);
     }
@@ -77,6 +81,9 @@ pub(super) async fn show(publication: &Publication, id: &str, json: bool) -> any
             ),
         ],
     ];
+    if let Some(trial) = &digest.trial {
+        rows.extend(pick::rows(publication, &digest, trial).await?);
+    }
     if reports != ReportCounts::default() {
         let told = format!(
             "{} hard bounces, {} soft, {} for the content, {} for the sender, {} complaints, {} left by mail",

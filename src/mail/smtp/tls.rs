@@ -13,7 +13,7 @@ use super::wire::Stream;
 
 /// Why TLS could not be set up; none of it gets better by trying again.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TlsFault {
+pub(in crate::mail) enum TlsFault {
     #[error("the relay's name cannot be verified: {0}")]
     Name(String),
     #[error("no usable root certificates: {0}")]
@@ -102,7 +102,7 @@ fn length(seconds: u64) -> String {
 }
 
 /// The settings of all connections: made once, so that the roots are read once and TLS sessions resume.
-fn config(extra_roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
+pub(in crate::mail) fn config(extra_roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
     static COMMON: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(path) = extra_roots {
         return build(Some(path));

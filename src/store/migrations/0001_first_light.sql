@@ -153,12 +153,23 @@ CREATE TABLE digests (
     held_until BIGINT,
     -- An editor's words at the top.
     note TEXT,
+    -- Subjects that are tried on a part of its readers, as JSON; until when; and which of them the others get.
+    trial TEXT,
+    trial_until BIGINT,
+    picked BIGINT,
+    -- Where it stands in the archive, below its newsletter: a day, with a number where that is taken. Digests that bring
+    -- the same to readers in different zones share one.
+    page TEXT NOT NULL,
+    -- When it was last changed, as the store counts changes.
+    revision BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     finished_at BIGINT,
     UNIQUE (newsletter, cadence, slot)
 );
 
 CREATE INDEX digests_state ON digests (state);
+CREATE INDEX digests_page ON digests (newsletter, page);
+CREATE INDEX digests_revision ON digests (revision);
 
 CREATE TABLE digest_articles (
     digest TEXT NOT NULL,
@@ -166,6 +177,7 @@ CREATE TABLE digest_articles (
     release_number BIGINT NOT NULL,
     PRIMARY KEY (digest, article)
 );
+CREATE INDEX digest_articles_article ON digest_articles (article);
 
 CREATE TABLE deliveries (
     digest TEXT NOT NULL,
@@ -189,6 +201,40 @@ CREATE TABLE deliveries (
 -- these columns, and so no index.
 CREATE INDEX deliveries_open ON deliveries (digest, due_at) WHERE settled_at IS NULL;
 CREATE INDEX deliveries_subscriber ON deliveries (subscriber);
+
+-- What an editor has to know of: a digest that stopped by itself or waits for a yes, a relay that is away.
+CREATE TABLE notices (
+    -- When it happened, as the store counts changes.
+    number BIGINT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    digest TEXT,
+    relay TEXT,
+    why TEXT NOT NULL,
+    -- The notice that tells of this one too; none while it is told to nobody.
+    leader BIGINT
+);
+CREATE INDEX notices_untold ON notices (number) WHERE leader IS NULL;
+CREATE INDEX notices_leader ON notices (leader);
+
+-- A notice on its way to one address, or to the webhook.
+CREATE TABLE tellings (
+    notice BIGINT NOT NULL,
+    channel TEXT NOT NULL,
+    attempts BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    first_at BIGINT NOT NULL,
+    told_at BIGINT,
+    PRIMARY KEY (notice, channel)
+);
+CREATE INDEX tellings_due ON tellings (due_at) WHERE told_at IS NULL;
+
+-- Relays that nothing goes out by.
+CREATE TABLE absences (
+    relay TEXT PRIMARY KEY,
+    since BIGINT NOT NULL,
+    why TEXT NOT NULL,
+    told BOOLEAN NOT NULL
+);
 
 -- Processes that send, each under the name of its claims. The beat moves while one is alive.
 CREATE TABLE senders (

@@ -214,6 +214,7 @@ impl Round {
             *lock(&self.resting) = resting.into_iter().collect();
         }
         self.hear_complaints().await?;
+        self.note_absences().await?;
         self.allow().await
     }
 }
