@@ -41,7 +41,7 @@ fn digest(criterion: &mut Criterion) {
     let message = || {
         let values = compiled.values(&publication.templates, &own).unwrap();
         let addressee = Addressee { to: &to, own: &own, values: &values };
-        renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap()
+        renderer.message(newsletter, &letter, &addressee, "id".into(), None, vec![]).unwrap()
     };
     let bytes = message().bytes.len() as u64;
 
@@ -91,12 +91,12 @@ fn renderings(criterion: &mut Criterion, publication: &Publication, articles: &[
                 if compiled.is_patched() {
                     let values = compiled.values(&publication.templates, &own).unwrap();
                     let addressee = Addressee { to: &to, own: &own, values: &values };
-                    return renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap();
+                    return renderer.message(newsletter, &letter, &addressee, "id".into(), None, vec![]).unwrap();
                 }
                 let bodies = compiled.for_reader(&publication.templates, &own).unwrap();
                 let letter = renderer.letter(feed, newsletter, &compiled, Some(&bodies), "bench").unwrap();
                 let addressee = Addressee { to: &to, own: &own, values: &[] };
-                renderer.message(newsletter, &letter, &addressee, "id".into(), None).unwrap()
+                renderer.message(newsletter, &letter, &addressee, "id".into(), None, vec![]).unwrap()
             });
         });
     }

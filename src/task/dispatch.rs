@@ -196,7 +196,8 @@ pub async fn dispatch(publication: &Publication, stop: &Stop, counts: &Counts) -
     {
         let mailer = ways::mailer(&publication.config, way);
         let (round, verdicts) = (Arc::clone(&round), verdicts.clone());
-        workers.spawn(Worker { round, way, asks_first: number == 0, mailer, verdicts, failures: 0 }.work());
+        workers
+            .spawn(Worker { round, way, asks_first: number == 0, mailer, verdicts, failures: 0, spare: vec![] }.work());
     }
     // Beside the connections, so that whoever has an outcome wakes no further thread.
     let (claimer, settler, counts) = (Arc::clone(&round), Arc::clone(&round), counts.clone());

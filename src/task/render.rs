@@ -345,11 +345,12 @@ impl<'a> Renderer<'a> {
         Ok(Group::Apart(Box::new(compiled)))
     }
 
-    /// The message of a claimed delivery; `None` where nothing is left to bring, since articles were withdrawn.
+    /// The message of a claimed delivery, written into `buffer`; `None` where nothing is left to bring, since articles
+    /// were withdrawn.
     ///
     /// # Errors
     /// When the store fails, or a template, a subject or the newsletter itself has a fault.
-    pub async fn prepare(&self, claimed: &Claimed) -> Result<Option<Prepared>, TaskError> {
+    pub async fn prepare(&self, claimed: &Claimed, buffer: Vec<u8>) -> Result<Option<Prepared>, TaskError> {
         let cell_of_digest = self.loaded(claimed.digest).await?;
         let Some(loaded) = cell_of_digest.get().and_then(Option::as_ref) else { return Ok(None) };
         let skipped = loaded.articles.partition_point(|released| released.release.number <= claimed.cursor_from);
@@ -371,13 +372,13 @@ impl<'a> Renderer<'a> {
                 let (letter, compiled) = &**alike;
                 let values = compiled.values(templates, &own)?;
                 let addressee = Addressee { to: &to, own: &own, values: &values };
-                self.message(newsletter, letter, &addressee, file_stem, whose)
+                self.message(newsletter, letter, &addressee, file_stem, whose, buffer)
             }
             Group::Apart(compiled) => {
                 let bodies = compiled.for_reader(templates, &own)?;
                 let letter = self.letter(feed, newsletter, compiled, Some(&bodies), &file_stem)?;
                 let addressee = Addressee { to: &to, own: &own, values: &[] };
-                self.message(newsletter, &letter, &addressee, file_stem, whose)
+                self.message(newsletter, &letter, &addressee, file_stem, whose, buffer)
             }
         };
         prepared.map(Some)
@@ -440,7 +441,8 @@ impl<'a> Renderer<'a> {
         newsletter.from.as_ref().unwrap_or(&self.publication.config.mail.from)
     }
 
-    /// A letter patched for one person; with `whose` delivery it is, what comes back of it can be told from others.
+    /// A letter patched for one person; with `whose` delivery it is, what comes back of it can be told from others. It is
+    /// written into `bytes`, for their memory's sake.
     ///
     /// # Errors
     /// When a value does not fit into its header.
@@ -451,6 +453,7 @@ impl<'a> Renderer<'a> {
         addressee: &Addressee<'_>,
         file_stem: String,
         whose: Option<(SubscriberId, DigestId)>,
+        mut bytes: Vec<u8>,
     ) -> Result<Prepared, TaskError> {
         let Addressee { to, own, values } = *addressee;
         let from = self.sender(newsletter);
@@ -467,7 +470,6 @@ impl<'a> Renderer<'a> {
             }),
             values: &values.iter().map(String::as_str).collect::<Vec<_>>(),
         };
-        let mut bytes = vec![];
         letter.write(&reader, &mut bytes)?;
         let whose = whose.map(|(who, digest)| (who, Some(digest)));
         let bytes = self.publication.sign(&from.address, whose, bytes)?;
@@ -547,6 +549,6 @@ pub fn sample_of(
     let whole = (!compiled.is_patched()).then_some(&bodies);
     let letter = renderer.letter(feed, newsletter, &compiled, whole, &file_stem)?;
     let addressee = Addressee { to, own: &own, values: &values };
-    let message = renderer.message(newsletter, &letter, &addressee, file_stem, None)?;
+    let message = renderer.message(newsletter, &letter, &addressee, file_stem, None, vec![])?;
     Ok(Sample { message, bodies, notes: compiled.notes })
 }

@@ -61,12 +61,9 @@ impl Publication {
                 .collect();
             message.splice(0..0, lines);
         }
-        let mut signed = self.signers.sign(from, &message, self.clock.now())?;
-        if signed.is_empty() {
-            return Ok(message);
-        }
-        signed.extend_from_slice(&message);
-        Ok(signed)
+        let signatures = self.signers.sign(from, &message, self.clock.now())?;
+        message.splice(0..0, signatures);
+        Ok(message)
     }
 }
 

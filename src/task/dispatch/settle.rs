@@ -1,6 +1,5 @@
 //! Outcomes in, all that have come at once in one commit; and the sign of life.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -110,9 +109,6 @@ impl Round {
             }
             report.count(&settled);
             counts.add(&settled);
-            for digest in self.tallied(&settled) {
-                self.brake(digest, 0).await?;
-            }
             let (count, mut waited) = (settled.len(), 0);
             for waiting in waiting.into_iter().flatten() {
                 waited += 1;
@@ -145,22 +141,18 @@ impl Round {
         }
     }
 
-    /// Counts outcomes by their digest. Returns the digests of which somebody was refused.
-    fn tallied(&self, settled: &[Settled]) -> HashSet<DigestId> {
-        let mut refused = HashSet::new();
-        let mut tallies = lock(&self.tallies);
-        for one in settled {
-            let (tally, _) = tallies.entry(one.digest).or_default();
-            match one.state {
+    /// Counts an outcome for its digest, and stops that one where it was one refusal too many.
+    pub(super) async fn tally(&self, digest: DigestId, state: DeliveryState) -> Result<(), TaskError> {
+        {
+            let mut tallies = lock(&self.tallies);
+            let (tally, _) = tallies.entry(digest).or_default();
+            match state {
                 DeliveryState::Sent => tally.sent += 1,
-                DeliveryState::Refused => {
-                    tally.refused += 1;
-                    refused.insert(one.digest);
-                }
+                DeliveryState::Refused => tally.refused += 1,
                 _ => {}
             }
         }
-        refused
+        if state == DeliveryState::Refused { self.brake(digest, 0).await } else { Ok(()) }
     }
 
     /// Stops a digest that too many refuse or complain of.

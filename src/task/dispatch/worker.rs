@@ -42,6 +42,8 @@ pub(super) struct Worker {
     pub(super) verdicts: mpsc::UnboundedSender<Verdict>,
     /// Failures of the connection since the last answer.
     pub(super) failures: u32,
+    /// The memory of messages that are done with.
+    pub(super) spare: Vec<Vec<u8>>,
 }
 
 /// However a worker ends, a panic included, nobody waits for it in vain.
@@ -183,6 +185,7 @@ impl Worker {
                 }
             };
             self.conclude(&ready.job, &outcome, started).await?;
+            self.spare.push(ready.prepared.bytes);
             if self.gives_up(&outcome).await {
                 for left in [current, ahead].into_iter().flatten() {
                     self.put_back(&left.job, TimeDelta::zero(), "the connection was given up").await?;
@@ -248,6 +251,7 @@ impl Worker {
             let outcome = connection.verdict().await;
             let failures = self.failures;
             self.conclude(&ready.job, &outcome, started).await?;
+            self.spare.push(ready.prepared.bytes);
             if was_lost {
                 // One connection that was lost is one failure, however many were under way.
                 self.failures = failures;
@@ -332,8 +336,9 @@ impl Worker {
             return Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)));
         }
         let mut patience = Patience::new(&round.stop);
+        let mut buffer = self.spare.pop().unwrap_or_default();
         let prepared = loop {
-            match renderer.prepare(&job.claimed).await {
+            match renderer.prepare(&job.claimed, std::mem::take(&mut buffer)).await {
                 Err(TaskError::Store(error)) => patience.after(error).await?,
                 done => break done,
             }
@@ -400,7 +405,8 @@ impl Worker {
         round.ways[self.way].learn(outcome, now);
         self.failures = if is_failure_of_the_connection(outcome) { self.failures + 1 } else { 0 };
         let settled = self.judge(job, outcome, now.saturating_duration_since(started)).await?;
-        if settled.state == DeliveryState::Sent {
+        let (digest, state) = (settled.digest, settled.state);
+        if state == DeliveryState::Sent {
             round.accepted.fetch_add(1, Ordering::AcqRel);
         }
         let (mut settled, mut is_heard) = (Some(settled), true);
@@ -421,7 +427,7 @@ impl Worker {
             // The store is gone for good; the round ends, and nothing more may be begun.
             round.end();
         }
-        Ok(())
+        round.tally(digest, state).await
     }
 
     /// Whether the connection has failed so often that it is given up, after what was said last.
