@@ -480,7 +480,7 @@ fn a_fault_in_words_is_named_with_its_line() {
 #[test]
 fn ejected_templates_are_ours_and_nothing_is_written_over_without_being_told_so() {
     let place = Place::new();
-    let one = place.run(&["template", "eject", "digest"]).ended(0);
+    let one = place.run(&["template", "eject", "mail/digest"]).ended(0);
     assert!(
         one.out.contains("wrote templates/mail/digest.mjml.hbs\nwrote templates/mail/digest.txt.hbs\n2 files written"),
         "{}",
@@ -488,10 +488,15 @@ fn ejected_templates_are_ours_and_nothing_is_written_over_without_being_told_so(
     );
     assert!(!place.has("templates/words/en.toml"));
     assert!(
-        place.run(&["template", "eject", "digest"]).ended(0).out.starts_with("0 files written, 2 as they are built in")
+        place
+            .run(&["template", "eject", "mail/digest"])
+            .ended(0)
+            .out
+            .starts_with("0 files written, 2 as they are built in")
     );
     place.write("templates/mail/digest.txt.hbs", "mine\n");
     let kept = place.run(&["template", "eject", "digest"]).ended(1);
+    assert!(kept.out.contains("wrote templates/page/digest.html.hbs"), "a name is every template's of that name");
     assert!(kept.err.contains("templates/mail/digest.txt.hbs is there already and was left as it is"), "{}", kept.err);
     assert_eq!(place.read("templates/mail/digest.txt.hbs"), "mine\n");
     let json = place.run(&["template", "eject", "--json"]).ended(1).json();

@@ -11,7 +11,8 @@ use crate::template::{self, BuiltInFile, Example, Templates};
 /// Whether a file is meant by a name: its path, the folder that it is in, or what its name begins with.
 fn is_meant(file: &str, name: &str) -> bool {
     let name = name.trim_start_matches("./").trim_start_matches("templates/").trim_end_matches('/');
-    file == name || file.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')) || stem(file) == Some(name)
+    let is_below = file.strip_prefix(name).is_some_and(|rest| rest.starts_with(['/', '.']));
+    file == name || is_below || stem(file) == Some(name)
 }
 
 fn stem(file: &str) -> Option<&str> {
