@@ -38,6 +38,7 @@ use tidings::store::NewSubscription;
 use tidings::task::compose::{compose, newsletter, plan_now};
 use tidings::task::dispatch::{Counts, Stop, dispatch};
 use tidings::task::render::sample;
+use tidings::task::sign::{Strength, make_key};
 use tidings::task::sync::sync;
 use tidings::task::{Clock, Publication};
 
@@ -50,18 +51,22 @@ struct Row {
     kilobytes: usize,
     connections: usize,
     tls: bool,
+    /// Signed with RSA-2048.
+    signed: bool,
     round_trip_ms: u64,
     /// Share of the readers, where time goes by in waiting.
     one_in: usize,
 }
 
-const USUAL: Row = Row { engine: "sqlite", kilobytes: 20, connections: 10, tls: false, round_trip_ms: 0, one_in: 1 };
+const USUAL: Row =
+    Row { engine: "sqlite", kilobytes: 20, connections: 10, tls: false, signed: false, round_trip_ms: 0, one_in: 1 };
 
-const SHORT: [Row; 5] = [
+const SHORT: [Row; 6] = [
     USUAL,
     Row { connections: 50, ..USUAL },
     Row { engine: "postgres", ..USUAL },
     Row { tls: true, ..USUAL },
+    Row { signed: true, ..USUAL },
     Row { connections: 50, round_trip_ms: 20, one_in: 5, ..USUAL },
 ];
 
@@ -75,6 +80,7 @@ fn full() -> Vec<Row> {
         }
     }
     rows.extend([10, 50].map(|connections| Row { tls: true, connections, ..USUAL }));
+    rows.extend([10, 50].map(|connections| Row { signed: true, connections, ..USUAL }));
     rows.extend([10, 50].map(|connections| Row { round_trip_ms: 20, one_in: 10, connections, ..USUAL }));
     rows
 }
@@ -85,6 +91,9 @@ impl Row {
         let mut name = format!("{engine}, {kilobytes} KB, {connections} connections");
         if self.tls {
             name += ", TLS";
+        }
+        if self.signed {
+            name += ", RSA-2048";
         }
         if self.round_trip_ms > 0 {
             let _ = write!(name, ", {} ms", self.round_trip_ms);
@@ -116,8 +125,8 @@ fn main() {
     let rows = if arguments.iter().any(|argument| argument == "full") { full() } else { SHORT.to_vec() };
     println!("{readers} readers, medians of {rounds}; smtp-source at the same size and number of connections\n");
     println!(
-        "{:<42} {:>7} {:>8} {:>8} {:>6} {:>8} {:>8} {:>9}",
-        "", "bytes", "ours/s", "source/s", "ratio", "CPU µs", "peak MiB", "compose s"
+        "{:<46} {:>7} {:>8} {:>8} {:>6} {:>6} {:>6} {:>6} {:>8} {:>9}",
+        "", "bytes", "ours/s", "source/s", "ratio", "CPU µs", "its", "ratio", "peak MiB", "compose s"
     );
     for row in rows.iter().filter(|row| given("only").is_none_or(|word| row.name().contains(word))) {
         measure(row, readers / row.one_in, rounds);
@@ -133,7 +142,7 @@ fn measure(row: &Row, readers: usize, rounds: usize) {
     } else if let (Some(sink), Some(clear)) = (Server::smtp_sink(), Server::smtp_sink()) {
         (sink, clear)
     } else {
-        println!("{:<42} needs smtp-sink and smtp-source: install postfix", row.name());
+        println!("{:<46} needs smtp-sink and smtp-source: install postfix", row.name());
         return;
     };
     let trip = Duration::from_millis(row.round_trip_ms);
@@ -143,7 +152,7 @@ fn measure(row: &Row, readers: usize, rounds: usize) {
     for round in 0..rounds {
         let database = if row.engine == "postgres" {
             let Some(url) = postgres::fresh_database() else {
-                println!("{:<42} needs PostgreSQL", row.name());
+                println!("{:<46} needs PostgreSQL", row.name());
                 return;
             };
             url
@@ -158,6 +167,7 @@ fn measure(row: &Row, readers: usize, rounds: usize) {
             row.connections.to_string(),
             readers.to_string(),
             if row.tls { certificate.display().to_string() } else { String::new() },
+            row.signed.to_string(),
         ];
         let output = Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -170,15 +180,18 @@ fn measure(row: &Row, readers: usize, rounds: usize) {
         theirs.push(relay::smtp_source(clear_to, row.connections, bytes, readers));
     }
     let of = |what: fn(&Measured) -> f64| median(ours.iter().map(what).collect());
-    let (rate, source) = (of(|one| one.rate), median(theirs));
+    let (rates, cpu): (Vec<f64>, Vec<f64>) = theirs.into_iter().unzip();
+    let (rate, source) = (of(|one| one.rate), median(rates));
     println!(
-        "{:<42} {:>7} {:>8.0} {:>8.0} {:>6.2} {:>8.0} {:>8.0} {:>9.2}",
+        "{:<46} {:>7} {:>8.0} {:>8.0} {:>6.2} {:>6.0} {:>6.0} {:>6.2} {:>8.0} {:>9.2}",
         row.name(),
         ours[0].bytes,
         rate,
         source,
         rate / source,
         of(|one| one.cpu_micros),
+        median(cpu.clone()),
+        of(|one| one.cpu_micros) / median(cpu),
         of(|one| one.peak_mib),
         of(|one| one.compose_seconds)
     );
@@ -192,7 +205,9 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 /// One digest in this process: prints the size of a message, messages per second, CPU per message in microseconds,
 /// peak memory in MiB, and the seconds that composing took.
 fn send(arguments: &[String]) {
-    let [database, port, kilobytes, connections, readers, certificate] = arguments else { panic!("{arguments:?}") };
+    let [database, port, kilobytes, connections, readers, certificate, signed] = arguments else {
+        panic!("{arguments:?}")
+    };
     let (kilobytes, readers): (usize, usize) = (kilobytes.parse().unwrap(), readers.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     for name in ["articles", "feeds", "templates/mail"] {
@@ -208,7 +223,14 @@ fn send(arguments: &[String]) {
          [database]\nurl = \"{database}\"\n[[relay]]\n{how}\nport = {port}\nhello = \"lantern.example\"\n\
          connections = {connections}\n"
     );
-    std::fs::write(folder.path().join("config.toml"), config).unwrap();
+    let file = folder.path().join("config.toml");
+    std::fs::write(&file, &config).unwrap();
+    if signed == "true" {
+        let loaded = Config::load(folder.path(), []).unwrap();
+        let made = make_key(&loaded, "lantern.example", "bench", Strength::Rsa(2048)).unwrap();
+        let key = format!("[[dkim]]\nselector = \"bench\"\nkey_file = \"{}\"\n", made.file.display());
+        std::fs::write(&file, config + &key).unwrap();
+    }
     std::fs::write(folder.path().join("feeds/news.toml"), FEED).unwrap();
     if kilobytes < 10 {
         std::fs::write(folder.path().join("templates/mail/digest.mjml.hbs"), SMALL_HTML).unwrap();
@@ -314,9 +336,14 @@ async fn subscribe(publication: &Publication, readers: usize) {
 
 /// CPU time of this process in user and system mode. Linux counts it in hundredths of a second.
 fn cpu_seconds() -> f64 {
+    ticks(11)
+}
+
+/// Two neighbouring times of this process, in seconds, by their place in what Linux says of it.
+fn ticks(place: usize) -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    let ticks = after_name.split_whitespace().skip(place).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
     ticks.sum::<f64>() / 100.0
 }
 

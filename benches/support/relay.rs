@@ -163,9 +163,9 @@ async fn later(
     tokio::join!(read, write);
 }
 
-/// Messages per second of Postfix's own source, each connection kept.
-pub fn smtp_source(port: u16, connections: usize, bytes: usize, messages: usize) -> f64 {
-    let begun = Instant::now();
+/// Messages per second of Postfix's own source, each connection kept, and its CPU per message in microseconds.
+pub fn smtp_source(port: u16, connections: usize, bytes: usize, messages: usize) -> (f64, f64) {
+    let (cpu, begun) = (children_cpu_seconds(), Instant::now());
     let status = Command::new("smtp-source")
         .args(["-d", "-s", &connections.to_string(), "-l", &bytes.to_string(), "-m", &messages.to_string()])
         .args(["-f", "news@lantern.example", "-t", "reader@reader.example", &format!("127.0.0.1:{port}")])
@@ -175,5 +175,10 @@ pub fn smtp_source(port: u16, connections: usize, bytes: usize, messages: usize)
     assert!(status.success());
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let messages = messages as f64;
-    messages / begun.elapsed().as_secs_f64()
+    (messages / begun.elapsed().as_secs_f64(), (children_cpu_seconds() - cpu) * 1e6 / messages)
+}
+
+/// CPU time of the children that have ended.
+fn children_cpu_seconds() -> f64 {
+    super::ticks(13)
 }
