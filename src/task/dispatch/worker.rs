@@ -138,7 +138,7 @@ impl Worker {
                     Ok(connection) => connection,
                     Err(outcome) => {
                         if let Some(ahead) = ahead {
-                            self.put_back(&ahead.job, TimeDelta::zero(), "no connection").await?;
+                            self.put_back(&ahead.job, TimeDelta::zero(), "no connection");
                         }
                         return self.not_connected(&ready.job, &outcome).await;
                     }
@@ -188,7 +188,7 @@ impl Worker {
             self.spare.push(ready.prepared.bytes);
             if self.gives_up(&outcome).await {
                 for left in [current, ahead].into_iter().flatten() {
-                    self.put_back(&left.job, TimeDelta::zero(), "the connection was given up").await?;
+                    self.put_back(&left.job, TimeDelta::zero(), "the connection was given up");
                 }
                 return Ok(End::GivenUp);
             }
@@ -222,14 +222,14 @@ impl Worker {
                 };
                 let started = Instant::now();
                 let Some(connection) = connection else {
-                    self.put_back(&ready.job, TimeDelta::zero(), "the relay takes no chunks").await?;
+                    self.put_back(&ready.job, TimeDelta::zero(), "the relay takes no chunks");
                     return self.carry(renderer).await;
                 };
                 match connection.post(&ready.parcel()).await {
                     Ok(()) => posted.push_back((ready, started)),
                     // Only those who are under way know how the connection was lost.
                     Err(outcome) if !posted.is_empty() && is_failure_of_the_connection(&outcome) => {
-                        self.put_back(&ready.job, TimeDelta::zero(), "the connection was lost").await?;
+                        self.put_back(&ready.job, TimeDelta::zero(), "the connection was lost");
                         break;
                     }
                     Err(outcome) => {
@@ -258,7 +258,7 @@ impl Worker {
             }
             if posted.is_empty() && self.gives_up(&outcome).await {
                 if let Some(ahead) = ahead {
-                    self.put_back(&ahead.job, TimeDelta::zero(), "the connection was given up").await?;
+                    self.put_back(&ahead.job, TimeDelta::zero(), "the connection was given up");
                 }
                 return Ok(End::GivenUp);
             }
@@ -326,13 +326,13 @@ impl Worker {
             Given::Job(job) => job,
             Given::GoesBack(job, wait) => {
                 let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
-                self.settle(round.put_back(&job.claimed, wait, "its domain is busy"))?;
+                self.settle(round.put_back(&job.claimed, wait, "its domain is busy"));
                 return Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)));
             }
             nothing => return Ok(Err(nothing)),
         };
         if let Some(settled) = round.held_back(&job) {
-            self.release(&job, settled).await?;
+            self.release(&job, settled);
             return Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)));
         }
         let mut patience = Patience::new(&round.stop);
@@ -354,7 +354,7 @@ impl Worker {
             }
             Err(error) => round.halt(&job, error.to_string()).await?,
         };
-        self.release(&job, settled).await?;
+        self.release(&job, settled);
         Ok(Err(Given::GoesBack(job, std::time::Duration::ZERO)))
     }
 
@@ -372,29 +372,28 @@ impl Worker {
             return Ok(Some(ready));
         }
         let Some(settled) = round.held_back(&ready.job) else { return Ok(Some(ready)) };
-        self.release(&ready.job, settled).await?;
+        self.release(&ready.job, settled);
         Ok(None)
     }
 
     /// A delivery goes back untried.
-    async fn put_back(&mut self, job: &Job, wait: TimeDelta, why: &str) -> Result<(), TaskError> {
+    fn put_back(&mut self, job: &Job, wait: TimeDelta, why: &str) {
         let settled = self.round.put_back(&job.claimed, wait, why);
-        self.release(job, settled).await
+        self.release(job, settled);
     }
 
-    async fn release(&mut self, job: &Job, settled: Settled) -> Result<(), TaskError> {
+    fn release(&mut self, job: &Job, settled: Settled) {
         self.round.queue.done(job.claimed.address.domain(), None, Instant::now());
-        self.settle(settled)
+        self.settle(settled);
     }
 
     /// Hands over that a delivery was not tried. Nobody waits for the commit: without it the delivery passes on.
-    fn settle(&mut self, settled: Settled) -> Result<(), TaskError> {
+    fn settle(&mut self, settled: Settled) {
         // Whoever receives it ends only with the store.
         let _ = self.verdicts.send((settled, None));
         if self.round.book.is_some() {
             self.round.recorded(1);
         }
-        Ok(())
     }
 
     /// Hands an outcome over, and waits until it outlives this process: noted in the book, or committed.
@@ -445,18 +444,18 @@ impl Worker {
         let round = Arc::clone(&self.round);
         let words = describe(outcome);
         if round.is_over() {
-            self.put_back(job, TimeDelta::zero(), &words).await?;
+            self.put_back(job, TimeDelta::zero(), &words);
             return Ok(End::Over);
         }
         let is_ours = matches!(outcome, Outcome::Refused { .. }) && !round.ways[self.way].is_open();
         if is_ours && round.is_last_way(self.way) {
             let settled = round.halt(job, words).await?;
-            self.release(job, settled).await?;
+            self.release(job, settled);
             return Ok(End::Over);
         }
         let nothing_is_left = round.give_up_one(self.way, &words).await;
         let wait = if nothing_is_left { TimeDelta::from_std(COOLING).unwrap_or_default() } else { TimeDelta::zero() };
-        self.put_back(job, wait, &words).await?;
+        self.put_back(job, wait, &words);
         Ok(End::GivenUp)
     }
 
