@@ -110,7 +110,7 @@ impl Database {
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(BUSY_TIMEOUT)
                     .foreign_keys(true)
-                    .pragma("temp_store", "MEMORY")
+                    // What a statement puts aside for a million readers belongs on the disk, where SQLite puts it by itself.
                     .pragma("cache_size", "-2000");
                 create_private(options.get_filename());
                 let books = with_ending(options.get_filename(), ".outcomes");
@@ -120,7 +120,11 @@ impl Database {
                     // A file does not hang up; asking it whether it is still there costs two switches of threads.
                     .test_before_acquire(false)
                     .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
-                let ledger = options.clone().synchronous(SqliteSynchronous::Normal).pragma("cache_size", "-8000");
+                let ledger = options
+                    .clone()
+                    .synchronous(SqliteSynchronous::Normal)
+                    .pragma("cache_size", "-8000")
+                    .pragma("temp_store", "MEMORY");
                 let ledger = pool.clone().max_connections(1).connect_lazy_with(ledger);
                 let pool = pool.max_connections(4).connect_with(options).await.map_err(opened)?;
                 Self::Sqlite { pool, ledger, books }
