@@ -9,6 +9,7 @@ mod deliveries;
 mod dialect;
 mod digests;
 mod facts;
+mod intake;
 mod notices;
 mod releases;
 mod reports;
@@ -19,11 +20,12 @@ mod trials;
 
 use chrono::{DateTime, Utc};
 
-pub use account::{Ban, Delivery, Taken};
+pub use account::{Ban, Delivery, Held, Taken};
 pub use alerts::Alert;
 pub use book::{Book, Page};
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
+pub use intake::{Arrival, Arriving, TakenIn};
 pub use notices::{Absence, Noted, Telling};
 pub use reports::{NewReport, Recorded};
 pub use senders::Sender;

@@ -71,7 +71,7 @@ pub(super) fn address_of(address: &str, who: &str) -> Result<EmailAddress, Store
     EmailAddress::parse(address).map_err(|_| StoreError::Corrupt(format!("the address of subscriber {who}")))
 }
 
-fn subscription(feed: &str, cadence: &str, state: &str, cursor: i64) -> Result<Subscription, StoreError> {
+pub(super) fn subscription(feed: &str, cadence: &str, state: &str, cursor: i64) -> Result<Subscription, StoreError> {
     let corrupt = || StoreError::Corrupt(format!("subscription {feed} {cadence} {state}"));
     Ok(Subscription {
         feed: FeedName::parse(feed).ok_or_else(corrupt)?,
