@@ -248,7 +248,7 @@ async fn who_gets_no_mail_is_not_exported(url: String) {
     lantern.publication.store.suppress(&hash, "refused", "550", lantern.now()).await.unwrap();
     let written = exported(&lantern).await;
     assert_eq!(written.len(), 2498);
-    assert!(!export.contains_key("reader7@reader.example") && !export.contains_key("reader8@reader.example"));
+    assert!(!written.contains_key("reader7@reader.example") && !written.contains_key("reader8@reader.example"));
 }
 
 /// All that is held of everyone.

@@ -1,6 +1,7 @@
 //! `tidings subscribers`.
 
 mod exchange;
+mod farewell;
 
 use std::path::PathBuf;
 
@@ -8,10 +9,11 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::output::{self, count};
-use super::{Ended, Usage};
+use super::{Ended, Usage, called_as};
 use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
+use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
@@ -70,9 +72,21 @@ pub(super) enum Verb {
         all: bool,
     },
     /// Remove one person with everything that belongs to them
-    Remove {
+    Erase {
         /// Their address
         address: String,
+        /// Keep a keyed hash of the address, so that no mail ever goes there again
+        #[arg(long)]
+        never_again: bool,
+        /// Without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Remove whoever asked for mail and never confirmed (form.unconfirmed); serve does it by itself
+    Purge {
+        /// Without asking
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -86,11 +100,14 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
             exchange::import(publication, &file, feed.as_deref(), overwrite, dry_run, json).await
         }
         Verb::Export { file, feed, all } => exchange::export(publication, file, feed.as_deref(), all, json).await,
-        Verb::Remove { address } => remove(publication, &address).await,
+        Verb::Erase { address, never_again, yes } => {
+            farewell::erase(publication, &address, never_again, yes, json).await
+        }
+        Verb::Purge { yes } => farewell::purge(publication, yes, json).await,
     }
 }
 
-fn parsed(address: &str) -> anyhow::Result<EmailAddress> {
+pub(super) fn parsed(address: &str) -> anyhow::Result<EmailAddress> {
     EmailAddress::parse(address)
         .map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())).into())
 }
@@ -137,9 +154,25 @@ async fn add(
     let subscriber = Subscriber { id: SubscriberId::new(now), address, name, language: None, time_zone };
     let (people, subscriptions) =
         confirm::subscribe(publication, &subscriber, &feeds, SubscriptionState::Active).await?;
+    let meant = provider::probably_meant(&subscriber.address);
     if json {
-        output::json(&json!({ "subscribers": people, "subscriptions": subscriptions }))?;
+        output::json(&json!({ "subscribers": people, "subscriptions": subscriptions, "probably_meant": meant }))?;
         return Ok(Ended::Well);
+    }
+    if let Some(meant) = meant {
+        let address = &subscriber.address;
+        output::complain(&format!(
+            "did you mean {meant}? {address} is taken as it stands\n  hint: {} subscribers erase {address}",
+            called_as()
+        ));
+    }
+    for (is_so, what) in [
+        (provider::is_role(&subscriber.address), "belongs to a role, not to a person"),
+        (publication.config.form.disposable.hold(&subscriber.address), "is at a domain of disposable mailboxes"),
+    ] {
+        if is_so {
+            output::complain(&format!("{} {what}", subscriber.address));
+        }
     }
     let feeds: Vec<String> = feeds.iter().map(|(feed, cadence)| format!("{feed} {cadence}")).collect();
     if subscriptions == 0 {
@@ -205,16 +238,4 @@ fn as_text(listed: &Listed) -> String {
         .collect();
     let suppressed = listed.suppressed.as_ref().map(|cause| format!("  suppressed: {cause}")).unwrap_or_default();
     format!("{}  {}{suppressed}", listed.subscriber.address, subscriptions.join(", "))
-}
-
-async fn remove(publication: &Publication, address: &str) -> anyhow::Result<Ended> {
-    let address = parsed(address)?;
-    let found = publication.store.subscriber_by_address(&address.key()).await?;
-    let Some(subscriber) = found else {
-        output::problems(&[Problem::new(address.as_str(), "there is no such subscriber")]);
-        return Ok(Ended::WithFaults);
-    };
-    publication.store.remove_subscriber(subscriber.id).await?;
-    output::say(&format!("{address} is removed"));
-    Ok(Ended::Well)
 }

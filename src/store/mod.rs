@@ -9,12 +9,14 @@ mod deliveries;
 mod dialect;
 mod digests;
 mod facts;
+mod farewell;
 mod intake;
 mod notices;
 mod releases;
 mod reports;
 mod senders;
 mod subscribers;
+mod suppressions;
 mod sync;
 mod trials;
 
@@ -30,6 +32,7 @@ pub use notices::{Absence, Noted, Telling};
 pub use reports::{NewReport, Recorded};
 pub use senders::Sender;
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
+pub use suppressions::Banned;
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 pub use trials::WAITS_FOR_PICK;
 

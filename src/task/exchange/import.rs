@@ -14,6 +14,7 @@ use super::text::Text;
 use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
+use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
 use crate::problem::Problem;
@@ -127,6 +128,9 @@ mod reason {
     pub(super) const ODD: &str = "unknown state";
     pub(super) const BANNED: &str = "banned there";
     pub(super) const DEFAULT: &str = "default taken";
+    pub(super) const MISTYPED: &str = "probably mistyped";
+    pub(super) const ROLE: &str = "role address";
+    pub(super) const DISPOSABLE: &str = "disposable domain";
     pub(super) const WINDOWS: &str = "read as windows-1252";
 }
 
@@ -281,6 +285,9 @@ impl Importing<'_> {
             ban = Some((shorten(&one_line(cell(Column::Suppressed)), 40), format!("so says {}", self.import.file)));
         }
         let subscriptions = if is_banned_only { vec![] } else { self.subscriptions(line, cells, &mut remarks)? };
+        if !is_banned_only {
+            self.judge(&address, &mut remarks);
+        }
         let address_hash = self.publication.keyring.address_hash(&address.key());
         let subscriber = Subscriber {
             id: SubscriberId(uuid::Uuid::nil()),
@@ -290,6 +297,19 @@ impl Importing<'_> {
             address,
         };
         Ok((Parsed::Arrival(Box::new(Arrival { subscriber, address_hash, subscriptions, ban })), remarks))
+    }
+
+    /// Says what looks wrong with an address that is taken nevertheless.
+    fn judge(&self, address: &EmailAddress, remarks: &mut Vec<(&'static str, String)>) {
+        if let Some(meant) = provider::probably_meant(address) {
+            remarks.push((reason::MISTYPED, format!("{address}: did you mean {meant}? It is taken as it stands")));
+        }
+        if provider::is_role(address) {
+            remarks.push((reason::ROLE, format!("{address} belongs to a role, not to a person")));
+        }
+        if self.publication.config.form.disposable.hold(address) {
+            remarks.push((reason::DISPOSABLE, format!("{address} is at a domain of disposable mailboxes")));
+        }
     }
 
     /// A zone that another tool guessed may be anything; one that was written for us is meant.
