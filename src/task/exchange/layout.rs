@@ -115,15 +115,18 @@ fn column(tool: Tool, name: &str) -> Option<Column> {
         (_, "language") => Column::Language,
         (_, "time_zone" | "timezone" | "time zone") => Column::TimeZone,
         (Tool::Tidings | Tool::Unknown, "feeds" | "subscriptions") => Column::Feeds,
-        (Tool::Buttondown, "type" | "subscriber_type") => Column::State,
-        (Tool::Tidings | Tool::Unknown | Tool::Listmonk, "state" | "status") => Column::State,
-        (Tool::Mailchimp, "optin_time") | (Tool::Buttondown, "creation_date") => Column::CreatedAt,
-        (Tool::Substack, "created at" | "start date") | (_, "created_at") => Column::CreatedAt,
-        (Tool::Mailchimp, "confirm_time") | (_, "confirmed_at") => Column::ConfirmedAt,
-        (Tool::Mailchimp, "unsub_time") | (Tool::Buttondown, "unsubscription_date") => Column::EndedAt,
-        (Tool::Ghost, "deleted_at") => Column::EndedAt,
-        (Tool::Tidings | Tool::Unknown, "ended_at" | "unsubscribed_at") => Column::EndedAt,
         (Tool::Tidings | Tool::Unknown, "suppressed") => Column::Suppressed,
+        (Tool::Tidings | Tool::Unknown | Tool::Listmonk, "state" | "status")
+        | (Tool::Buttondown, "type" | "subscriber_type") => Column::State,
+        (Tool::Mailchimp, "optin_time")
+        | (Tool::Buttondown, "creation_date")
+        | (Tool::Substack, "created at" | "start date")
+        | (_, "created_at") => Column::CreatedAt,
+        (Tool::Mailchimp, "confirm_time") | (_, "confirmed_at") => Column::ConfirmedAt,
+        (Tool::Mailchimp, "unsub_time")
+        | (Tool::Buttondown, "unsubscription_date")
+        | (Tool::Ghost, "deleted_at")
+        | (Tool::Tidings | Tool::Unknown, "ended_at" | "unsubscribed_at") => Column::EndedAt,
         (Tool::Mailchimp, "clean_time") | (Tool::Buttondown, "undeliverability_date") => Column::BouncedAt,
         (Tool::Mailchimp, "unsub_reason") | (Tool::Buttondown, "unsubscription_reason") => Column::Reason,
         (Tool::Ghost, "subscribed_to_emails") => Column::Wanted,

@@ -176,7 +176,7 @@ impl<'a> Rows<'a> {
                 End::OfFile if raw.is_empty() => return Ok(None),
                 End::OfLine | End::OfFile => {}
             }
-            if text.iter().all(|byte| byte.is_ascii_whitespace()) {
+            if text.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             return Ok(Some((started, self.fields(&text, &ends))));
