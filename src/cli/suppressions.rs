@@ -10,8 +10,8 @@ use super::subscribers::parsed;
 use super::{Ended, Usage};
 use crate::domain::text::{one_line, shorten};
 use crate::problem::printable;
-use crate::store::Banned;
 use crate::task::Publication;
+use crate::task::tidy::Banned;
 
 /// The cause of a ban that an editor lays.
 const BY_HAND: &str = "word of an editor";

@@ -1,8 +1,10 @@
-//! What is forgotten by itself: whoever asked for mail and never confirmed.
+//! Who is not written to: addresses that are banned, and whoever asked for mail and never confirmed, forgotten by itself.
 
 use chrono::{DateTime, Utc};
 
 use super::{Publication, TaskError};
+
+pub use crate::store::Banned;
 
 /// What was asked for before this and never confirmed is forgotten (`form.unconfirmed`).
 pub fn unconfirmed_before(publication: &Publication) -> DateTime<Utc> {
