@@ -472,6 +472,13 @@ async fn a_file_that_is_no_list_changes_nothing(url: String) {
             }
         }
     }
+    let nameless = format!("address,name\n{}ann@reader.example,\n", ",Ann\n".repeat(1500));
+    let report = read_as(&lantern, &Import { dry_run: true, ..with_default() }, nameless).await.unwrap();
+    assert_eq!(
+        (report.faulty, report.problems.len()),
+        (1500, 1000),
+        "lists of customers have people without an address"
+    );
     let many: String = (0..6000).map(|number| format!("reader{number}@reader.example\n")).collect();
     let said = read_as(&lantern, &with_default(), format!("address\n{many}{garbage}")).await.unwrap_err();
     assert!(said.contains("the lines well before it are taken in, 5000 new"), "{said}");

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::layout::{self, Cells, Column, Layout, Standing, Tool};
 use super::rows::{Fields, Rows};
 use super::text::Text;
-use crate::domain::address::EmailAddress;
+use crate::domain::address::{AddressFault, EmailAddress};
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::provider;
@@ -152,6 +152,8 @@ struct Importing<'a> {
     /// The first half of each address hash that was read: with a million lines two are alike once in 30 million files, and a
     /// set of whole ones would be as large as the list.
     seen: HashSet<u64>,
+    /// Lines without an address set aside: lists of customers have many of them.
+    faults_in_a_row: u64,
     /// When the ids of the batch begin.
     now: DateTime<Utc>,
 }
@@ -187,22 +189,21 @@ pub async fn import(
         layout,
         batch: Vec::with_capacity(BATCH),
         seen: HashSet::new(),
+        faults_in_a_row: 0,
         now: publication.clock.now(),
     };
     if !rows.has_heading() {
         importing.line(line, Ok(first));
     }
-    let mut faults_in_a_row = importing.report.faulty;
     loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
             Ok(None) => break,
             Err(broken) => return Err(importing.given_up(broken.problem(file)).into()),
         };
-        let (line, faults) = (row.0, importing.report.faulty);
+        let line = row.0;
         importing.line(line, row.1);
-        faults_in_a_row = if importing.report.faulty > faults { faults_in_a_row + 1 } else { 0 };
-        if faults_in_a_row >= HOPELESS {
+        if importing.faults_in_a_row >= HOPELESS {
             let what = format!("the {HOPELESS} lines up to this one all have faults");
             let hint =
                 importing.report.problems.first().map_or_else(String::new, |first| format!("the first is {first}"));
@@ -230,6 +231,11 @@ impl Importing<'_> {
             .and_then(|fields| self.layout.cells(fields))
             .map_err(|(what, hint)| fault(what).hint(hint))
             .and_then(|cells| self.parsed(line, &cells));
+        let is_empty = |problem: &Problem| problem.what.ends_with(&AddressFault::Empty.to_string());
+        match &parsed {
+            Ok(_) => self.faults_in_a_row = 0,
+            Err(problem) => self.faults_in_a_row += u64::from(!is_empty(problem)),
+        }
         match parsed {
             Ok((Parsed::Arrival(arrival), remarks)) => {
                 let half = arrival.address_hash.as_bytes().get(..16).map_or(0, |half| {
