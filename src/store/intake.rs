@@ -172,20 +172,21 @@ impl Store {
             self.database.rows(1, &BANS)
         );
         let mut taken = TakenIn::default();
+        // Planned anew each time: PostgreSQL would keep a plan that it made while the tables were empty.
         begin!(self.database, tx => {
             if let Some(bans) = &rows.bans {
-                taken.banned = sqlx::query(AssertSqlSafe(ban)).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+                taken.banned = sqlx::query(AssertSqlSafe(ban)).persistent(false).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
             }
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
             if overwrite {
                 for sql in [change_people, change_subscriptions] {
                     let rows = if sql.starts_with("UPDATE subscribers") { &rows.people } else { &rows.subscriptions };
-                    taken.changed += sqlx::query(AssertSqlSafe(sql)).bind(rows).execute(&mut *tx).await?.rows_affected();
+                    taken.changed += sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(rows).execute(&mut *tx).await?.rows_affected();
                 }
-                sqlx::query(AssertSqlSafe(move_clocks)).bind(&rows.people).execute(&mut *tx).await?;
+                sqlx::query(AssertSqlSafe(move_clocks)).persistent(false).bind(&rows.people).execute(&mut *tx).await?;
             }
-            taken.people = sqlx::query(AssertSqlSafe(insert_people)).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
-            taken.subscriptions = sqlx::query(AssertSqlSafe(insert_subscriptions))
+            taken.people = sqlx::query(AssertSqlSafe(insert_people)).persistent(false).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
+            taken.subscriptions = sqlx::query(AssertSqlSafe(insert_subscriptions)).persistent(false)
                 .bind(&rows.subscriptions).bind(cursor).execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
         });
