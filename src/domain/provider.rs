@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::address::EmailAddress;
-use crate::problem::did_you_mean;
 
 /// Domains that most readers have their mailbox at; what looks like one of them and is none is probably mistyped.
 const FREQUENT: [&str; 36] = [
@@ -128,8 +127,10 @@ pub fn probably_meant(address: &EmailAddress) -> Option<EmailAddress> {
 
 /// The frequent domain that is one slip from this one, or two where the name is long.
 fn near(domain: &str) -> Option<&'static str> {
-    let meant = did_you_mean(domain, FREQUENT)?;
-    let distance = strsim::damerau_levenshtein(domain, meant);
+    // Lists have a million domains to look at: what differs by more letters is not measured.
+    let alike = FREQUENT.into_iter().filter(|known| known.len().abs_diff(domain.len()) <= 2);
+    let measured = alike.map(|known| (strsim::damerau_levenshtein(domain, known), known));
+    let (distance, meant) = measured.min_by_key(|(distance, _)| *distance)?;
     // Of "web.de" and the like every other short domain is one letter away.
     let name = meant.split('.').next().unwrap_or_default().len();
     (name >= 4 && (distance == 1 || (distance == 2 && name >= 7))).then_some(meant)

@@ -29,6 +29,8 @@ const HOPELESS: u64 = 1000;
 const MAX_REMARKS: usize = 10_000;
 /// So many problems are kept; the others are counted.
 const MAX_PROBLEMS: usize = 1000;
+/// So many domains are remembered.
+const MAX_SOUND: usize = 10_000;
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 /// Longest language tag, in characters (RFC 5646 §4.4.1).
@@ -152,6 +154,8 @@ struct Importing<'a> {
     /// The first half of each address hash that was read: with a million lines two are alike once in 30 million files, and a
     /// set of whole ones would be as large as the list.
     seen: HashSet<u64>,
+    /// Domains that no slip led to: a list has few, each many times.
+    sound: HashSet<String>,
     /// Lines without an address set aside: lists of customers have many of them.
     faults_in_a_row: u64,
     /// When the ids of the batch begin.
@@ -189,6 +193,7 @@ pub async fn import(
         layout,
         batch: Vec::with_capacity(BATCH),
         seen: HashSet::new(),
+        sound: HashSet::new(),
         faults_in_a_row: 0,
         now: publication.clock.now(),
     };
@@ -245,6 +250,14 @@ impl Importing<'_> {
                     let what = format!("{} stands further up already", arrival.subscriber.address);
                     self.report.remark(line, reason::TWICE, what);
                     return;
+                }
+                let domain = arrival.subscriber.address.domain();
+                if self.sound.len() < MAX_SOUND
+                    && !self.sound.contains(domain)
+                    && !remarks.iter().any(|(reason, _)| *reason == reason::MISTYPED)
+                    && !arrival.subscriptions.is_empty()
+                {
+                    self.sound.insert(domain.to_owned());
                 }
                 for (reason, what) in remarks {
                     self.report.remark(line, reason, what);
@@ -307,7 +320,9 @@ impl Importing<'_> {
 
     /// Says what looks wrong with an address that is taken nevertheless.
     fn judge(&self, address: &EmailAddress, remarks: &mut Vec<(&'static str, String)>) {
-        if let Some(meant) = provider::probably_meant(address) {
+        if !self.sound.contains(address.domain())
+            && let Some(meant) = provider::probably_meant(address)
+        {
             remarks.push((reason::MISTYPED, format!("{address}: did you mean {meant}? It is taken as it stands")));
         }
         if provider::is_role(address) {
