@@ -131,9 +131,9 @@ fn near(domain: &str) -> Option<&'static str> {
     let alike = FREQUENT.into_iter().filter(|known| known.len().abs_diff(domain.len()) <= 2);
     let measured = alike.map(|known| (strsim::damerau_levenshtein(domain, known), known));
     let (distance, meant) = measured.min_by_key(|(distance, _)| *distance)?;
-    // Of "web.de" and the like every other short domain is one letter away.
+    // From "web.de" or "live.com" many a domain of somebody else is one letter away.
     let name = meant.split('.').next().unwrap_or_default().len();
-    (name >= 4 && (distance == 1 || (distance == 2 && name >= 7))).then_some(meant)
+    (name >= 5 && (distance == 1 || (distance == 2 && name >= 7))).then_some(meant)
 }
 
 /// Whether the address is a role's and no person's.
