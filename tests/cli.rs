@@ -83,7 +83,12 @@ fn the_help_of_every_verb_reads_well() {
         &["subscribers", "list"],
         &["subscribers", "import"],
         &["subscribers", "export"],
-        &["subscribers", "remove"],
+        &["subscribers", "erase"],
+        &["subscribers", "purge"],
+        &["suppressions"],
+        &["suppressions", "list"],
+        &["suppressions", "add"],
+        &["suppressions", "lift"],
         &["template"],
         &["template", "eject"],
         &["template", "list"],
@@ -772,11 +777,11 @@ fn subscribers_are_added_listed_exported_and_removed() {
     }
 
     assert_eq!(
-        place.run(&["subscribers", "remove", "MARA@quill.example"]).ended(0).out,
-        "MARA@quill.example is removed\n"
+        place.run(&["subscribers", "erase", "MARA@quill.example", "--yes"]).ended(0).out,
+        "MARA@quill.example is erased\n"
     );
-    let gone = place.run(&["subscribers", "remove", "mara@quill.example"]).ended(1);
-    assert!(gone.err.contains("there is no such subscriber"), "{}", gone.err);
+    let gone = place.run(&["subscribers", "erase", "mara@quill.example", "--yes"]).ended(0);
+    assert!(gone.out.contains("nothing was erased"), "{}", gone.out);
     assert_eq!(place.run(&["subscribers", "list"]).ended(0).out.lines().count(), 1);
 
     for wrong in [

@@ -1,4 +1,4 @@
-//! Subscribers in and out as CSV.
+//! Subscribers in and out as CSV and JSON.
 #![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
 
 #[path = "../benches/support/corpus.rs"]
@@ -6,13 +6,13 @@ mod corpus;
 mod support;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs;
 
 use corpus::{Malformed, write_subscribers_csv};
 use support::publication::{Lantern, NEWS, Setup, news};
 use tidings::domain::newsletter::Cadence;
 use tidings::task::TaskError;
-use tidings::task::exchange::{ImportReport, export, import};
+use tidings::task::exchange::{Form, Import, ImportReport, export};
 
 support::engines::for_each_engine! {
     each_faulty_line_of_a_thousand_is_named_and_the_rest_is_taken,
@@ -22,12 +22,31 @@ support::engines::for_each_engine! {
     a_line_that_cannot_be_meant_is_named_with_a_remedy,
     nobody_is_revived_and_no_choice_is_changed,
     a_trial_run_changes_nothing,
+    what_is_not_on_offer_becomes_the_default_and_is_said,
     an_export_holds_no_formula_and_comes_back_as_it_was,
     who_gets_no_mail_is_not_exported,
+    an_export_of_everyone_fills_an_empty_publication_with_the_same,
+    overwriting_changes_choices_but_brings_nobody_back,
+    whoever_left_or_bounced_elsewhere_is_not_made_active,
+    a_trial_run_says_line_by_line_what_would_happen,
+    every_encoding_and_separator_is_read,
+    a_file_that_is_no_list_changes_nothing,
+}
+
+/// The file that everything here is read from.
+const LIST: Import<'_> = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite: false };
+
+/// The same, with a default.
+fn with_default() -> Import<'static> {
+    Import { default_feed: Some((news(), Cadence::Daily)), ..LIST }
 }
 
 async fn read(lantern: &Lantern, text: impl AsRef<[u8]>) -> Result<ImportReport, String> {
-    let imported = import(&lantern.publication, "list.csv", text.as_ref(), None, false, &|_, _| {}).await;
+    read_as(lantern, &LIST, text).await
+}
+
+async fn read_as(lantern: &Lantern, how: &Import<'_>, text: impl AsRef<[u8]>) -> Result<ImportReport, String> {
+    let imported = tidings::task::exchange::import(&lantern.publication, how, text.as_ref(), &|_, _| {}).await;
     imported.map_err(|error| match error {
         TaskError::Problems(problems) => problems[0].to_string(),
         other => panic!("{other}"),
@@ -43,28 +62,38 @@ async fn each_faulty_line_of_a_thousand_is_named_and_the_rest_is_taken(url: Stri
     let lantern = Lantern::open(&url, Setup { feeds, ..Setup::default() }).await;
     let path = lantern.folder.path().join("list.csv");
     let faults = write_subscribers_csv(&path, 1000, 7, 20).unwrap();
-    let file = File::open(&path).unwrap();
-    let report = import(&lantern.publication, "list.csv", file, None, false, &|_, _| {}).await.unwrap();
-    assert_eq!((report.lines, report.subscribers, report.faulty), (1020, 1000, 20));
+    let (offered, faults): (Vec<_>, Vec<_>) =
+        faults.into_iter().partition(|(_, kind)| *kind == Malformed::UnknownCadence);
+    let text = fs::read(&path).unwrap();
+    let report = read(&lantern, &text).await.unwrap();
+    let taken = 1000 + offered.len() as u64;
+    assert_eq!((report.lines, report.subscribers, report.faulty), (1020, taken, 1020 - taken));
+    assert_eq!(report.remarks.iter().map(|remark| remark.line).collect::<Vec<_>>(), lines_of(&offered));
+    assert!(report.remarks.iter().all(|remark| remark.what.contains("hourly")), "{:?}", report.remarks);
     let named: Vec<_> = report.problems.iter().map(|problem| problem.line.unwrap()).collect();
-    assert_eq!(named, faults.iter().map(|(line, _)| *line).collect::<Vec<_>>());
+    assert_eq!(named, lines_of(&faults));
     for ((line, kind), problem) in faults.iter().zip(&report.problems) {
         assert!(problem.hint.is_some(), "{problem}");
         let words = match kind {
             Malformed::UnknownTimeZone => "Europe/Atlantis",
-            Malformed::UnknownCadence => "hourly",
             Malformed::BadUtf8 => "UTF-8",
             Malformed::TooFewColumns => "2 fields",
             Malformed::TooManyColumns => "6 fields",
-            Malformed::NoAtSign | Malformed::EmptyAddress | Malformed::BrokenAddress => ": ",
+            Malformed::NoAtSign | Malformed::EmptyAddress | Malformed::BrokenAddress | Malformed::UnknownCadence => {
+                ": "
+            }
         };
         assert!(problem.to_string().contains(words), "line {line}, {kind:?}: {problem}");
     }
-    assert_eq!(people(&lantern).await, 1000);
+    assert_eq!(people(&lantern).await, taken.cast_signed());
     assert_eq!(report.subscriptions.cast_signed(), lantern.count("SELECT COUNT(*) FROM subscriptions").await);
-    let again = import(&lantern.publication, "list.csv", File::open(&path).unwrap(), None, false, &|_, _| {});
-    let again = again.await.unwrap();
+    let again = read(&lantern, &text).await.unwrap();
     assert_eq!((again.subscribers, again.subscriptions), (0, 0), "twice is once");
+    assert_eq!(again.reasons["known"], taken);
+}
+
+fn lines_of(faults: &[(usize, Malformed)]) -> Vec<usize> {
+    faults.iter().map(|(line, _)| *line).collect()
 }
 
 async fn spreadsheets_write_their_own_csv_and_it_is_read(url: String) {
@@ -114,7 +143,6 @@ async fn a_line_that_cannot_be_meant_is_named_with_a_remedy(url: String) {
     let long = "x".repeat(70_000);
     for (line, words) in [
         ("ann@reader.example,,nwes:daily", "there is no newsletter \"nwes\""),
-        ("ann@reader.example,,news:sometimes", "does not come \"sometimes\""),
         ("ann@reader.example,,", "no feed is named"),
         ("ann@reader.example,Quill, Ann,news", "4 fields where the first line has 3"),
         ("\"ann@reader.example\nBcc: all@reader.example\",,news", "ann@reader.example\\nBcc"),
@@ -156,18 +184,32 @@ async fn nobody_is_revived_and_no_choice_is_changed(url: String) {
 async fn a_trial_run_changes_nothing(url: String) {
     let lantern = Lantern::open(&url, Setup::default()).await;
     let text = "address\nann@reader.example\nben\n";
-    let default = Some((news(), Cadence::Daily));
-    let report = import(&lantern.publication, "list.csv", text.as_bytes(), default, true, &|_, _| {}).await.unwrap();
-    assert_eq!((report.lines, report.faulty), (2, 1));
+    let report = read_as(&lantern, &Import { dry_run: true, ..with_default() }, text).await.unwrap();
+    assert_eq!((report.lines, report.faulty, report.subscribers), (2, 1, 1));
     assert_eq!(people(&lantern).await, 0);
 }
 
 /// What an export holds, by address.
 async fn exported(lantern: &Lantern) -> BTreeMap<String, Vec<String>> {
     let mut text = vec![];
-    export(&lantern.publication, None, &mut text).await.unwrap();
+    export(&lantern.publication, None, false, Form::Csv, &mut text).await.unwrap();
     let rows = csv::Reader::from_reader(&*text).into_records().map(|row| row.unwrap());
     rows.map(|row| (row[0].to_owned(), row.iter().map(str::to_owned).collect())).collect()
+}
+
+async fn what_is_not_on_offer_becomes_the_default_and_is_said(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    let text = "address,feeds\nann@reader.example,news:sometimes\nben@reader.example,nwes:weekly\n\
+                cid@reader.example,nwes;news:weekly\n";
+    let report = read_as(&lantern, &with_default(), text).await.unwrap();
+    assert_eq!((report.subscribers, report.subscriptions, report.faulty), (3, 3, 0), "{report:?}");
+    let said: Vec<_> = report.remarks.iter().map(|remark| (remark.line, remark.what.as_str())).collect();
+    assert_eq!(said.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3, 4]);
+    assert!(said[0].1.contains("\"sometimes\"") && said[0].1.ends_with("daily instead"), "{said:?}");
+    assert_eq!(said[1].1, "there is no newsletter \"nwes\": news daily instead");
+    assert_eq!(said[2].1, "there is no newsletter \"nwes\": left out");
+    let cadences = "SELECT n.cadence FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber ORDER BY s.address";
+    assert_eq!(lantern.rows(cadences).await, [["daily"], ["daily"], ["weekly"]]);
 }
 
 async fn an_export_holds_no_formula_and_comes_back_as_it_was(url: String) {
@@ -182,19 +224,19 @@ async fn an_export_holds_no_formula_and_comes_back_as_it_was(url: String) {
     assert_eq!(report.subscribers, 5, "{:?}", report.problems);
     let names = "SELECT address, name, language, time_zone FROM subscribers ORDER BY address";
     let before = lantern.rows(names).await;
-    let export = exported(&lantern).await;
-    assert_eq!(export.len(), 5);
-    for cell in export.values().flatten() {
+    let written = exported(&lantern).await;
+    assert_eq!(written.len(), 5);
+    for cell in written.values().flatten() {
         assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
     }
     let mut bytes = vec![];
-    tidings::task::exchange::export(&lantern.publication, Some(&news()), &mut bytes).await.unwrap();
+    export(&lantern.publication, Some(&news()), false, Form::Csv, &mut bytes).await.unwrap();
     for table in ["subscribers", "subscriptions"] {
         lantern.rows(&format!("DELETE FROM {table} WHERE '' = '' RETURNING ''")).await;
     }
     assert_eq!(read(&lantern, bytes).await.unwrap().subscribers, 5);
     assert_eq!(lantern.rows(names).await, before);
-    assert_eq!(exported(&lantern).await, export);
+    assert_eq!(exported(&lantern).await, written);
 }
 
 async fn who_gets_no_mail_is_not_exported(url: String) {
@@ -204,7 +246,240 @@ async fn who_gets_no_mail_is_not_exported(url: String) {
     lantern.publication.store.leave(left, None, lantern.now()).await.unwrap();
     let hash = lantern.publication.keyring.address_hash("reader8@reader.example");
     lantern.publication.store.suppress(&hash, "refused", "550", lantern.now()).await.unwrap();
-    let export = exported(&lantern).await;
-    assert_eq!(export.len(), 2498);
-    assert!(!export.contains_key("reader7@reader.example") && !export.contains_key("reader8@reader.example"));
+    let written = exported(&lantern).await;
+    assert_eq!(written.len(), 2498);
+    assert!(!written.contains_key("reader7@reader.example") && !written.contains_key("reader8@reader.example"));
+}
+
+/// All that is held of everyone.
+async fn everything(lantern: &Lantern, form: Form) -> String {
+    let mut bytes = vec![];
+    export(&lantern.publication, None, true, form, &mut bytes).await.unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+async fn an_export_of_everyone_fills_an_empty_publication_with_the_same(url: String) {
+    let feeds = ["news", "sport"].map(|name| (name, NEWS.to_owned())).into();
+    let lantern = Lantern::open(&url, Setup { feeds, ..Setup::default() }).await;
+    let text = "address,name,language,time_zone,feeds,state,created_at,confirmed_at,ended_at,suppressed\n\
+        ann@reader.example,\"=1+1\",en,Asia/Tokyo,news:weekly;sport,active;ended,2024-01-02T03:04:05.678Z,2024-01-03;,;2024-02-01,\n\
+        ben@reader.example,\"Quill, Ben\",,,news,pending,2026-11-20,,,\n\
+        cid@reader.example,,,,sport:monthly,paused,2025-01-01,2025-01-02,,\n\
+        dora@reader.example,,,,news:instant,active,2025-01-01,2025-01-02,,complained\n\
+        \u{7528}\u{6237}@reader.example,\u{1F3EE},,,news,,,,,\n";
+    let report = read(&lantern, text).await.unwrap();
+    assert_eq!((report.subscribers, report.subscriptions, report.banned), (5, 6, 1), "{report:?}");
+    lantern.pass(chrono::TimeDelta::days(1));
+    let (csv, json) = (everything(&lantern, Form::Csv).await, everything(&lantern, Form::Json).await);
+    assert!(
+        csv.contains("news:weekly;sport:daily,active;ended,2024-01-02T03:04:05.678Z;2024-01-02T03:04:05.678Z"),
+        "{csv}"
+    );
+    assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&json).unwrap().len(), 5);
+    for copy in [&csv, &json] {
+        for table in ["subscribers", "subscriptions", "suppressions"] {
+            lantern.rows(&format!("DELETE FROM {table} WHERE '' = '' RETURNING ''")).await;
+        }
+        let report = read(&lantern, copy).await.unwrap();
+        assert_eq!((report.subscribers, report.faulty), (5, 0), "{report:?}");
+        assert_eq!(everything(&lantern, Form::Csv).await, csv);
+        assert_eq!(everything(&lantern, Form::Json).await, json);
+    }
+    let again = read(&lantern, &csv).await.unwrap();
+    assert_eq!((again.subscribers, again.suppressed, again.reasons["known"]), (0, 1, 4));
+}
+
+async fn overwriting_changes_choices_but_brings_nobody_back(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    let store = &lantern.publication.store;
+    let left = lantern.reader("left@reader.example", Cadence::Daily, None).await;
+    store.leave(left, None, lantern.now()).await.unwrap();
+    lantern.reader("ann@reader.example", Cadence::Daily, Some("Asia/Tokyo")).await;
+    lantern.reader("same@reader.example", Cadence::Weekly, None).await;
+    let hash = lantern.publication.keyring.address_hash("banned@reader.example");
+    store.suppress(&hash, "complained", "spam", lantern.now()).await.unwrap();
+    let text = "address,name,time_zone,feeds\nleft@reader.example,,,news:weekly\nann@reader.example,Ann,,news:weekly\n\
+                same@reader.example,,,news:weekly\nbanned@reader.example,,,news:weekly\n";
+    let overwriting = Import { overwrite: true, ..LIST };
+    let told = read_as(&lantern, &Import { dry_run: true, ..overwriting.clone() }, text).await.unwrap();
+    assert_eq!((told.changed, told.suppressed), (1, 1), "{told:?}");
+    let report = read_as(&lantern, &overwriting, text).await.unwrap();
+    assert_eq!(
+        (report.changed, report.subscribers, report.suppressed),
+        (2, 0, 1),
+        "the name and the cadence: {report:?}"
+    );
+    let rows = "SELECT s.address, s.name, n.time_zone, n.cadence, n.state FROM subscriptions n \
+                JOIN subscribers s ON s.id = n.subscriber ORDER BY s.address";
+    assert_eq!(
+        lantern.rows(rows).await,
+        [
+            ["ann@reader.example", "Ann", "Asia/Tokyo", "weekly", "active"],
+            ["left@reader.example", "", "", "daily", "ended"],
+            ["same@reader.example", "", "", "weekly", "active"],
+        ]
+    );
+    assert_eq!(read_as(&lantern, &overwriting, text).await.unwrap().changed, 0, "twice is once");
+    let moved = "address,time_zone,feeds\nann@reader.example,Europe/Berlin,news:weekly\n";
+    read_as(&lantern, &overwriting, moved).await.unwrap();
+    assert_eq!(lantern.rows(rows).await[0][2], "Europe/Berlin", "the clock of a subscription is its reader's");
+}
+
+/// Exports of other tools: the file's name, its text, who is active then, how many are banned.
+const ELSEWHERE: [(&str, &str, &[&str], u64); 7] = [
+    (
+        "subscribers.csv",
+        "uuid,email,name,attributes,status,created_at,updated_at\n\
+         1,ann@reader.example,Ann,\"{\"\"city\"\": \"\"X\"\"}\",enabled,2024-03-14 09:12:31.5 +0000 UTC,2024-03-14 09:12:31.5 +0000 UTC\n\
+         2,ben@reader.example,Ben,{},disabled,2024-03-14 09:12:31 +0000 UTC,\n\
+         3,cid@reader.example,Cid,{},blocklisted,2024-03-14 09:12:31 +0000 UTC,\n",
+        &["ann@reader.example"],
+        1,
+    ),
+    (
+        "subscribed_email_audience_export_1.csv",
+        "Email Address,First Name,Last Name,MEMBER_RATING,OPTIN_TIME,OPTIN_IP,CONFIRM_TIME,TIMEZONE,UNSUB_REASON,UNSUB_TIME,LEID,TAGS\n\
+         ann@reader.example,Ann,Quill,2,2024-03-14 09:12:31,192.0.2.1,2024-03-14 09:14:00,America/Los_Angeles,,,1,\"\"\"vip\"\"\"\n\
+         ben@reader.example,Ben,,2,,,,Nowhere,Normal,2024-04-01 00:00:00,2,\n\
+         cid@reader.example,Cid,,2,,,,,Abuse,2024-04-01 00:00:00,3,\n",
+        &["ann@reader.example"],
+        1,
+    ),
+    (
+        "exports/cleaned_email_audience_export_1.csv",
+        "Email Address,First Name,Last Name,MEMBER_RATING,CLEAN_TIME,CLEAN_CAMPAIGN_TITLE,LEID\n\
+         ann@reader.example,Ann,Quill,2,2024-03-14 09:12:31,March,1\n",
+        &[],
+        1,
+    ),
+    (
+        "unsubscribed_email_audience_export_1.csv",
+        "Email Address,First Name,Last Name,MEMBER_RATING,LEID\nann@reader.example,Ann,Quill,2,1\n",
+        &[],
+        0,
+    ),
+    (
+        "members.csv",
+        "id,email,name,note,subscribed_to_emails,complimentary_plan,stripe_customer_id,created_at,deleted_at,labels,tiers\n\
+         1,ann@reader.example,Ann,early,true,false,,2024-01-15T10:00:00.000Z,,vip,\n\
+         2,ben@reader.example,Ben,,false,,,2024-01-15T10:00:00.000Z,,,\n\
+         3,cid@reader.example,Cid,,true,,,2024-01-15T10:00:00.000Z,2024-02-15T10:00:00.000Z,,\n",
+        &["ann@reader.example"],
+        0,
+    ),
+    (
+        "email_list.csv",
+        "email,active_subscription,expiry,plan,email_disabled,created_at,first_payment_at\n\
+         ann@reader.example,false,,other,false,2024-01-15T10:00:00.000Z,\n\
+         ben@reader.example,true,,yearly,true,2024-01-15T10:00:00.000Z,\n",
+        &["ann@reader.example"],
+        0,
+    ),
+    (
+        "subscribers.csv",
+        "email_address,notes,tags,type,creation_date,unsubscription_date,undeliverability_date\n\
+         ann@reader.example,,,regular,2024-01-15T10:00:00Z,,\n\
+         ben@reader.example,,,unsubscribed,2024-01-15T10:00:00Z,2024-02-01,\n\
+         cid@reader.example,,,unactivated,2024-01-15T10:00:00Z,,\n\
+         dora@reader.example,,,undeliverable,2024-01-15T10:00:00Z,,2024-02-01\n\
+         eve@reader.example,,,whatever,2024-01-15T10:00:00Z,,\n",
+        &["ann@reader.example"],
+        1,
+    ),
+];
+
+async fn whoever_left_or_bounced_elsewhere_is_not_made_active(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    for (file, text, active, banned) in ELSEWHERE {
+        for table in ["subscribers", "subscriptions", "suppressions"] {
+            lantern.rows(&format!("DELETE FROM {table} WHERE '' = '' RETURNING ''")).await;
+        }
+        let report = read_as(&lantern, &Import { file, ..with_default() }, text).await.unwrap();
+        assert_eq!(report.faulty, 0, "{file}: {report:?}");
+        assert!(report.tool.name().is_some(), "{file}: {report:?}");
+        assert_eq!((report.subscribers, report.banned), (active.len() as u64, banned), "{file}: {report:?}");
+        let said: u64 = report.reasons.values().sum();
+        assert_eq!(report.subscribers + said, report.lines, "each line has its reason: {report:?}");
+        let rows =
+            "SELECT s.address FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber WHERE n.state = 'active'";
+        assert_eq!(lantern.rows(rows).await.concat(), *active, "{file}");
+        assert_eq!(lantern.count("SELECT COUNT(*) FROM suppressions").await, banned.cast_signed());
+        let created = lantern.rows("SELECT created_at FROM subscribers WHERE created_at >= 1773000000000").await;
+        assert!(created.is_empty(), "{file}: when somebody came there is when they came: {created:?}");
+    }
+}
+
+async fn a_trial_run_says_line_by_line_what_would_happen(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    lantern.reader("ann@reader.example", Cadence::Weekly, None).await;
+    let text = "address,feeds,status\nann@reader.example,news:daily,\nben@reader.example,news,\n\
+                Ben@reader.example,news,\ncid@reader.example,news,unsubscribed\ndora@reader.example,news,bounced\n";
+    let report = read_as(&lantern, &Import { dry_run: true, ..LIST }, text).await.unwrap();
+    let mut said: Vec<_> = report.remarks.iter().map(|remark| (remark.line, remark.reason)).collect();
+    said.sort_unstable();
+    assert_eq!(said, [(2, "known"), (4, "twice in the file"), (5, "left there"), (6, "banned there")]);
+    assert!(
+        report.remarks.iter().any(|remark| remark.what.ends_with("is known: news weekly (active) stays")),
+        "{report:?}"
+    );
+    assert_eq!((report.subscribers, report.subscriptions, report.banned, report.lines), (1, 1, 1, 5));
+    assert_eq!(lantern.count("SELECT COUNT(*) FROM suppressions").await, 0);
+    let done = read(&lantern, text).await.unwrap();
+    assert_eq!((done.subscribers, done.subscriptions, done.banned, &done.reasons), (1, 1, 1, &report.reasons));
+}
+
+async fn every_encoding_and_separator_is_read(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    for (at, separator) in [",", ";", "\t"].into_iter().enumerate() {
+        let text = format!("address|name|feeds\r\nzoe{at}@reader.example|Zo\u{eb} Quill|\"news:daily;news\"\r\n")
+            .replace('|', separator);
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let windows = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
+        for bytes in [
+            units.iter().flat_map(|unit| unit.to_le_bytes()).collect(),
+            windows,
+            [b"\xEF\xBB\xBF", text.as_bytes()].concat(),
+        ] {
+            lantern.rows("DELETE FROM subscribers WHERE '' = '' RETURNING ''").await;
+            let report = read(&lantern, bytes).await.unwrap();
+            assert_eq!((report.subscribers, report.faulty), (1, 0), "{report:?}");
+            assert_eq!(lantern.rows("SELECT name FROM subscribers").await, [["Zo\u{eb} Quill"]]);
+        }
+    }
+}
+
+async fn a_file_that_is_no_list_changes_nothing(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    let garbage: String = "x\u{1}?;!\n".repeat(5000);
+    for (text, words) in [
+        (garbage.clone(), "no column \"address\""),
+        (
+            format!("address\n{garbage}"),
+            "list.csv:1001: the 1000 lines up to this one all have faults; nothing was taken in",
+        ),
+        (format!("address\n{}", "ann@reader.example\n".repeat(3) + "\0\0"), "list.csv:5: a byte of zero stands here"),
+        (format!("address\n{}", "x".repeat(9 << 20)), "list.csv:2: the line is longer than 8 MiB"),
+        ("[{\"address\": \"ann@reader.example\"},".into(), ""),
+        ("[{\"address\": \"ann@reader.example\"}, 17]".into(), "list.csv:1: no object stands here"),
+        ("PK\u{3}\u{4}\0\0".into(), "a byte of zero"),
+    ] {
+        let before = people(&lantern).await;
+        match read_as(&lantern, &with_default(), &text).await {
+            Ok(_) => assert_eq!(words, "", "{}", &text[..text.len().min(60)]),
+            Err(said) => {
+                assert!(!words.is_empty() && said.contains(words) && said.contains("hint: "), "{said}");
+                assert_eq!(people(&lantern).await, before);
+            }
+        }
+    }
+    let nameless = format!("address,name\n{}ann@reader.example,\n", ",Ann\n".repeat(1500));
+    let report = read_as(&lantern, &Import { dry_run: true, ..with_default() }, nameless).await.unwrap();
+    assert_eq!(
+        (report.faulty, report.problems.len()),
+        (1500, 1000),
+        "lists of customers have people without an address"
+    );
+    let many: String = (0..6000).map(|number| format!("reader{number}@reader.example\n")).collect();
+    let said = read_as(&lantern, &with_default(), format!("address\n{many}{garbage}")).await.unwrap_err();
+    assert!(said.contains("the lines well before it are taken in, 5000 new"), "{said}");
 }

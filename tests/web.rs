@@ -696,12 +696,39 @@ async fn a_removed_reader_leaves_links_that_lead_nowhere() {
         .into_iter()
         .find(|href| href.contains("/unsubscribe/"))
         .unwrap();
-    site.place.run(&["subscribers", "remove", "mara@quill.example"]).ended(0);
+    site.place.run(&["subscribers", "erase", "mara@quill.example", "--yes"]).ended(0);
     assert_eq!(site.get(&preferences).await.status, 404);
     assert_eq!(site.post(&preferences, &[("feed", "news")]).await.status, 404);
     assert_eq!(site.get(&leave).await.status, 404);
     assert!(site.post(&leave, &[]).await.status < 500);
     assert!(!site.database().await.contains("mara@"));
+}
+
+#[tokio::test]
+async fn the_form_says_what_looks_mistyped_and_refuses_what_the_editor_refuses() {
+    let asked = async |site: &Site, address: &str| {
+        let answer = site.post("/subscribe", &[("address", address), ("feed", "news")]).await;
+        (answer.status, answer.text())
+    };
+    let site = sample().await;
+    let (status, text) = asked(&site, "ann@gmial.com").await;
+    assert!(status == 200 && text.contains("Did you mean ann@gmail.com?"), "{text}");
+    assert!(site.database().await.contains("ann@gmial.com"), "nothing is changed by itself");
+    let (status, text) = asked(&site, "ann@gmail.com").await;
+    assert!(status == 200 && !text.contains("Did you mean"), "{text}");
+    for address in ["postmaster@quill.example", "ann@mailinator.com"] {
+        assert_eq!(asked(&site, address).await.0, 200, "taken where nothing is said");
+    }
+    let place = Place::sample();
+    let config = place.read("config.toml") + "\n[form]\nrole_addresses = \"refuse\"\ndisposable = \"refuse\"\n";
+    place.write("config.toml", &config);
+    let site = Site::serve(place, Clock::system()).await;
+    for (address, words) in [("postmaster@quill.example", "of your own"), ("ann@mailinator.com", "that you keep")] {
+        let (status, text) = asked(&site, address).await;
+        assert!(status == 422 && text.contains(words), "{text}");
+        assert!(!site.database().await.contains(address));
+    }
+    assert_eq!(asked(&site, "ann@quill.example").await.0, 200);
 }
 
 /// Strings that would run, break out, or be taken for a template, wherever they are put.

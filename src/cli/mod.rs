@@ -12,6 +12,7 @@ mod report;
 mod schedule;
 mod serve;
 mod subscribers;
+mod suppressions;
 mod template;
 mod verbs;
 mod why;
@@ -62,6 +63,9 @@ enum Verb {
     /// The people who get mail
     #[command(subcommand)]
     Subscribers(subscribers::Verb),
+    /// The addresses that get no mail, and why
+    #[command(subcommand)]
+    Suppressions(suppressions::Verb),
     /// The digests that they get
     #[command(subcommand)]
     Digest(digest::Verb),
@@ -212,6 +216,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
+        Verb::Suppressions(verb) => suppressions::run(&publication, verb, json).await,
         Verb::Digest(verb) => digest::run(&publication, verb, json).await,
         Verb::Report(arguments) => report::run(&publication, arguments, json).await,
         Verb::Serve { .. } => Box::pin(serve::serve(publication.clone(), configured)).await,

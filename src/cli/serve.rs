@@ -187,6 +187,12 @@ fn tell(publication: &Publication, event: &Event) {
         Event::Told(number) => {
             output::say(&count(*number, "notice to the editors sent", "notices to the editors sent"));
         }
+        Event::Forgotten(number) => {
+            output::say(&format!(
+                "{} who never confirmed forgotten",
+                output::count(*number, "subscriber", "subscribers")
+            ));
+        }
         Event::Reported(tally) => output::say(&super::report::describe(tally)),
         Event::Failed(TaskError::Problems(problems)) => output::problems(problems),
         Event::Failed(error) => output::complain(&format!("error: {}", super::chain(anyhow::Chain::new(error)))),

@@ -1,23 +1,24 @@
 //! `tidings subscribers`.
 
-use std::io::Write as _;
+mod exchange;
+mod farewell;
+
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::output::{self, count, grouped};
-use super::progress::Shown;
-use super::{Ended, Usage};
+use super::output::{self, count};
+use super::{Ended, Usage, called_as};
 use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
+use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
-use crate::task::exchange::Listed;
-use crate::task::{Publication, compose, confirm, exchange};
+use crate::task::exchange::{Listed, feeds as feeds_in};
+use crate::task::{Publication, compose, confirm};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -42,29 +43,50 @@ pub(super) enum Verb {
         feed: Option<String>,
     },
     #[expect(clippy::doc_markdown, reason = "this is what --help prints")]
-    /// Take people in from a CSV file with the columns address, name, language, time_zone, feeds ("news:daily;offers"); all but the first may be missing
+    /// Take people in from a CSV or JSON file
+    ///
+    /// Columns: address, name, language, time_zone, feeds ("news:daily;offers"); all but the first may be missing. Exports
+    /// of listmonk, Mailchimp, Ghost, Substack and Buttondown are known by their columns; who left there is not taken.
     Import {
         /// The file; - is standard input
         file: PathBuf,
         /// The feed of lines that name none, as in "news" or "news:weekly"
         #[arg(long, value_name = "FEED[:CADENCE]")]
         feed: Option<String>,
-        /// Only say what would happen
+        /// Change what people chose to what the file says; who left stays away
+        #[arg(long)]
+        overwrite: bool,
+        /// Only say what would happen, line by line
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write everyone as CSV
+    /// Write everyone who gets mail as CSV, or with --json as JSON
     Export {
         /// The file; standard output if none is given
         file: Option<PathBuf>,
         /// Only those of this feed
         #[arg(long)]
         feed: Option<String>,
+        /// Also who left, never confirmed, paused or is suppressed
+        #[arg(long)]
+        all: bool,
     },
     /// Remove one person with everything that belongs to them
-    Remove {
+    Erase {
         /// Their address
         address: String,
+        /// Keep a keyed hash of the address, so that no mail ever goes there again
+        #[arg(long)]
+        never_again: bool,
+        /// Without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Remove whoever asked for mail and never confirmed (form.unconfirmed); serve does it by itself
+    Purge {
+        /// Without asking
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -74,13 +96,18 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
             add(publication, &address, name.as_deref(), &feeds, time_zone.as_deref(), json).await
         }
         Verb::List { feed } => list(publication, feed.as_deref(), json).await,
-        Verb::Import { file, feed, dry_run } => import(publication, &file, feed.as_deref(), dry_run, json).await,
-        Verb::Export { file, feed } => export(publication, file, feed.as_deref()).await,
-        Verb::Remove { address } => remove(publication, &address).await,
+        Verb::Import { file, feed, overwrite, dry_run } => {
+            exchange::import(publication, &file, feed.as_deref(), overwrite, dry_run, json).await
+        }
+        Verb::Export { file, feed, all } => exchange::export(publication, file, feed.as_deref(), all, json).await,
+        Verb::Erase { address, never_again, yes } => {
+            farewell::erase(publication, &address, never_again, yes, json).await
+        }
+        Verb::Purge { yes } => farewell::purge(publication, yes, json).await,
     }
 }
 
-fn parsed(address: &str) -> anyhow::Result<EmailAddress> {
+pub(super) fn parsed(address: &str) -> anyhow::Result<EmailAddress> {
     EmailAddress::parse(address)
         .map_err(|fault| Usage(format!("{address:?} is not an address: {fault}\n  hint: {}", fault.hint())).into())
 }
@@ -93,7 +120,7 @@ fn named(publication: &Publication, feeds: &[String]) -> anyhow::Result<Vec<(Fee
         [(feed, newsletter)] => Some((feed.name.clone(), newsletter.default)),
         _ => None,
     };
-    exchange::feeds(publication, &feeds.join(";"), only.as_ref())
+    feeds_in(publication, &feeds.join(";"), only.as_ref())
         .map_err(|(what, hint)| Usage(format!("{what}\n  hint: {hint}")).into())
 }
 
@@ -127,9 +154,25 @@ async fn add(
     let subscriber = Subscriber { id: SubscriberId::new(now), address, name, language: None, time_zone };
     let (people, subscriptions) =
         confirm::subscribe(publication, &subscriber, &feeds, SubscriptionState::Active).await?;
+    let meant = provider::probably_meant(&subscriber.address);
     if json {
-        output::json(&json!({ "subscribers": people, "subscriptions": subscriptions }))?;
+        output::json(&json!({ "subscribers": people, "subscriptions": subscriptions, "probably_meant": meant }))?;
         return Ok(Ended::Well);
+    }
+    if let Some(meant) = meant {
+        let address = &subscriber.address;
+        output::complain(&format!(
+            "did you mean {meant}? {address} is taken as it stands\n  hint: {} subscribers erase {address}",
+            called_as()
+        ));
+    }
+    for (is_so, what) in [
+        (provider::is_role(&subscriber.address), "belongs to a role, not to a person"),
+        (publication.config.form.disposable.hold(&subscriber.address), "is at a domain of disposable mailboxes"),
+    ] {
+        if is_so {
+            output::complain(&format!("{} {what}", subscriber.address));
+        }
     }
     let feeds: Vec<String> = feeds.iter().map(|(feed, cadence)| format!("{feed} {cadence}")).collect();
     if subscriptions == 0 {
@@ -195,86 +238,4 @@ fn as_text(listed: &Listed) -> String {
         .collect();
     let suppressed = listed.suppressed.as_ref().map(|cause| format!("  suppressed: {cause}")).unwrap_or_default();
     format!("{}  {}{suppressed}", listed.subscriber.address, subscriptions.join(", "))
-}
-
-async fn import(
-    publication: &Publication,
-    file: &PathBuf,
-    feed: Option<&str>,
-    dry_run: bool,
-    json: bool,
-) -> anyhow::Result<Ended> {
-    let default = match feed {
-        Some(feed) => named(publication, &[feed.to_owned()])?.into_iter().next(),
-        None => named(publication, &[]).ok().and_then(|feeds| feeds.into_iter().next()),
-    };
-    let is_standard_input = file.as_os_str() == "-";
-    let name = if is_standard_input { "standard input".to_owned() } else { file.display().to_string() };
-    let input: Box<dyn std::io::Read + Send> = if is_standard_input {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(std::fs::File::open(file).with_context(|| format!("cannot read {name}"))?)
-    };
-    let report = {
-        let shown = Shown::new("lines");
-        exchange::import(publication, &name, input, default, dry_run, &|done, total| shown.set(done, total)).await?
-    };
-    if json {
-        output::json(
-            &json!({ "import": report, "problems": report.problems.iter().map(ToString::to_string).collect::<Vec<_>>() }),
-        )?;
-        return Ok(Ended::with(&report.problems));
-    }
-    output::problems(&report.problems);
-    output::say(&format!(
-        "{}: {}, {}{}{}{}",
-        count(report.lines, "line", "lines"),
-        count(report.subscribers, "new subscriber", "new subscribers"),
-        count(report.subscriptions, "new subscription", "new subscriptions"),
-        if report.suppressed > 0 { format!(", {} suppressed", grouped(report.suppressed)) } else { String::new() },
-        if report.faulty > 0 {
-            format!(", {} left out", count(report.faulty, "faulty line", "faulty lines"))
-        } else {
-            String::new()
-        },
-        if dry_run { " (dry run: nothing was written)" } else { "" }
-    ));
-    Ok(Ended::with(&report.problems))
-}
-
-async fn export(publication: &Publication, file: Option<PathBuf>, feed: Option<&str>) -> anyhow::Result<Ended> {
-    let feed = feed_named(publication, feed)?;
-    let total = match &file {
-        None => exchange::export(publication, feed.as_ref(), std::io::stdout().lock()).await?,
-        Some(path) => {
-            let opened = private_file(path).with_context(|| format!("cannot write {}", path.display()))?;
-            let mut opened = std::io::BufWriter::new(opened);
-            let total = exchange::export(publication, feed.as_ref(), &mut opened).await?;
-            opened.flush().with_context(|| format!("cannot write {}", path.display()))?;
-            total
-        }
-    };
-    output::complain(&count(total, "subscriber", "subscribers"));
-    Ok(Ended::Well)
-}
-
-/// A new file that only its owner reads: it holds people's addresses.
-fn private_file(path: &PathBuf) -> std::io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-async fn remove(publication: &Publication, address: &str) -> anyhow::Result<Ended> {
-    let address = parsed(address)?;
-    let found = publication.store.subscriber_by_address(&address.key()).await?;
-    let Some(subscriber) = found else {
-        output::problems(&[Problem::new(address.as_str(), "there is no such subscriber")]);
-        return Ok(Ended::WithFaults);
-    };
-    publication.store.remove_subscriber(subscriber.id).await?;
-    output::say(&format!("{address} is removed"));
-    Ok(Ended::Well)
 }

@@ -6,6 +6,7 @@
 mod dkim;
 mod editors;
 mod feeds;
+mod form;
 mod newsletter;
 pub mod reports;
 mod sending;
@@ -30,6 +31,7 @@ pub use crate::domain::relay::{Credentials, Secret, Tls};
 pub use dkim::{Dkim, is_selector};
 pub use editors::{Editors, Webhook};
 pub use feeds::{load as load_feeds, load_one as load_feed};
+pub use form::Form;
 pub use urls::Urls;
 
 /// Everything that `config.toml` decides.
@@ -69,6 +71,8 @@ pub struct Config {
     pub serve_url: Option<Url>,
     /// Where reports on what was sent come in.
     pub reports: reports::Reports,
+    /// What the form takes.
+    pub form: Form,
     /// When an address that keeps bouncing softly is given up.
     pub soft_bounces: SoftRule,
 }

@@ -37,6 +37,7 @@ struct Written {
     serve: WrittenServe,
     reports: WrittenReports,
     suppression: WrittenSuppression,
+    form: super::form::WrittenForm,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -258,6 +259,7 @@ impl Reader<'_> {
         let serve_url = self.url(written.serve.url, "serve.url");
         let reports = self.reports(written.reports);
         let soft_bounces = self.suppression(written.suppression);
+        let form = self.form(written.form);
         let folder =
             |written: Option<PathBuf>, default: &str| self.root.join(written.unwrap_or_else(|| default.into()));
         let articles = folder(written.articles.folder, "articles");
@@ -281,6 +283,7 @@ impl Reader<'_> {
                 listen,
                 serve_url,
                 reports,
+                form,
                 soft_bounces,
             }),
             _ => Err(self.problems),

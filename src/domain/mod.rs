@@ -12,6 +12,7 @@ pub mod link;
 pub mod newsletter;
 pub mod notice;
 pub mod pace;
+pub mod provider;
 pub mod relay;
 pub mod report;
 pub mod subscription;

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::subscribers::subscription;
 use super::{Store, StoreError, id, instant, on};
 use crate::domain::delivery::DeliveryState;
 use crate::domain::digest::{Digest, DigestId};
-use crate::domain::subscription::{SubscriberId, Subscription};
+use crate::domain::subscription::{Subscriber, SubscriberId, Subscription};
 
 /// Why no mail goes to an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,6 +54,18 @@ pub struct Delivery {
     pub outcome: Option<String>,
 }
 
+/// All that is held of a person, deliveries set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The person.
+    pub subscriber: Subscriber,
+    /// What they subscribed to, by feed.
+    pub taken: Vec<Taken>,
+    /// Why no mail goes there, if so.
+    pub suppressed: Option<String>,
+}
+
+type HeldColumns = (String, String, String, String, i64, i64, Option<i64>, Option<i64>, Option<i64>);
 type Dates = (i64, Option<i64>, Option<i64>, Option<i64>);
 type DeliveryColumns = (String, i64, String, i64, Option<i64>, Option<i64>, Option<String>);
 
@@ -91,6 +104,42 @@ impl Store {
             });
         }
         Ok(taken)
+    }
+
+    /// A page of people with all that is held of them, in the order of their ids, from `after` on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn held(&self, after: Option<SubscriberId>, limit: usize) -> Result<Vec<Held>, StoreError> {
+        let people = self.subscribers(None, after, limit).await?;
+        let ids: Vec<String> = people.iter().map(|person| person.subscriber.id.to_string()).collect();
+        let sql = format!(
+            "SELECT subscriber, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, confirmation_sent_at \
+             FROM subscriptions WHERE subscriber IN {} ORDER BY subscriber, feed",
+            self.database.list(1)
+        );
+        let ids = super::json(&ids);
+        let rows: Vec<HeldColumns> =
+            on!(self.database, pool => sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
+        let mut rows = rows.into_iter().peekable();
+        let mut held = vec![];
+        for person in people {
+            let key = person.subscriber.id.to_string();
+            let mut taken = vec![];
+            while let Some((_, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, sent_at)) =
+                rows.next_if(|row| row.0 == key)
+            {
+                taken.push(Taken {
+                    subscription: subscription(&feed, &cadence, &state, cursor)?,
+                    created_at: instant(created_at)?,
+                    confirmed_at: confirmed_at.map(instant).transpose()?,
+                    ended_at: ended_at.map(instant).transpose()?,
+                    confirmation_sent_at: sent_at.map(instant).transpose()?,
+                });
+            }
+            held.push(Held { subscriber: person.subscriber, taken, suppressed: person.suppressed });
+        }
+        Ok(held)
     }
 
     /// The deliveries to someone, the newest first; only that of `digest` where given.

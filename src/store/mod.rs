@@ -9,25 +9,30 @@ mod deliveries;
 mod dialect;
 mod digests;
 mod facts;
+mod farewell;
+mod intake;
 mod notices;
 mod releases;
 mod reports;
 mod senders;
 mod subscribers;
+mod suppressions;
 mod sync;
 mod trials;
 
 use chrono::{DateTime, Utc};
 
-pub use account::{Ban, Delivery, Taken};
+pub use account::{Ban, Delivery, Held, Taken};
 pub use alerts::Alert;
 pub use book::{Book, Page};
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
+pub use intake::{Arrival, Arriving, TakenIn};
 pub use notices::{Absence, Noted, Telling};
 pub use reports::{NewReport, Recorded};
 pub use senders::Sender;
 pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
+pub use suppressions::Banned;
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 pub use trials::WAITS_FOR_PICK;
 

@@ -71,7 +71,7 @@ pub(super) fn address_of(address: &str, who: &str) -> Result<EmailAddress, Store
     EmailAddress::parse(address).map_err(|_| StoreError::Corrupt(format!("the address of subscriber {who}")))
 }
 
-fn subscription(feed: &str, cadence: &str, state: &str, cursor: i64) -> Result<Subscription, StoreError> {
+pub(super) fn subscription(feed: &str, cadence: &str, state: &str, cursor: i64) -> Result<Subscription, StoreError> {
     let corrupt = || StoreError::Corrupt(format!("subscription {feed} {cadence} {state}"));
     Ok(Subscription {
         feed: FeedName::parse(feed).ok_or_else(corrupt)?,
@@ -161,38 +161,6 @@ impl Store {
         Ok((people, subscriptions))
     }
 
-    /// Which of these address hashes are suppressed.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn suppressed(&self, hashes: &[String]) -> Result<HashSet<String>, StoreError> {
-        let sql = format!("SELECT address_hash FROM suppressions WHERE address_hash IN {}", self.database.list(1));
-        let hashes = json(hashes);
-        let found: Vec<String> = on!(self.database, pool => {
-            sqlx::query_scalar(AssertSqlSafe(sql)).bind(hashes).fetch_all(pool).await
-        })?;
-        Ok(found.into_iter().collect())
-    }
-
-    /// Bans an address; an earlier ban stays as it is.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn suppress(
-        &self,
-        address_hash: &str,
-        cause: &str,
-        detail: &str,
-        now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO suppressions (address_hash, cause, detail, created_at) VALUES ($1, $2, $3, $4) \
-                   ON CONFLICT (address_hash) DO NOTHING";
-        on!(self.database, pool => {
-            sqlx::query(sql).bind(address_hash).bind(cause).bind(detail).bind(millis(now)).execute(pool).await.map(drop)
-        })?;
-        Ok(())
-    }
-
     /// The subscriber with this address key.
     ///
     /// # Errors
@@ -278,26 +246,6 @@ impl Store {
     pub async fn subscription_counts(&self) -> Result<Vec<(String, String, String, i64)>, StoreError> {
         let sql = "SELECT feed, cadence, state, COUNT(*) FROM subscriptions GROUP BY feed, cadence, state ORDER BY feed, cadence, state";
         Ok(on!(self.database, pool => sqlx::query_as(sql).fetch_all(pool).await)?)
-    }
-
-    /// Removes a person with everything that belongs to them. Returns whether there was one.
-    ///
-    /// # Errors
-    /// When the database fails; then nothing is removed.
-    pub async fn remove_subscriber(&self, who: SubscriberId) -> Result<bool, StoreError> {
-        let removed = begin!(self.database, tx => {
-            let who = who.to_string();
-            // A relay's words may name the address; the ban itself stays, under a keyed hash.
-            sqlx::query("UPDATE suppressions SET detail = NULL WHERE address_hash = (SELECT address_hash FROM subscribers WHERE id = $1)")
-                .bind(&who).execute(&mut *tx).await?;
-            sqlx::query("UPDATE reports SET subscriber = NULL, text = '' WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
-            sqlx::query("DELETE FROM deliveries WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
-            sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(&who).execute(&mut *tx).await?;
-            let removed = sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(&who).execute(&mut *tx).await?.rows_affected();
-            tx.commit().await?;
-            removed
-        });
-        Ok(removed > 0)
     }
 
     /// Confirms what someone asked for: what was pending becomes active, its cursor at the newest release.

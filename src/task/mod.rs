@@ -20,6 +20,7 @@ pub mod schedule;
 pub mod sign;
 pub mod sync;
 pub mod templates;
+pub mod tidy;
 pub mod trial;
 pub mod webhook;
 pub mod why;

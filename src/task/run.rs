@@ -13,7 +13,7 @@ use super::progress::{self, Course, Progress};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
-use super::{Publication, TaskError, confirm, notice, publish, schedule, sync};
+use super::{Publication, TaskError, confirm, notice, publish, schedule, sync, tidy};
 use crate::domain::subscription::ONE_CONFIRMATION_PER;
 
 /// How often slots, releases and retries are looked for: a slot is late by no more than this.
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_INTO_MAILDIR: Duration = Duration::from_secs(30);
 /// How often a mailbox on a server is: few servers like to be asked more often.
 const LOOK_INTO_MAILBOX: Duration = Duration::from_mins(3);
+/// How often what nobody confirmed is looked for.
+const TIDY: Duration = Duration::from_hours(1);
 /// How long a relay that is away is left alone.
 const COOLING: Duration = Duration::from_mins(1);
 
@@ -44,6 +46,8 @@ pub enum Event {
     Confirmed(u64),
     /// Bounces and complaints came in.
     Reported(ReportTally),
+    /// So many people were forgotten who never confirmed.
+    Forgotten(u64),
     /// Editors were told of what needs them.
     Told(u64),
     /// Something failed; it is tried again.
@@ -132,8 +136,24 @@ pub async fn keep_sending(
         keep_confirming(publication, poke, stop.clone(), on_event),
         keep_dispatching(publication, &composed, stop.clone(), on_event),
         keep_telling(publication, stop.clone(), on_event),
+        keep_tidy(publication, stop.clone(), on_event),
         keep_reading_reports(publication, stop, on_event),
     );
+}
+
+/// Forgets who never confirmed, until the word to stop.
+async fn keep_tidy(publication: &Publication, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
+    loop {
+        match tidy::purge(publication).await {
+            Ok((_, 0)) => {}
+            Ok((_, people)) => on_event(Event::Forgotten(people)),
+            Err(error) => on_event(Event::Failed(error)),
+        }
+        tokio::select! {
+            () = stop.given() => return,
+            () = tokio::time::sleep(TIDY) => {}
+        }
+    }
 }
 
 /// Tells editors what needs them, until the word to stop; what is under way then is told again at the next start.

@@ -1,5 +1,6 @@
 //! The form, and what the signed links in mail lead to: confirming, leaving, choosing.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Form;
@@ -14,6 +15,7 @@ use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
+use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
 use crate::task::confirm;
@@ -60,7 +62,7 @@ pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -
     let error = match &address {
         Err(fault) => Some(format!("{fault}: {}.", fault.hint())),
         Ok(_) if feeds.is_empty() => Some("Please choose at least one feed.".to_owned()),
-        Ok(_) => None,
+        Ok(address) => refusal(&app, address).map(str::to_owned),
     };
     let (Ok(address), None) = (address, &error) else {
         let form = FilledForm {
@@ -83,12 +85,27 @@ pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -
         confirm::subscribe(&app.publication, &subscriber, &feeds, SubscriptionState::Pending).await?;
         app.poke.notify_one();
     }
-    let text = format!(
+    let mut text = format!(
         "If {address} is not on the list yet, a message is on its way there. Open it and press its button: \
          then you are subscribed. It can take a few minutes; do look among the unwanted mail too."
     );
+    if let Some(meant) = provider::probably_meant(&address) {
+        let _ = write!(text, " Did you mean {meant}? Then please subscribe once more, with that address.");
+    }
     let link = Some((app.urls.home(), "To the home page"));
     say(&app, Say { heading: "Check your mail", text: &text, link, ..Say::default() })
+}
+
+/// Why the form does not take an address, by what `[form]` says.
+fn refusal(app: &App, address: &EmailAddress) -> Option<&'static str> {
+    let form = &app.publication.config.form;
+    if form.refuses_roles && provider::is_role(address) {
+        return Some("Please give an address of your own: this one belongs to a role, not to a person.");
+    }
+    if form.refuses_disposable && form.disposable.hold(address) {
+        return Some("Please give an address that you keep: mail to this one is soon lost.");
+    }
+    None
 }
 
 fn capitalised(text: &str) -> String {

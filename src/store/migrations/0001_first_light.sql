@@ -126,6 +126,9 @@ CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, time_zon
 CREATE INDEX subscriptions_asking ON subscriptions (subscriber, feed)
     WHERE state = 'pending' AND (confirmation_sent_at IS NULL OR confirmation_sent_at < created_at);
 
+-- Those who never confirmed, to be forgotten.
+CREATE INDEX subscriptions_pending ON subscriptions (created_at) WHERE state = 'pending';
+
 CREATE TABLE suppressions (
     address_hash TEXT PRIMARY KEY,
     cause TEXT NOT NULL,

@@ -1,0 +1,209 @@
+//! People who come from elsewhere, many at once.
+
+use chrono::{DateTime, Utc};
+use sqlx::AssertSqlSafe;
+
+use super::{Store, StoreError, begin, json, millis, on};
+use crate::domain::feed::FeedName;
+use crate::domain::newsletter::Cadence;
+use crate::domain::subscription::{Subscriber, SubscriptionState};
+
+/// A person with what they chose elsewhere.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The person; the id is used only if the address is new.
+    pub subscriber: Subscriber,
+    /// Keyed hash of the address.
+    pub address_hash: String,
+    /// What they chose; none where nothing but a ban is brought.
+    pub subscriptions: Vec<Arriving>,
+    /// Why no mail must go there, and in which words.
+    pub ban: Option<(String, String)>,
+}
+
+/// A subscription with its dates.
+#[derive(Debug, Clone)]
+pub struct Arriving {
+    /// The feed.
+    pub feed: FeedName,
+    /// How often.
+    pub cadence: Cadence,
+    /// Where it stands.
+    pub state: SubscriptionState,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it was confirmed, if it was.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// When it ended, if it has.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// What came of arrivals.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct TakenIn {
+    /// People who are new.
+    pub people: u64,
+    /// Subscriptions that are new.
+    pub subscriptions: u64,
+    /// People and subscriptions that were changed.
+    pub changed: u64,
+    /// Addresses that are banned from now on.
+    pub banned: u64,
+}
+
+const PEOPLE: [(&str, &str); 8] = [
+    ("id", "TEXT"),
+    ("address", "TEXT"),
+    ("address_key", "TEXT"),
+    ("address_hash", "TEXT"),
+    ("name", "TEXT"),
+    ("language", "TEXT"),
+    ("time_zone", "TEXT"),
+    ("created_at", "BIGINT"),
+];
+const SUBSCRIPTIONS: [(&str, &str); 7] = [
+    ("address_key", "TEXT"),
+    ("feed", "TEXT"),
+    ("cadence", "TEXT"),
+    ("state", "TEXT"),
+    ("created_at", "BIGINT"),
+    ("confirmed_at", "BIGINT"),
+    ("ended_at", "BIGINT"),
+];
+const BANS: [(&str, &str); 3] = [("address_hash", "TEXT"), ("cause", "TEXT"), ("detail", "TEXT")];
+
+/// The rows of arrivals, each list as JSON.
+struct Rows {
+    people: String,
+    subscriptions: String,
+    bans: Option<String>,
+}
+
+impl Rows {
+    fn of(arrivals: &[Arrival], now: DateTime<Utc>) -> Self {
+        let (mut people, mut subscriptions, mut bans) = (vec![], vec![], vec![]);
+        for arrival in arrivals {
+            let person = &arrival.subscriber;
+            let key = person.address.key();
+            for one in &arrival.subscriptions {
+                subscriptions.push((
+                    key.clone(),
+                    one.feed.as_str(),
+                    one.cadence.as_str(),
+                    one.state.as_str(),
+                    millis(one.created_at),
+                    one.confirmed_at.map(millis),
+                    one.ended_at.map(millis),
+                ));
+            }
+            if !arrival.subscriptions.is_empty() {
+                let since = arrival.subscriptions.iter().map(|one| one.created_at).min().unwrap_or(now);
+                people.push((
+                    person.id,
+                    person.address.as_str(),
+                    key,
+                    &arrival.address_hash,
+                    &person.name,
+                    &person.language,
+                    person.time_zone.map(chrono_tz::Tz::name),
+                    millis(since),
+                ));
+            }
+            if let Some((cause, detail)) = &arrival.ban {
+                bans.push((&arrival.address_hash, cause, detail));
+            }
+        }
+        let bans = (!bans.is_empty()).then(|| json(&bans));
+        Self { people: json(&people), subscriptions: json(&subscriptions), bans }
+    }
+}
+
+impl Store {
+    /// Takes people in, all or none, in one transaction: new ones are created, what someone already chose stays as it is.
+    /// With `overwrite` it is changed instead, as far as the arrival says something else; what had ended stays ended.
+    /// The cursors start at the newest release.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing is taken in.
+    pub async fn take_in(
+        &self,
+        arrivals: &[Arrival],
+        overwrite: bool,
+        now: DateTime<Utc>,
+    ) -> Result<TakenIn, StoreError> {
+        let rows = Rows::of(arrivals, now);
+        let insert_people = format!(
+            "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at) \
+             SELECT id, address, address_key, address_hash, name, language, time_zone, created_at FROM {} AS r WHERE true \
+             ON CONFLICT (address_key) DO NOTHING",
+            self.database.rows(1, &PEOPLE)
+        );
+        let change_people = format!(
+            "UPDATE subscribers SET name = COALESCE(r.name, subscribers.name), \
+             language = COALESCE(r.language, subscribers.language), time_zone = COALESCE(r.time_zone, subscribers.time_zone) \
+             FROM {} AS r WHERE r.address_key = subscribers.address_key AND (r.name <> COALESCE(subscribers.name, '') \
+             OR r.language <> COALESCE(subscribers.language, '') OR r.time_zone <> COALESCE(subscribers.time_zone, ''))",
+            self.database.rows(1, &PEOPLE)
+        );
+        let change_subscriptions = format!(
+            "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
+             ended_at = r.ended_at FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
+             WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' \
+             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state)",
+            self.database.rows(1, &SUBSCRIPTIONS)
+        );
+        // The zone stands with each subscription as well.
+        let move_clocks = format!(
+            "UPDATE subscriptions SET time_zone = s.time_zone FROM subscribers s \
+             WHERE s.id = subscriptions.subscriber AND s.address_key IN (SELECT address_key FROM {} AS r) \
+             AND COALESCE(subscriptions.time_zone, '') <> COALESCE(s.time_zone, '')",
+            self.database.rows(1, &PEOPLE)
+        );
+        let insert_subscriptions = format!(
+            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at) \
+             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at \
+             FROM {} AS r CROSS JOIN subscribers s WHERE s.address_key = r.address_key \
+             ON CONFLICT (subscriber, feed) DO NOTHING",
+            self.database.rows(1, &SUBSCRIPTIONS)
+        );
+        let ban = format!(
+            "INSERT INTO suppressions (address_hash, cause, detail, created_at) \
+             SELECT address_hash, cause, detail, CAST($2 AS BIGINT) FROM {} AS r WHERE true ON CONFLICT (address_hash) DO NOTHING",
+            self.database.rows(1, &BANS)
+        );
+        let mut taken = TakenIn::default();
+        // Planned anew each time: PostgreSQL would keep a plan that it made while the tables were empty.
+        begin!(self.database, tx => {
+            if let Some(bans) = &rows.bans {
+                taken.banned = sqlx::query(AssertSqlSafe(ban)).persistent(false).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+            }
+            let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
+            if overwrite {
+                for sql in [change_people, change_subscriptions] {
+                    let rows = if sql.starts_with("UPDATE subscribers") { &rows.people } else { &rows.subscriptions };
+                    taken.changed += sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(rows).execute(&mut *tx).await?.rows_affected();
+                }
+                sqlx::query(AssertSqlSafe(move_clocks)).persistent(false).bind(&rows.people).execute(&mut *tx).await?;
+            }
+            taken.people = sqlx::query(AssertSqlSafe(insert_people)).persistent(false).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
+            taken.subscriptions = sqlx::query(AssertSqlSafe(insert_subscriptions)).persistent(false)
+                .bind(&rows.subscriptions).bind(cursor).execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+        });
+        Ok(taken)
+    }
+
+    /// What is known of the people with these address keys: the key, and each feed of theirs with its cadence and state.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn choices(&self, address_keys: &[String]) -> Result<Vec<(String, String, String, String)>, StoreError> {
+        let sql = format!(
+            "SELECT s.address_key, n.feed, n.cadence, n.state FROM subscribers s JOIN subscriptions n ON n.subscriber = s.id \
+             WHERE s.address_key IN {}",
+            self.database.list(1)
+        );
+        let keys = json(address_keys);
+        Ok(on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(keys).fetch_all(pool).await)?)
+    }
+}

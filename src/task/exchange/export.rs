@@ -1,0 +1,158 @@
+//! Subscribers out, with all that is held of them.
+
+use std::io::Write;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::json;
+
+use super::{COLUMNS, defused};
+use crate::domain::feed::FeedName;
+use crate::domain::subscription::SubscriptionState;
+use crate::store::{Held, Taken};
+use crate::task::{Publication, TaskError};
+
+/// How an export is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A line for each person, with a heading.
+    Csv,
+    /// A list of objects, each on a line of its own.
+    Json,
+}
+
+/// People read at once.
+const PAGE: usize = 1000;
+
+/// Exports everyone who gets mail, or those of one feed; with `everyone` also who left, never confirmed, paused or is
+/// suppressed. Returns how many.
+///
+/// Without `everyone` they are left out: an import elsewhere would write to them.
+///
+/// # Errors
+/// When the store fails or the output cannot be written.
+pub async fn export(
+    publication: &Publication,
+    feed: Option<&FeedName>,
+    everyone: bool,
+    form: Form,
+    output: impl Write,
+) -> Result<u64, TaskError> {
+    let failed = |source| TaskError::Write { path: "the export".into(), source };
+    let mut writer = Writer::begin(form, output).map_err(failed)?;
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let page = publication.store.held(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.subscriber.id);
+        for held in page {
+            let taken: Vec<Taken> = held
+                .taken
+                .iter()
+                .filter(|one| feed.is_none_or(|feed| one.subscription.feed == *feed))
+                .filter(|one| {
+                    everyone || held.suppressed.is_none() && one.subscription.state == SubscriptionState::Active
+                })
+                .cloned()
+                .collect();
+            if !taken.is_empty() {
+                writer.person(&Held { taken, ..held }).map_err(failed)?;
+                count += 1;
+            }
+        }
+    }
+    writer.end().map_err(failed)?;
+    Ok(count)
+}
+
+enum Writer<W: Write> {
+    Csv(Box<csv::Writer<W>>),
+    Json { output: W, is_first: bool },
+}
+
+impl<W: Write> Writer<W> {
+    fn begin(form: Form, mut output: W) -> std::io::Result<Self> {
+        match form {
+            Form::Csv => {
+                let mut writer = csv::Writer::from_writer(output);
+                writer.write_record(COLUMNS).map_err(std::io::Error::other)?;
+                Ok(Self::Csv(Box::new(writer)))
+            }
+            Form::Json => {
+                output.write_all(b"[")?;
+                Ok(Self::Json { output, is_first: true })
+            }
+        }
+    }
+
+    fn person(&mut self, held: &Held) -> std::io::Result<()> {
+        match self {
+            Self::Csv(writer) => writer.write_record(row(held)).map_err(std::io::Error::other),
+            Self::Json { output, is_first } => {
+                output.write_all(if std::mem::take(is_first) { b"\n" } else { b",\n" })?;
+                serde_json::to_writer(output, &object(held)).map_err(std::io::Error::other)
+            }
+        }
+    }
+
+    fn end(self) -> std::io::Result<()> {
+        match self {
+            Self::Csv(mut writer) => writer.flush(),
+            Self::Json { mut output, .. } => {
+                output.write_all(b"\n]\n")?;
+                output.flush()
+            }
+        }
+    }
+}
+
+fn written(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn row(held: &Held) -> [String; COLUMNS.len()] {
+    let person = &held.subscriber;
+    let each = |what: &dyn Fn(&Taken) -> String| held.taken.iter().map(what).collect::<Vec<_>>().join(";");
+    let date = |at: Option<DateTime<Utc>>| at.map(written).unwrap_or_default();
+    // Nothing in any of them is nothing.
+    let dates = |which: &dyn Fn(&Taken) -> Option<DateTime<Utc>>| {
+        if held.taken.iter().any(|one| which(one).is_some()) { each(&|one| date(which(one))) } else { String::new() }
+    };
+    [
+        defused(person.address.as_str()),
+        defused(person.name.as_deref().unwrap_or_default()),
+        defused(person.language.as_deref().unwrap_or_default()),
+        person.time_zone.map(|zone| zone.name().to_owned()).unwrap_or_default(),
+        each(&|one| format!("{}:{}", one.subscription.feed, one.subscription.cadence)),
+        each(&|one| one.subscription.state.as_str().to_owned()),
+        each(&|one| written(one.created_at)),
+        dates(&|one| one.confirmed_at),
+        dates(&|one| one.ended_at),
+        defused(held.suppressed.as_deref().unwrap_or_default()),
+    ]
+}
+
+fn object(held: &Held) -> serde_json::Value {
+    let person = &held.subscriber;
+    let subscriptions: Vec<_> = held
+        .taken
+        .iter()
+        .map(|one| {
+            json!({
+                "feed": one.subscription.feed,
+                "cadence": one.subscription.cadence,
+                "state": one.subscription.state,
+                "created_at": written(one.created_at),
+                "confirmed_at": one.confirmed_at.map(written),
+                "ended_at": one.ended_at.map(written),
+            })
+        })
+        .collect();
+    json!({
+        "address": person.address,
+        "name": person.name,
+        "language": person.language,
+        "time_zone": person.time_zone.map(chrono_tz::Tz::name),
+        "subscriptions": subscriptions,
+        "suppressed": held.suppressed,
+    })
+}

@@ -1,0 +1,354 @@
+//! What the columns of a file mean: of ours, and of those that other tools export.
+//!
+//! | Tool | Known by | Who is not taken |
+//! |---|---|---|
+//! | listmonk | `uuid`, `attributes` | `status`: disabled; blocklisted is banned |
+//! | Mailchimp | `Email Address`, `MEMBER_RATING` or `LEID` | `UNSUB_TIME`, `unsubscribed_…` and `nonsubscribed_…`; `CLEAN_TIME` and `cleaned_…` are banned |
+//! | Ghost | `subscribed_to_emails` | `subscribed_to_emails` false, `deleted_at` |
+//! | Substack | `email_disabled`, `Subscription type` or `active_subscription` | `email_disabled` true |
+//! | Buttondown | `email_address` or `email`, and `type`, `creation_date` or their like | `type`: unsubscribed, unactivated; bounced, complained and blocked are banned |
+//!
+//! In a file of anyone, `state` or `status` is understood. A word that is not known takes nobody: who is asked twice is
+//! less annoyed than who is written to after leaving.
+
+use serde_json::{Map, Value};
+
+use super::COLUMNS;
+use super::rows::Fields;
+use crate::domain::subscription::SubscriptionState;
+use crate::problem::{Problem, did_you_mean};
+
+/// Who wrote a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tool {
+    /// This program.
+    Tidings,
+    /// listmonk.
+    Listmonk,
+    /// Mailchimp.
+    Mailchimp,
+    /// Ghost.
+    Ghost,
+    /// Substack.
+    Substack,
+    /// Buttondown.
+    Buttondown,
+    /// Anyone.
+    Unknown,
+}
+
+impl Tool {
+    /// Its name, if it is another's.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Tidings | Self::Unknown => None,
+            Self::Listmonk => Some("listmonk"),
+            Self::Mailchimp => Some("Mailchimp"),
+            Self::Ghost => Some("Ghost"),
+            Self::Substack => Some("Substack"),
+            Self::Buttondown => Some("Buttondown"),
+        }
+    }
+
+    fn of(names: &[String]) -> Self {
+        let has = |name: &str| names.iter().any(|known| known == name);
+        let any = |some: &[&str]| some.iter().any(|name| has(name));
+        if has("subscribed_to_emails") {
+            Self::Ghost
+        } else if has("uuid") && has("email") && any(&["attributes", "attribs"]) {
+            Self::Listmonk
+        } else if any(&["member_rating", "leid", "euid"]) {
+            Self::Mailchimp
+        } else if any(&["email_disabled", "active_subscription", "subscription type"]) {
+            Self::Substack
+        } else if any(&["email_address", "email"])
+            && any(&[
+                "unsubscription_date",
+                "undeliverability_date",
+                "subscriber_type",
+                "creation_date",
+                "secondary_id",
+            ])
+        {
+            Self::Buttondown
+        } else if has("address") && any(&["feeds", "subscriptions"]) && any(&["state", "suppressed"]) {
+            Self::Tidings
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// What a field is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Address,
+    Name,
+    FirstName,
+    LastName,
+    Language,
+    TimeZone,
+    Feeds,
+    State,
+    CreatedAt,
+    ConfirmedAt,
+    EndedAt,
+    Suppressed,
+    BouncedAt,
+    Reason,
+    Wanted,
+    Disabled,
+}
+
+const KINDS: usize = Column::Disabled as usize + 1;
+
+/// The fields of a line that mean something.
+pub(super) type Cells = [String; KINDS];
+
+fn column(tool: Tool, name: &str) -> Option<Column> {
+    Some(match (tool, name) {
+        (_, "address" | "email" | "e-mail" | "email address" | "email_address" | "mail") => Column::Address,
+        (_, "name" | "full name") => Column::Name,
+        (_, "first name" | "first_name") => Column::FirstName,
+        (_, "last name" | "last_name") => Column::LastName,
+        (_, "language") => Column::Language,
+        (_, "time_zone" | "timezone" | "time zone") => Column::TimeZone,
+        (Tool::Tidings | Tool::Unknown, "feeds" | "subscriptions") => Column::Feeds,
+        (Tool::Tidings | Tool::Unknown, "suppressed") => Column::Suppressed,
+        (Tool::Tidings | Tool::Unknown | Tool::Listmonk, "state" | "status")
+        | (Tool::Buttondown, "type" | "subscriber_type") => Column::State,
+        (Tool::Mailchimp, "optin_time")
+        | (Tool::Buttondown, "creation_date")
+        | (Tool::Substack, "created at" | "start date")
+        | (_, "created_at") => Column::CreatedAt,
+        (Tool::Mailchimp, "confirm_time") | (_, "confirmed_at") => Column::ConfirmedAt,
+        (Tool::Mailchimp, "unsub_time")
+        | (Tool::Buttondown, "unsubscription_date")
+        | (Tool::Ghost, "deleted_at")
+        | (Tool::Tidings | Tool::Unknown, "ended_at" | "unsubscribed_at") => Column::EndedAt,
+        (Tool::Mailchimp, "clean_time") | (Tool::Buttondown, "undeliverability_date") => Column::BouncedAt,
+        (Tool::Mailchimp, "unsub_reason") | (Tool::Buttondown, "unsubscription_reason") => Column::Reason,
+        (Tool::Ghost, "subscribed_to_emails") => Column::Wanted,
+        (Tool::Substack, "email_disabled") => Column::Disabled,
+        _ => return None,
+    })
+}
+
+fn clean(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// How the fields of a file are read.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) tool: Tool,
+    /// What each field of CSV is about.
+    places: Vec<Option<Column>>,
+}
+
+impl Layout {
+    /// By the heading of CSV, or the names of the first object of JSON.
+    pub(super) fn of(first: &Fields, file: &str) -> Result<Self, Problem> {
+        let names: Vec<String> = match first {
+            Fields::Placed(names) => names.iter().map(|name| clean(name)).collect(),
+            Fields::Named(fields) => fields.keys().map(|name| clean(name)).collect(),
+        };
+        let tool = Tool::of(&names);
+        let mut places: Vec<Option<Column>> = vec![];
+        for name in &names {
+            let found = column(tool, name);
+            if found.is_some() && places.contains(&found) {
+                if tool.name().is_none() {
+                    let what = format!("the column {:?} comes twice", name_of(found));
+                    return Err(Problem::new(file, what).at(1).hint("remove one of them"));
+                }
+                places.push(None);
+                continue;
+            }
+            if found.is_none()
+                && tool.name().is_none()
+                && let Some(meant) = did_you_mean(name, COLUMNS.into_iter().take(5))
+            {
+                let what = format!("unknown column {name:?}");
+                return Err(Problem::new(file, what).at(1).hint(format!("did you mean {meant}?")));
+            }
+            places.push(found);
+        }
+        if !places.contains(&Some(Column::Address)) {
+            let what = "there is no column \"address\"";
+            let hint = format!("the first line names the columns: {}", COLUMNS.join(","));
+            return Err(Problem::new(file, what).at(1).hint(hint));
+        }
+        Ok(Self { tool, places })
+    }
+
+    pub(super) fn has(&self, column: Column) -> bool {
+        self.places.contains(&Some(column))
+    }
+
+    /// The fields of a line that mean something.
+    ///
+    /// A line with another number of fields is a fault, for then none can be trusted to be what it seems; blank ones at
+    /// the end are none.
+    pub(super) fn cells(&self, fields: Fields) -> Result<Cells, (String, &'static str)> {
+        let mut cells = Cells::default();
+        match fields {
+            Fields::Named(fields) => self.named(fields, &mut cells),
+            Fields::Placed(fields) => {
+                let width = self.places.len();
+                let filled = fields.iter().rposition(|field| !field.trim().is_empty()).map_or(0, |at| at + 1);
+                if fields.len() < width || filled > width {
+                    let what = format!("{} fields where the first line has {width}", fields.len());
+                    return Err((
+                        what,
+                        "write one for each column, and fields that hold a comma between quotation marks",
+                    ));
+                }
+                for (field, place) in fields.into_iter().zip(&self.places) {
+                    if let Some(column) = place {
+                        let plain = super::rearmed(field.trim());
+                        cells[*column as usize] = if plain.len() == field.len() { field } else { plain.to_owned() };
+                    }
+                }
+            }
+        }
+        Ok(cells)
+    }
+
+    fn named(&self, fields: Map<String, Value>, cells: &mut Cells) {
+        for (name, value) in fields {
+            let Some(column) = column(self.tool, &clean(&name)) else { continue };
+            if column == Column::Feeds
+                && let Value::Array(list) = &value
+                && list.iter().any(Value::is_object)
+            {
+                spread(list, cells);
+                continue;
+            }
+            cells[column as usize] = plain(&value);
+        }
+    }
+}
+
+/// Subscriptions as objects, spread over the columns of CSV.
+fn spread(list: &[Value], cells: &mut Cells) {
+    let one = |name: &str| {
+        let values: Vec<String> = list.iter().map(|one| plain(&one[name])).collect();
+        values.join(";")
+    };
+    let feeds: Vec<String> = list
+        .iter()
+        .map(|one| match (plain(&one["feed"]), plain(&one["cadence"])) {
+            (feed, cadence) if cadence.is_empty() => feed,
+            (feed, cadence) => format!("{feed}:{cadence}"),
+        })
+        .collect();
+    cells[Column::Feeds as usize] = feeds.join(";");
+    for (column, name) in [
+        (Column::State, "state"),
+        (Column::CreatedAt, "created_at"),
+        (Column::ConfirmedAt, "confirmed_at"),
+        (Column::EndedAt, "ended_at"),
+    ] {
+        cells[column as usize] = one(name);
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Object(_) => String::new(),
+        Value::String(text) => text.trim().to_owned(),
+        Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(";"),
+        other => other.to_string(),
+    }
+}
+
+fn name_of(column: Option<Column>) -> &'static str {
+    match column {
+        Some(Column::Address) => "address",
+        Some(Column::Name) => "name",
+        Some(Column::Language) => "language",
+        Some(Column::TimeZone) => "time_zone",
+        Some(Column::Feeds) => "feeds",
+        Some(Column::State) => "state",
+        _ => "dates",
+    }
+}
+
+/// How someone stands with whoever wrote the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Wants mail, or stands so with us.
+    In(SubscriptionState),
+    /// Left.
+    Left,
+    /// Never said yes.
+    Unconfirmed,
+    /// Must not be written to, and why.
+    Banned(&'static str),
+    /// Nobody knows.
+    Odd(String),
+}
+
+/// How the person of a line stands. `whole` is what the file's name says of all in it.
+pub(super) fn standing(tool: Tool, cells: &Cells, whole: Option<&Standing>) -> Standing {
+    let cell = |column: Column| cells[column as usize].trim();
+    let is = |column, words: &[&str]| words.iter().any(|word| cell(column).eq_ignore_ascii_case(word));
+    if tool == Tool::Tidings {
+        return Standing::In(SubscriptionState::Active);
+    }
+    let reason = cell(Column::Reason).to_lowercase();
+    let has_complained = ["abuse", "spam", "complain"].iter().any(|word| reason.contains(word));
+    let said = word(cell(Column::State));
+    if !cell(Column::Suppressed).is_empty() {
+        return Standing::Banned("blocked");
+    }
+    match said {
+        Standing::Banned(_) => return said,
+        _ if has_complained => return Standing::Banned("complained"),
+        _ => {}
+    }
+    if !cell(Column::BouncedAt).is_empty() {
+        return Standing::Banned("bounced");
+    }
+    if let Some(whole) = whole {
+        return whole.clone();
+    }
+    if !cell(Column::EndedAt).is_empty() || is(Column::Disabled, &["true", "1", "yes"]) {
+        return Standing::Left;
+    }
+    if tool == Tool::Ghost && !is(Column::Wanted, &["true", "1", "yes"]) {
+        return Standing::Left;
+    }
+    said
+}
+
+/// What the name of a Mailchimp export says of everyone in it.
+pub(super) fn whole(tool: Tool, file: &str) -> Option<Standing> {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
+    if tool != Tool::Mailchimp {
+        None
+    } else if name.starts_with("cleaned") {
+        Some(Standing::Banned("bounced"))
+    } else if name.starts_with("unsubscribed") {
+        Some(Standing::Left)
+    } else if name.starts_with("nonsubscribed") || name.starts_with("non-subscribed") {
+        Some(Standing::Unconfirmed)
+    } else {
+        None
+    }
+}
+
+fn word(text: &str) -> Standing {
+    match text.to_lowercase().as_str() {
+        "" | "active" | "enabled" | "subscribed" | "confirmed" | "regular" | "premium" | "free" | "gifted"
+        | "trialed" | "past_due" | "churning" => Standing::In(SubscriptionState::Active),
+        "ended" | "unsubscribed" | "left" | "removed" | "disabled" | "opted out" | "optout" => Standing::Left,
+        "pending" | "unconfirmed" | "unactivated" | "nonsubscribed" => Standing::Unconfirmed,
+        "bounced" | "cleaned" | "undeliverable" | "invalid" => Standing::Banned("bounced"),
+        "complained" | "complaint" | "spam" | "abuse" => Standing::Banned("complained"),
+        "blocklisted" | "blacklisted" | "blocked" | "banned" | "spammy" | "suppressed" => Standing::Banned("blocked"),
+        other => Standing::Odd(other.chars().take(40).collect()),
+    }
+}
