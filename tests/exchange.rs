@@ -479,7 +479,7 @@ async fn a_file_that_is_no_list_changes_nothing(url: String) {
         (1500, 1000),
         "lists of customers have people without an address"
     );
-    let many: String = (0..6000).map(|number| format!("reader{number}@reader.example\n")).collect();
+    let many = (0..6000).map(|number| format!("reader{number}@reader.example\n")).collect::<Vec<_>>().concat();
     let said = read_as(&lantern, &with_default(), format!("address\n{many}{garbage}")).await.unwrap_err();
     assert!(said.contains("the lines well before it are taken in, 5000 new"), "{said}");
 }

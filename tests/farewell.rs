@@ -209,7 +209,7 @@ fn a_probable_slip_is_said_and_nothing_is_changed_by_itself() {
     assert_eq!(imported["import"]["subscribers"], 3);
     place.write("own.txt", "reader.example\n");
     let config = place.read("config.toml");
-    place.write("config.toml", &format!("{config}[form]\ndisposable_file = \"own.txt\"\n"));
+    place.write("config.toml", format!("{config}[form]\ndisposable_file = \"own.txt\"\n"));
     place.write("list.csv", "address\nx@reader.example\ny@mailinator.com\n");
     let imported = place.run(&["subscribers", "import", "list.csv"]).ended(0);
     assert!(imported.err.contains("list.csv:2: x@reader.example is at a domain of disposable"), "{}", imported.err);
@@ -217,7 +217,7 @@ fn a_probable_slip_is_said_and_nothing_is_changed_by_itself() {
     for (key, value) in
         [("disposable", "maybe"), ("role_addresses", "no"), ("unconfirmed", "7"), ("disposable_file", "none.txt")]
     {
-        place.write("config.toml", &format!("{config}[form]\n{key} = \"{value}\"\n"));
+        place.write("config.toml", format!("{config}[form]\n{key} = \"{value}\"\n"));
         assert!(place.run(&["check"]).ended(1).err.contains(&format!("form.{key}")), "{key}");
     }
 }
