@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -23,6 +24,8 @@ const AT_ONCE: usize = 1000;
 #[derive(Debug)]
 pub struct Book {
     pages: Mutex<Pages>,
+    /// Lines made so far: a page does not tell whether it is the newer one.
+    lines: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -44,11 +47,16 @@ impl Book {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(folder)?;
-        let open = |page: PathBuf| File::options().create(true).append(true).open(page);
+        let open = |page: &PathBuf| File::options().create(true).append(true).open(page);
         let [first, second] = paths(folder, claim);
-        let files = [open(first)?, open(second)?];
-        files[0].lock()?;
-        Ok(Self { pages: Mutex::new(Pages { files, current: 0 }) })
+        let locked = open(&first)?;
+        locked.lock()?;
+        if !first.exists() {
+            // Somebody took it for that of a process that had ended, before it was locked.
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let files = [locked, open(&second)?];
+        Ok(Self { pages: Mutex::new(Pages { files, current: 0 }), lines: AtomicU64::new(0) })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Pages> {
@@ -56,8 +64,8 @@ impl Book {
     }
 
     /// An outcome as a line to note. Its line end stands in front: one that was cut off spoils no other.
-    pub fn line(settled: &Settled) -> String {
-        format!("\n{}", json(&deliveries::values(settled)))
+    pub fn line(&self, settled: &Settled) -> String {
+        format!("\n{} {}", self.lines.fetch_add(1, Ordering::Relaxed), json(&deliveries::values(settled)))
     }
 
     /// Notes a line and, before any page is turned, does what follows from it.
@@ -105,13 +113,20 @@ fn lines(folder: &Path, claim: &str) -> io::Result<Vec<Value>> {
             text => text?,
         };
         for line in text.split(|byte| *byte == b'\n') {
-            let Ok(Value::Array(row)) = serde_json::from_slice(line) else { continue };
+            let Some((number, row)) = str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) else { continue };
+            let (Ok(number), Ok(Value::Array(row))) = (number.parse::<u64>(), serde_json::from_str(row)) else {
+                continue;
+            };
             if let [digest, subscriber, ..] = row.as_slice() {
-                last.insert((digest.to_string(), subscriber.to_string()), Value::Array(row));
+                let key = (digest.to_string(), subscriber.to_string());
+                let known = last.entry(key).or_insert((number, Value::Null));
+                if known.0 <= number {
+                    *known = (number, Value::Array(row));
+                }
             }
         }
     }
-    Ok(last.into_values().collect())
+    Ok(last.into_values().map(|(_, row)| row).collect())
 }
 
 impl Store {
@@ -152,7 +167,9 @@ impl Store {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let Some(claim) = name.to_str().and_then(|name| name.strip_suffix(".0")) else { continue };
-            let has_ended = File::open(entry.path()).is_ok_and(|first| first.try_lock().is_ok());
+            let Ok(first) = File::open(entry.path()) else { continue };
+            // It stays locked until it is gone: a process that has just made it sees that.
+            let has_ended = first.try_lock().is_ok();
             self.enter_book(claim, now).await?;
             if has_ended {
                 self.drop_book(claim);

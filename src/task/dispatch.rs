@@ -1,8 +1,8 @@
 //! Deliveries out: claimed with a lease, rendered, handed to a relay, settled under a fence.
 //!
-//! A connection sends its next body only when the outcome of the one before is committed, so after a crash at most the
-//! messages in flight on open connections go out twice, and then under the same Message-ID. All connections share one
-//! commit. Each is a task of its own, so that every core renders.
+//! A connection sends its next body only when the outcome of the one before outlives this process, noted or committed: so
+//! after a crash at most the messages in flight on open connections go out twice, and then under the same Message-ID.
+//! All connections share one commit. Each is a task of its own, so that every core renders.
 //!
 //! A lasting no that is our own fault (a wrong password, a blocked sender) halts the digest: an editor has to know.
 //! Where another relay still works, a relay that refuses us is merely left alone.
@@ -490,6 +490,7 @@ impl Round {
     async fn claim_what_is_due(&self, verdicts: &mpsc::UnboundedSender<Verdict>) -> Result<(), TaskError> {
         let connections: usize = self.ways.iter().map(|way| way.connections * way.depth).sum();
         let mut last = (Instant::now(), 0);
+        let renderer = Renderer::sharing(&self.publication, Arc::clone(&self.rendered));
         while !self.is_over() {
             let was_up = self.pace.borrow().is_up;
             // Until a relay answers, each has one delivery to be asked with.
@@ -499,7 +500,6 @@ impl Round {
             let halts = self.halts();
             let mut claimed =
                 insistently!(&self.stop, self.publication.store.claim(&self.claim, lease_until, limit, now))?;
-            let renderer = Renderer::sharing(&self.publication, Arc::clone(&self.rendered));
             insistently!(&self.stop, renderer.mark_alerted(&mut claimed))?;
             let is_full = claimed.len() == limit;
             if claimed.is_empty() && self.pace.borrow().open == 0 {

@@ -1,7 +1,7 @@
 //! One connection's work: a delivery, its outcome, the commit, the next.
 //!
 //! The envelope of the next message is written together with the end of the one before, and the one after that is
-//! rendered while the relay works. Its body waits until the outcome before is committed.
+//! rendered while the relay works. Its body waits until the outcome before is noted or committed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{Job, Round, Verdict, describe, lock};
 use crate::domain::delivery::{Attempt, DeliveryState, Fault, Next, Outcome, RetryPolicy, Stage, fault};
 use crate::mail::Mailer;
 use crate::mail::smtp::{Connection, Parcel};
-use crate::store::{Book, Claimed, Settled};
+use crate::store::{Claimed, Settled};
 use crate::task::render::{Prepared, Renderer};
 use crate::task::{Publication, TaskError, report};
 
@@ -409,7 +409,8 @@ impl Worker {
             round.accepted.fetch_add(1, Ordering::AcqRel);
         }
         let (mut settled, mut is_heard) = (Some(settled), true);
-        if let (Some(book), Some(line)) = (&round.book, settled.as_ref().map(Book::line)) {
+        if let (Some(book), Some(noted)) = (&round.book, &settled) {
+            let line = book.line(noted);
             let done = book.note(&line, || {
                 is_heard = settled.take().is_some_and(|settled| self.verdicts.send((settled, None)).is_ok());
             });
