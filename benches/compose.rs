@@ -11,25 +11,26 @@
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has nothing to report")]
 
+#[path = "support/memory.rs"]
+mod memory;
 #[path = "../tests/support/postgres.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod postgres;
+#[path = "support/readers.rs"]
+mod readers;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use chrono::TimeDelta;
 use tidings::config::Config;
-use tidings::domain::address::EmailAddress;
 use tidings::domain::digest::DigestState;
-use tidings::domain::feed::FeedName;
-use tidings::domain::newsletter::Cadence;
-use tidings::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
-use tidings::store::NewSubscription;
 use tidings::task::compose::{compose, newsletter, plan_now};
 use tidings::task::sync::sync;
 use tidings::task::{Clock, Publication};
+
+use self::memory::memory_mib;
+use self::readers::subscribe;
 
 const FEED: &str = "title = \"Latest news\"\n[newsletter]\nsubject = \"News: {{articles.0.title}}\"\n\
                     cadences.daily = { at = \"07:00\" }\n";
@@ -123,37 +124,4 @@ async fn measured(folder: &Path, readers: usize, rounds: usize) {
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]
-}
-
-async fn subscribe(publication: &Publication, readers: usize) {
-    let now = publication.clock.now();
-    let feed = FeedName::parse("news").unwrap();
-    for first in (0..readers).step_by(2000) {
-        let new: Vec<_> = (first..readers.min(first + 2000))
-            .map(|number| {
-                let address = EmailAddress::parse(&format!("reader{number:07}@reader.example")).unwrap();
-                NewSubscription {
-                    address_hash: publication.keyring.address_hash(&address.key()),
-                    subscriber: Subscriber {
-                        id: SubscriberId::new(now + TimeDelta::milliseconds(1)),
-                        address,
-                        name: None,
-                        language: None,
-                        time_zone: None,
-                    },
-                    feed: feed.clone(),
-                    cadence: Cadence::Daily,
-                    state: SubscriptionState::Active,
-                }
-            })
-            .collect();
-        publication.store.subscribe(&new, true, now).await.unwrap();
-    }
-}
-
-/// A line of `/proc/self/status`, in MiB: what this process has of memory, or had at most since that was last reset.
-fn memory_mib(name: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }

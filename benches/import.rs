@@ -12,6 +12,8 @@
 
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "support/memory.rs"]
+mod memory;
 #[path = "../tests/support/postgres.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod postgres;
@@ -23,6 +25,8 @@ use std::time::Instant;
 use tidings::config::Config;
 use tidings::task::exchange::{Import, import};
 use tidings::task::{Clock, Publication};
+
+use self::memory::memory_mib;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -91,11 +95,4 @@ fn measure(database: &str, list: &str) {
         publication.store.close().await;
         println!("{:.2} {:.2} {peak:.0}", seconds[0], seconds[1]);
     });
-}
-
-/// A line of `/proc/self/status`, in MiB.
-fn memory_mib(name: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }

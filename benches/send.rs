@@ -16,9 +16,13 @@
 
 #[path = "../tests/support/accounting.rs"]
 mod accounting;
+#[path = "support/memory.rs"]
+mod memory;
 #[path = "../tests/support/postgres.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod postgres;
+#[path = "support/readers.rs"]
+mod readers;
 #[path = "support/relay.rs"]
 mod relay;
 
@@ -27,14 +31,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
 use tidings::config::Config;
 use tidings::domain::address::{EmailAddress, Mailbox};
 use tidings::domain::digest::DigestState;
-use tidings::domain::feed::FeedName;
-use tidings::domain::newsletter::Cadence;
-use tidings::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
-use tidings::store::NewSubscription;
 use tidings::task::compose::{compose, newsletter, plan_now};
 use tidings::task::dispatch::{Counts, Stop, dispatch};
 use tidings::task::render::sample;
@@ -42,6 +41,8 @@ use tidings::task::sign::{Strength, make_key};
 use tidings::task::sync::sync;
 use tidings::task::{Clock, Publication};
 
+use self::memory::memory_mib;
+use self::readers::subscribe;
 use self::relay::Server;
 
 /// One row of the table.
@@ -281,7 +282,7 @@ async fn sent(folder: &Path, bytes: usize, readers: usize) -> Measured {
     assert_eq!(report.sent, readers as u64, "{report:?}");
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let messages = readers as f64;
-    let peak_mib = peak_mib();
+    let peak_mib = memory_mib("VmHWM:");
     publication.store.close().await;
     Measured { bytes, rate: messages / seconds, cpu_micros: cpu * 1e6 / messages, peak_mib, compose_seconds }
 }
@@ -308,32 +309,6 @@ async fn size(publication: &Publication, articles: usize) -> usize {
     sample(publication, "news", Some(articles), &to).await.unwrap().message.bytes.len()
 }
 
-async fn subscribe(publication: &Publication, readers: usize) {
-    let now = publication.clock.now();
-    let feed = FeedName::parse("news").unwrap();
-    for first in (0..readers).step_by(2000) {
-        let new: Vec<_> = (first..readers.min(first + 2000))
-            .map(|number| {
-                let address = EmailAddress::parse(&format!("reader{number:07}@reader.example")).unwrap();
-                NewSubscription {
-                    address_hash: publication.keyring.address_hash(&address.key()),
-                    subscriber: Subscriber {
-                        id: SubscriberId::new(now + TimeDelta::milliseconds(1)),
-                        address,
-                        name: None,
-                        language: None,
-                        time_zone: None,
-                    },
-                    feed: feed.clone(),
-                    cadence: Cadence::Daily,
-                    state: SubscriptionState::Active,
-                }
-            })
-            .collect();
-        publication.store.subscribe(&new, true, now).await.unwrap();
-    }
-}
-
 /// CPU time of this process in user and system mode. Linux counts it in hundredths of a second.
 fn cpu_seconds() -> f64 {
     ticks(11)
@@ -345,11 +320,4 @@ fn ticks(place: usize) -> f64 {
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let ticks = after_name.split_whitespace().skip(place).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
     ticks.sum::<f64>() / 100.0
-}
-
-/// The most memory that this process had since it was last reset, in MiB.
-fn peak_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
