@@ -1,6 +1,6 @@
-//! What templates of mail can call: words, plurals, dates, times and numbers in the language of the mail.
+//! What templates can call: words, plurals, dates, times and numbers in the language of the mail or page.
 //!
-//! That language is `language` in the data, or else `publication.language`. Like a field, a word that is not there is a
+//! That language is `language` in the data, that of the `page`, or else `publication.language`. Like a field, a word that is not there is a
 //! fault with file and line.
 
 use std::sync::Arc;
@@ -52,10 +52,10 @@ impl HelperDef for Helps {
     }
 }
 
-/// The language that a mail with this data is in.
+/// The language that a mail or a page with this data is in.
 pub(super) fn language(data: &Json) -> &str {
-    let own = data.get("language").and_then(Json::as_str);
-    own.or_else(|| data.pointer("/publication/language").and_then(Json::as_str)).unwrap_or(super::words::FIRST)
+    let places = ["/language", "/page/language", "/publication/language"];
+    places.into_iter().find_map(|place| data.pointer(place)?.as_str()).unwrap_or(super::words::FIRST)
 }
 
 /// Registers every helper.

@@ -135,6 +135,7 @@ impl Templates {
         };
         let mut problems = vec![];
         templates.words = Arc::new(templates.all_words(&mut problems));
+        helpers::register(&mut templates.pages, &templates.words);
         helpers::register(&mut templates.mail_html, &templates.words);
         helpers::register(&mut templates.mail_text, &templates.words);
         for (name, text) in templates.sources(&mut problems) {
