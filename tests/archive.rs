@@ -32,7 +32,7 @@ async fn page(lantern: &Lantern, name: &str) -> Option<String> {
         .unwrap()
 }
 
-/// The documents of the archive that a publish writes, and its pages.
+/// The documents of the archive that a publish writes, and its pages; what is coded beside them set aside.
 async fn published(lantern: &Lantern) -> BTreeSet<String> {
     publish::publish(&lantern.publication, false, &|_, _| {}).await.unwrap();
     let root = lantern.folder.path().join("public/digests");
@@ -42,7 +42,11 @@ async fn published(lantern: &Lantern) -> BTreeSet<String> {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             if entry.path().is_dir() {
                 folders.push(entry.path());
-            } else {
+            } else if entry
+                .path()
+                .extension()
+                .is_none_or(|ending| !["br", "zst", "gz"].iter().any(|coded| ending == *coded))
+            {
                 found.insert(entry.path().strip_prefix(&root).unwrap().display().to_string());
             }
         }

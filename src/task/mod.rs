@@ -6,6 +6,7 @@ pub mod check;
 pub mod compose;
 pub mod confirm;
 pub mod dispatch;
+pub mod document;
 pub mod exchange;
 pub mod fit;
 pub mod notice;

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::archive::Archive;
+use super::document::{Coding, Document, Shown};
 use super::pages::{feed_page, home_page, render_article};
 use super::present::Presenter;
 use super::{Progress, Publication, TaskError, fingerprint};
@@ -35,26 +36,6 @@ const DIGESTS: &str = ".tidings-digests";
 /// Where `public/` keeps which files of `static/` it has.
 const STATIC: &str = ".tidings-static";
 
-/// One document, ready to be served.
-#[derive(Debug, Clone)]
-pub struct Document {
-    /// Its bytes.
-    pub bytes: Arc<[u8]>,
-    /// Media type.
-    pub content_type: &'static str,
-    /// Strong ETag with its quotation marks: a hash of the bytes.
-    pub etag: String,
-    /// When it got these bytes, as far as this process knows.
-    pub modified: Option<DateTime<Utc>>,
-}
-
-impl Document {
-    fn new(bytes: Vec<u8>, content_type: &'static str) -> Self {
-        let etag = format!("\"{}\"", fingerprint([&bytes]));
-        Self { bytes: bytes.into(), content_type, etag, modified: None }
-    }
-}
-
 /// Every document that is served from memory, by path.
 #[derive(Debug, Default)]
 pub struct Site {
@@ -66,22 +47,18 @@ pub struct Site {
 
 impl Site {
     /// The feed's documents below `folder`, in every format.
-    fn insert(&mut self, folder: &str, feed: &FeedDocument) {
-        let built: Vec<_> = Format::ALL.into_par_iter().map(|format| (format, format.bytes(feed))).collect();
-        for (format, bytes) in built {
-            let path = format!("{folder}/{}", format.file_name());
-            self.documents.insert(path, Document::new(bytes, format.content_type()));
+    fn insert(&mut self, folder: &str, feed: FeedDocument) {
+        let feed = Arc::new(Shown::new(feed));
+        let built: Vec<_> =
+            Format::ALL.into_par_iter().map(|format| (format, Document::of_feed(&feed, format))).collect();
+        for (format, document) in built {
+            self.documents.insert(format!("{folder}/{}", format.file_name()), document);
         }
     }
 
-    /// Dates every document: one that is as it was `before` keeps its date, any other is of `now`. The newest date
-    /// among its entries would not do: an edit, or an article with an old date, changes the bytes and not that date,
-    /// and whoever asks by `If-Modified-Since` alone would never see it.
-    pub fn date(&mut self, before: &Site, now: DateTime<Utc>) {
-        for (path, document) in &mut self.documents {
-            let same = before.documents.get(path).filter(|before| before.etag == document.etag);
-            document.modified = same.and_then(|before| before.modified).or(Some(now));
-        }
+    /// Puts every document in the place of the one `before`: see [`Document::replace`].
+    pub fn replace(&mut self, before: &Site, now: DateTime<Utc>) {
+        self.documents.par_iter_mut().for_each(|(path, document)| document.replace(before.documents.get(path), now));
     }
 }
 
@@ -116,11 +93,11 @@ pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize)
         let document = presenter.document(feed, &articles, &founded_by).await?;
         entries += document.entries.len();
         updated = updated.max(document.updated);
-        site.insert(&format!("/feeds/{}", feed.name), &document);
+        site.insert(&format!("/feeds/{}", feed.name), document);
         if let Some(archive) = Archive::of(publication, &presenter, feed)
             && let Some(document) = archive.document(&founded_by).await?
         {
-            site.insert(&format!("/digests/{}", feed.name), &document);
+            site.insert(&format!("/digests/{}", feed.name), document);
         }
     }
     let title = &publication.config.publication.title;
@@ -164,7 +141,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     report.feeds = site.documents.keys().filter(|path| path.starts_with("/feeds/")).count();
     report.entries = entries;
     for (path, document) in &site.documents {
-        files.write(path, &document.bytes)?;
+        files.write_coded(path, &document.bytes)?;
     }
     let presenter = Presenter::new(publication, config.urls());
     let common = presenter.common()?;
@@ -186,7 +163,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     report.pages = article_pages(publication, &presenter, &common, &titles, few, &mut files, progress).await?;
     let mut own: HashSet<String> = titles.iter().map(|(_, slug, _)| format!("articles/{slug}/index.html")).collect();
     own.extend(publication.feeds.iter().map(|feed| format!("feeds/{}/index.html", feed.name)));
-    own.extend(site.documents.keys().map(|path| path.trim_start_matches('/').to_owned()));
+    own.extend(site.documents.keys().flat_map(|path| with_codings(path.trim_start_matches('/'))));
     own.extend(archives.iter().map(|path| path.trim_start_matches('/').to_owned()));
     own.insert("index.html".to_owned());
     files.copy_tree(&config.static_files, &own)?;
@@ -385,6 +362,12 @@ impl Order {
     }
 }
 
+/// A path, and those of the same in each coding: where a web server looks for them.
+fn with_codings(path: &str) -> impl Iterator<Item = String> {
+    let coded = Coding::ALL.map(|coding| format!("{path}.{}", coding.ending()));
+    std::iter::once(path.to_owned()).chain(coded)
+}
+
 /// Files below one folder.
 struct Files {
     root: PathBuf,
@@ -395,6 +378,22 @@ struct Files {
 impl Files {
     fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), TaskError> {
         self.written += usize::from(write_if_new(&self.root, path, bytes)?);
+        Ok(())
+    }
+
+    /// A document, and beside it the same in each coding, made anew only where its bytes are new.
+    fn write_coded(&mut self, path: &str, bytes: &[u8]) -> Result<(), TaskError> {
+        let is_new = write_if_new(&self.root, path, bytes)?;
+        self.written += usize::from(is_new);
+        for coding in Coding::ALL {
+            let path = format!("{path}.{}", coding.ending());
+            if is_new || !self.root.join(path.trim_start_matches('/')).exists() {
+                match coding.of(bytes) {
+                    Some(coded) => drop(write_if_new(&self.root, &path, &coded)?),
+                    None => self.remove(&path)?,
+                }
+            }
+        }
         Ok(())
     }
 
@@ -430,8 +429,8 @@ impl Files {
             .filter(|path| path.starts_with("/digests/") && !path.contains("/."))
             .map(str::to_owned)
             .collect();
-        let mut paths: BTreeSet<String> =
-            site.documents.keys().filter(|path| path.starts_with("/digests/")).cloned().collect();
+        let of_archives = site.documents.keys().filter(|path| path.starts_with("/digests/"));
+        let mut paths: BTreeSet<String> = of_archives.flat_map(|path| with_codings(path)).collect();
         for feed in publication.feeds.iter() {
             let Some(archive) = Archive::of(publication, presenter, feed) else { continue };
             let mut write = |path: &str, bytes: &[u8]| self.write(path, bytes);
@@ -471,7 +470,9 @@ impl Files {
                 continue;
             }
             for file in Format::ALL.iter().map(|format| format.file_name()).chain(["index.html"]) {
-                self.remove(&format!("/feeds/{name}/{file}"))?;
+                for path in with_codings(&format!("/feeds/{name}/{file}")) {
+                    self.remove(&path)?;
+                }
             }
         }
         Ok(())

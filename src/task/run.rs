@@ -114,7 +114,7 @@ pub async fn sync_and_publish(
     let before = site.load_full();
     if before.documents.is_empty() || before.revision != publication.store.revision().await? {
         let (mut built, _) = publish::site(publication, publication.config.live_urls()).await?;
-        built.date(&before, publication.clock.now());
+        built.replace(&before, publication.clock.now());
         site.store(Arc::new(built));
     }
     let published = publish::publish(publication, false, &|_, _| {}).await?;

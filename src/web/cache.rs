@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use crate::task::publish::Document;
+use crate::task::document::{Coding, Document};
 
 /// How long a reader may keep a feed without asking: shorter than most poll, longer than a burst of requests.
 const MAX_AGE: &str = "public, max-age=300";
@@ -16,22 +16,82 @@ const XML: &str = "application/xml; charset=utf-8";
 /// A date as HTTP writes it (RFC 9110 §5.6.7).
 const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
-/// The document, or word that the reader's copy is still good.
+/// What a delta may be kept by: nobody who does not know of deltas (RFC 3229 §10.8.2).
+const DELTA: &str = "no-store, im";
+
+/// The document in a coding that the reader takes, what is new in it since the version that the reader names where it
+/// asks for that alone (RFC 3229, with the manipulation `feed`), or word that the reader's copy is still good.
 pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response {
-    let (mut headers, is_known) = conditional(&document.etag, document.modified, MAX_AGE, request);
     let is_feed = document.content_type.contains("+xml");
-    if is_feed {
-        headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    }
+    let vary = HeaderValue::from_static(if is_feed { "accept, accept-encoding" } else { "accept-encoding" });
+    let coding = coding(document, request);
+    let etag = document.etag(coding);
+    let (mut headers, is_known) = conditional(&etag, document.modified, MAX_AGE, request);
+    headers.insert(header::VARY, vary.clone());
     if is_known {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    let delta = tags(request).filter(|_| wants_delta(request)).find_map(|tag| document.since(tag));
+    let (status, shown) = match delta {
+        Some(delta) => (StatusCode::IM_USED, delta),
+        None => (StatusCode::OK, document),
+    };
+    if delta.is_some() {
+        headers.insert("im", HeaderValue::from_static("feed"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(DELTA));
+    }
+    let coded = coding.and_then(|coding| Some((coding, shown.coded(coding)?)));
+    if let Some((coding, _)) = coded {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
     }
     let content_type = if is_feed && is_browser(request) { XML } else { document.content_type };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Any site may read what anyone may read: readers in a browser need it.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    let bytes = Bytes::from_owner(std::sync::Arc::clone(&document.bytes));
-    (headers, Body::from(bytes)).into_response()
+    let bytes = coded.map_or(&shown.bytes, |(_, bytes)| bytes);
+    (status, headers, Body::from(Bytes::from_owner(std::sync::Arc::clone(bytes)))).into_response()
+}
+
+/// The coding of the document that the reader likes best (RFC 9110 §12.5.3), of those that it likes as well the smallest;
+/// none where it takes none, or would rather have none.
+fn coding(document: &Document, request: &HeaderMap) -> Option<Coding> {
+    let accepted = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let accepted: Vec<(&str, f32)> = accepted.flat_map(|value| value.split(',')).map(weighed).collect();
+    let weight = |token: &str| {
+        let named = accepted.iter().find(|(name, _)| name.eq_ignore_ascii_case(token));
+        named.or_else(|| accepted.iter().find(|(name, _)| *name == "*")).map(|(_, weight)| *weight)
+    };
+    let uncoded = weight("identity").unwrap_or(0.001);
+    let known = Coding::ALL.into_iter().filter_map(|coding| {
+        let size = document.coded(coding)?.len();
+        // What asked for gzip under its old name (RFC 9110 §8.4.1.3) knows nothing newer.
+        let weight = weight(coding.token()).or_else(|| weight("x-gzip").filter(|_| coding == Coding::Gzip))?;
+        (weight > 0.0 && weight >= uncoded).then_some((coding, weight, size))
+    });
+    known.max_by(|one, other| one.1.total_cmp(&other.1).then(other.2.cmp(&one.2))).map(|(coding, ..)| coding)
+}
+
+/// A member of a list with its weight, `gzip;q=0.5` (RFC 9110 §12.4.2): 1 where it has none, 0 where that is no number.
+fn weighed(member: &str) -> (&str, f32) {
+    let (name, parameters) = member.split_once(';').unwrap_or((member, ""));
+    let weight =
+        parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix(['q', 'Q'])?.strip_prefix('='));
+    (name.trim(), weight.map_or(1.0, |weight| weight.trim().parse().unwrap_or(0.0)))
+}
+
+/// Whether a reader takes what is new in a feed for the whole (RFC 3229 §10.5.3).
+fn wants_delta(request: &HeaderMap) -> bool {
+    let wanted = request.get_all("a-im").iter().filter_map(|value| value.to_str().ok());
+    wanted
+        .flat_map(|value| value.split(','))
+        .map(weighed)
+        .any(|(name, weight)| name.eq_ignore_ascii_case("feed") && weight > 0.0)
+}
+
+/// The entity tags that the reader has, without the mark of weakness. Our own hold no comma.
+fn tags(request: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|tag| tag.trim().trim_start_matches("W/"))
 }
 
 /// Whether this is asked for to be looked at: browsers name HTML, feed readers do not.
@@ -63,18 +123,9 @@ pub(super) fn conditional(
 
 /// Whether the reader has this: `If-None-Match` first, and only without it `If-Modified-Since`.
 fn is_known(etag: &str, modified: Option<DateTime<Utc>>, request: &HeaderMap) -> bool {
-    let mut asked = false;
-    for value in request.get_all(header::IF_NONE_MATCH) {
-        asked = true;
-        let Ok(value) = value.to_str() else { continue };
-        // Weak comparison (§8.8.3.2): the mark of weakness does not matter here. Our own tags hold no comma.
-        let mut tags = value.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
-        if tags.any(|tag| tag == "*" || tag == etag) {
-            return true;
-        }
-    }
-    if asked {
-        return false;
+    // Weak comparison (§8.8.3.2): the mark of weakness does not matter here.
+    if request.contains_key(header::IF_NONE_MATCH) {
+        return tags(request).any(|tag| tag == "*" || tag == etag);
     }
     let since = request.get(header::IF_MODIFIED_SINCE).and_then(|value| http_date(value.to_str().ok()?));
     match (since, modified) {
