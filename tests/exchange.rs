@@ -12,7 +12,7 @@ use corpus::{Malformed, write_subscribers_csv};
 use support::publication::{Lantern, NEWS, Setup, news};
 use tidings::domain::newsletter::Cadence;
 use tidings::task::TaskError;
-use tidings::task::exchange::{Form, Import, ImportReport, export};
+use tidings::task::exchange::{Form, Import, ImportReport, Which, export};
 
 support::engines::for_each_engine! {
     each_faulty_line_of_a_thousand_is_named_and_the_rest_is_taken,
@@ -192,7 +192,7 @@ async fn a_trial_run_changes_nothing(url: String) {
 /// What an export holds, by address.
 async fn exported(lantern: &Lantern) -> BTreeMap<String, Vec<String>> {
     let mut text = vec![];
-    export(&lantern.publication, None, false, Form::Csv, &mut text).await.unwrap();
+    export(&lantern.publication, &Which::default(), Form::Csv, &mut text).await.unwrap();
     let rows = csv::Reader::from_reader(&*text).into_records().map(|row| row.unwrap());
     rows.map(|row| (row[0].to_owned(), row.iter().map(str::to_owned).collect())).collect()
 }
@@ -230,7 +230,7 @@ async fn an_export_holds_no_formula_and_comes_back_as_it_was(url: String) {
         assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
     }
     let mut bytes = vec![];
-    export(&lantern.publication, Some(&news()), false, Form::Csv, &mut bytes).await.unwrap();
+    export(&lantern.publication, &Which { feed: Some(news()), ..Which::default() }, Form::Csv, &mut bytes).await.unwrap();
     for table in ["subscribers", "subscriptions"] {
         lantern.rows(&format!("DELETE FROM {table} WHERE '' = '' RETURNING ''")).await;
     }
@@ -254,7 +254,7 @@ async fn who_gets_no_mail_is_not_exported(url: String) {
 /// All that is held of everyone.
 async fn everything(lantern: &Lantern, form: Form) -> String {
     let mut bytes = vec![];
-    export(&lantern.publication, None, true, form, &mut bytes).await.unwrap();
+    export(&lantern.publication, &Which { everyone: true, ..Which::default() }, form, &mut bytes).await.unwrap();
     String::from_utf8(bytes).unwrap()
 }
 

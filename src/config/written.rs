@@ -271,6 +271,7 @@ impl Reader<'_> {
                 articles,
                 static_files: self.root.join("static"),
                 feeds: self.root.join("feeds"),
+                segments: self.root.join("segments"),
                 templates: self.root.join("templates"),
                 public,
                 mail,

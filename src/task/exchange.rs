@@ -1,8 +1,9 @@
 //! Subscribers in and out, as CSV (RFC 4180) and JSON.
 //!
 //! Our own file holds a line for each person: `address,name,language,time_zone,feeds,state,created_at,confirmed_at,
-//! ended_at,suppressed`, of which only the address is needed. `feeds` holds `news:daily;offers:weekly`; the state and
-//! the dates stand in the same order, or once for all. The files of other tools are known by their columns ([`layout`]).
+//! ended_at,suppressed,attributes`, of which only the address is needed. `feeds` holds `news:daily;offers:weekly`; the state and
+//! the dates stand in the same order, or once for all. `attributes` holds a JSON object; a column
+//! `attribute.city` is one of them. The files of other tools are known by their columns ([`layout`]).
 
 mod export;
 mod import;
@@ -10,13 +11,13 @@ mod layout;
 mod rows;
 mod text;
 
-pub use export::{Form, export};
+pub use export::{Form, Which, export};
 pub use import::{Import, ImportReport, Remark, feeds, import};
 
 pub use crate::store::ListedSubscriber as Listed;
 
 /// What stands in front of each column of our own file.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "address",
     "name",
     "language",
@@ -27,6 +28,7 @@ const COLUMNS: [&str; 10] = [
     "confirmed_at",
     "ended_at",
     "suppressed",
+    "attributes",
 ];
 
 /// Whether a spreadsheet would take a cell for a formula (OWASP, "CSV injection"), apostrophes in front set aside.

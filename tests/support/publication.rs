@@ -232,7 +232,7 @@ impl Lantern {
     /// What `digest send news` composes now: the digest and whether it is new; `None` where nobody has anything to read.
     pub async fn compose(&self) -> Option<(Digest, bool)> {
         let (feed, newsletter) = newsletter(&self.publication, "news").expect("the newsletter");
-        let plan = plan_now(&self.publication, feed, newsletter, None, None).await.expect("a plan");
+        let plan = plan_now(&self.publication, feed, newsletter, None, None, None).await.expect("a plan");
         if plan.readers() == 0 {
             return None;
         }

@@ -100,6 +100,8 @@ CREATE TABLE subscribers (
     name TEXT,
     language TEXT,
     time_zone TEXT,
+    -- What else is known, as a JSON object.
+    attributes TEXT,
     created_at BIGINT NOT NULL
 );
 
@@ -149,6 +151,8 @@ CREATE TABLE digests (
     newsletter TEXT NOT NULL,
     cadence TEXT NOT NULL,
     slot BIGINT NOT NULL,
+    -- The name of the segment that it goes to; empty for all readers.
+    segment TEXT NOT NULL,
     cut_off BIGINT NOT NULL,
     state TEXT NOT NULL,
     why TEXT,
@@ -167,7 +171,7 @@ CREATE TABLE digests (
     revision BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     finished_at BIGINT,
-    UNIQUE (newsletter, cadence, slot)
+    UNIQUE (newsletter, cadence, slot, segment)
 );
 
 CREATE INDEX digests_state ON digests (state);
