@@ -230,7 +230,9 @@ async fn an_export_holds_no_formula_and_comes_back_as_it_was(url: String) {
         assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
     }
     let mut bytes = vec![];
-    export(&lantern.publication, &Which { feed: Some(news()), ..Which::default() }, Form::Csv, &mut bytes).await.unwrap();
+    export(&lantern.publication, &Which { feed: Some(news()), ..Which::default() }, Form::Csv, &mut bytes)
+        .await
+        .unwrap();
     for table in ["subscribers", "subscriptions"] {
         lantern.rows(&format!("DELETE FROM {table} WHERE '' = '' RETURNING ''")).await;
     }

@@ -169,7 +169,19 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Preview { newsletter, form, latest, name, reader: None } => {
             preview::preview(publication, &newsletter, form, latest, name.as_deref()).await
         }
-        Verb::Send { newsletter, cadence, segment, latest, articles, subjects, note, note_file, test, dry_run, yes } => {
+        Verb::Send {
+            newsletter,
+            cadence,
+            segment,
+            latest,
+            articles,
+            subjects,
+            note,
+            note_file,
+            test,
+            dry_run,
+            yes,
+        } => {
             let note = noted(note, note_file.as_deref())?;
             let segment = segment.as_deref().map(|name| segments::named(publication, name).cloned()).transpose()?;
             let what = What { cadence, segment, latest, articles, subjects, note };

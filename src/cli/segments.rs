@@ -72,7 +72,9 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
         return Ok(Ended::Well);
     }
     let mut rows = vec![["SEGMENT", "SUBSCRIBERS", "TITLE"].map(str::to_owned).to_vec()];
-    rows.extend(found.iter().map(|(name, title, number)| vec![name.to_string(), grouped(*number), (*title).to_owned()]));
+    rows.extend(
+        found.iter().map(|(name, title, number)| vec![name.to_string(), grouped(*number), (*title).to_owned()]),
+    );
     output::table(&rows);
     Ok(Ended::with(faults))
 }

@@ -184,7 +184,8 @@ impl Reader<'_> {
         }
         let known: Vec<&str> =
             self.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| feed.name.as_str()).collect();
-        let by_name = |word: &str| self.feeds.iter().find(|feed| feed.name.as_str() == word && feed.newsletter.is_some());
+        let by_name =
+            |word: &str| self.feeds.iter().find(|feed| feed.name.as_str() == word && feed.newsletter.is_some());
         let find = |word: &str| by_name(word).map(|feed| feed.name.clone());
         let (mut feeds, mut wrong) = (vec![], vec![]);
         for word in feed.iter().flat_map(|feed| feed.get_ref().words()) {
@@ -397,7 +398,10 @@ mod tests {
             ("\ntime_zone = \"Europe/Lisbn\"", ":4: unknown time zone"),
             ("joined = { after = \"soon\" }", ":3: not a date: \"soon\"\n  hint: write a date such as"),
             ("joined = { afetr = 2026-01-01 }", ":3: unknown key `afetr`\n  hint: did you mean `after`?"),
-            ("attribute.score = { abov = 3 }", ":3: unknown key `abov` of attribute \"score\"\n  hint: did you mean `above`?"),
+            (
+                "attribute.score = { abov = 3 }",
+                ":3: unknown key `abov` of attribute \"score\"\n  hint: did you mean `above`?",
+            ),
             ("attribute.score = { above = \"3\" }", ":3: above of attribute \"score\" is not understood: \"3\""),
             ("attribute.city = []", ":3: attribute \"city\" cannot be []"),
             ("attribute.city = {}", ":3: nothing is asked of attribute \"city\""),
@@ -412,6 +416,9 @@ mod tests {
         let deep = format!("title = \"L\"\nselect = {}language = \"en\"{}", "{ not = { ".repeat(9), " } }".repeat(9));
         assert!(segment(&deep).unwrap_err()[0].contains("more than 16 deep"));
         let many: Vec<String> = (0..201).map(|at| format!("attribute.a{at} = 1")).collect();
-        assert!(segment(&format!("title = \"L\"\n[select]\n{}", many.join("\n"))).unwrap_err()[0].contains("200 conditions"));
+        assert!(
+            segment(&format!("title = \"L\"\n[select]\n{}", many.join("\n"))).unwrap_err()[0]
+                .contains("200 conditions")
+        );
     }
 }

@@ -207,9 +207,7 @@ fn cleaned(value: Value, depth: usize) -> Result<Option<Value>, AttributeFault> 
         Value::Null => return Ok(None),
         Value::Bool(truth) => Value::Bool(truth),
         Value::String(text) => Value::String(one_line(&text)),
-        Value::Number(number) => {
-            plain(&number).map_or_else(|| Value::String(number.to_string()), Value::Number)
-        }
+        Value::Number(number) => plain(&number).map_or_else(|| Value::String(number.to_string()), Value::Number),
         Value::Array(list) => {
             let list: Result<Vec<_>, _> = list.into_iter().map(|value| cleaned(value, depth + 1)).collect();
             Value::Array(list?.into_iter().flatten().collect())

@@ -289,8 +289,11 @@ mod tests {
     #[test]
     fn a_selection_takes_who_meets_all_of_it() {
         let person = person();
-        let setting =
-            Setting { language: "en".into(), time_zone: Tz::Europe__Lisbon, now: person.joined_at + TimeDelta::days(9) };
+        let setting = Setting {
+            language: "en".into(),
+            time_zone: Tz::Europe__Lisbon,
+            now: person.joined_at + TimeDelta::days(9),
+        };
         let has = |name: &str, test| Whom::Has(name.into(), test);
         let is = |word: &str| Test::Is(Words::new([word]));
         let above = |above| Test::Between(Between { above: Some(above), below: None });

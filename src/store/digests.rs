@@ -6,9 +6,9 @@ use sqlx::{AssertSqlSafe, QueryBuilder};
 use super::archive::{PAGES_OF_DAY, SAME_PAGE, SAME_WITHIN, free_page};
 use super::deliveries::OPEN;
 use super::notices::NOTE;
+use super::segments::{Condition, bind_all};
 use super::subscribers::UNSUPPRESSED;
 use super::trials::{WAITS_FOR_PICK, begin_trial};
-use super::segments::{Condition, bind_all};
 use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::ArticleId;
 use crate::domain::brakes::Share;
@@ -88,8 +88,24 @@ pub(super) const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state,
      picked, segment, page, created_at, finished_at";
 
 pub(super) fn digest(row: Columns) -> Result<Digest, StoreError> {
-    let (key, newsletter, cadence, slot, cut_off, state, why, held_until, note, trial, until, picked, to, page, made, done) =
-        row;
+    let (
+        key,
+        newsletter,
+        cadence,
+        slot,
+        cut_off,
+        state,
+        why,
+        held_until,
+        note,
+        trial,
+        until,
+        picked,
+        to,
+        page,
+        made,
+        done,
+    ) = row;
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of digest {key}"));
     let trial = trial.map(|json| {
         let kept: KeptTrial = serde_json::from_str(&json).map_err(|_| corrupt("trial"))?;
@@ -288,7 +304,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn digest_by_key(&self, key: &DigestKey) -> Result<Option<Digest>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM digests WHERE newsletter = $1 AND cadence = $2 AND slot = $3 AND segment = $4");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM digests WHERE newsletter = $1 AND cadence = $2 AND slot = $3 AND segment = $4"
+        );
         let row: Option<Columns> = on!(self.database, pool => {
             sqlx::query_as(AssertSqlSafe(sql))
                 .bind(key.newsletter.as_str()).bind(key.cadence.map_or(EVERY, Cadence::as_str)).bind(millis(key.slot))

@@ -88,7 +88,8 @@ impl Writer<'_> {
             Whom::Has(name, test) => self.has(name, test),
             Whom::Joined(within) => format!("({})", self.within("s.created_at", *within)),
             Whom::Delivered(within) => {
-                let last = "(SELECT MAX(d.settled_at) FROM deliveries d WHERE d.subscriber = s.id AND d.state = 'sent')";
+                let last =
+                    "(SELECT MAX(d.settled_at) FROM deliveries d WHERE d.subscriber = s.id AND d.state = 'sent')";
                 format!("COALESCE({}, 1 = 0)", self.within(last, *within))
             }
             Whom::NeverDelivered => {
@@ -97,7 +98,11 @@ impl Writer<'_> {
             Whom::Bounces(between) => self.reports("'hard_bounce', 'soft_bounce'", *between),
             Whom::Complaints(between) => self.reports("'complaint'", *between),
             Whom::Suppressed(is_suppressed) => {
-                if *is_suppressed { format!("(NOT {UNSUPPRESSED})") } else { UNSUPPRESSED.to_owned() }
+                if *is_suppressed {
+                    format!("(NOT {UNSUPPRESSED})")
+                } else {
+                    UNSUPPRESSED.to_owned()
+                }
             }
         }
     }
@@ -120,7 +125,10 @@ impl Writer<'_> {
             Test::Between(between) => {
                 let values = self.database.values(place);
                 let is_number = "a.number IS NOT NULL";
-                format!("EXISTS (SELECT 1 FROM {values} AS a WHERE {is_number} AND {})", self.between("a.number", *between))
+                format!(
+                    "EXISTS (SELECT 1 FROM {values} AS a WHERE {is_number} AND {})",
+                    self.between("a.number", *between)
+                )
             }
             Test::Set(true) => self.database.has_value(place),
             Test::Set(false) => format!("(NOT {})", self.database.has_value(place)),
@@ -210,7 +218,8 @@ impl Store {
         among: &[SubscriberId],
     ) -> Result<HashSet<SubscriberId>, StoreError> {
         let condition = Condition::of(&self.database, whom, setting, 2);
-        let sql = format!("SELECT s.id FROM subscribers s WHERE s.id IN {} AND {}", self.database.list(1), condition.sql);
+        let sql =
+            format!("SELECT s.id FROM subscribers s WHERE s.id IN {} AND {}", self.database.list(1), condition.sql);
         let ids: Vec<String> = on!(self.database, pool => {
             bind_all!(sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).bind(json(among)), condition).fetch_all(pool).await
         })?;

@@ -106,8 +106,7 @@ pub(super) async fn set(
         output::json(&json!({ "address": person.address, "attributes": attributes }))?;
         return Ok(Ended::Well);
     }
-    let all: Vec<String> =
-        written(&attributes).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let all: Vec<String> = written(&attributes).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let all = if all.is_empty() { "no attributes".to_owned() } else { all.join(", ") };
     output::say(&format!("{}: {all}", person.address));
     Ok(Ended::Well)
