@@ -432,7 +432,7 @@ async fn whoever_changes_attributes_at_once_loses_none(url: String) {
     let left =
         store.change_attributes(who, &Attributes::default(), &["a1".into(), "a7".into()]).await.unwrap().unwrap();
     assert_eq!(left.iter().count(), 6);
-    let long = Attributes::parse(&format!("{{\"long\": \"{}\"}}", "x".repeat(16_300))).unwrap();
+    let long = Attributes::parse(&format!("{{\"long\": \"{}\"}}", "x".repeat(16_360))).unwrap();
     assert!(store.change_attributes(who, &long, &[]).await.unwrap().is_err(), "within their limits");
     assert_eq!(store.attributes_of(&[who]).await.unwrap()[&who], left);
 }

@@ -107,8 +107,11 @@ pub(super) enum Verb {
         #[arg(long)]
         yes: bool,
     },
-    /// Remove whoever asked for mail and never confirmed (form.unconfirmed); serve does it by itself
+    /// Remove whoever asked for mail and never confirmed, and whom [retention] says to keep no longer; serve does it by itself
     Purge {
+        /// Only say whom
+        #[arg(long)]
+        dry_run: bool,
         /// Without asking
         #[arg(long)]
         yes: bool,
@@ -135,7 +138,7 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Erase { address, never_again, yes } => {
             farewell::erase(publication, &address, never_again, yes, json).await
         }
-        Verb::Purge { yes } => farewell::purge(publication, yes, json).await,
+        Verb::Purge { dry_run, yes } => farewell::purge(publication, dry_run, yes, json).await,
     }
 }
 

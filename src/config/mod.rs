@@ -9,6 +9,7 @@ mod feeds;
 mod form;
 mod newsletter;
 pub mod reports;
+mod retention;
 mod segments;
 mod sending;
 mod span;
@@ -33,6 +34,7 @@ pub use dkim::{Dkim, is_selector};
 pub use editors::{Editors, Webhook};
 pub use feeds::{load as load_feeds, load_one as load_feed};
 pub use form::Form;
+pub use retention::Retention;
 pub use segments::load as load_segments;
 pub use urls::Urls;
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub reports: reports::Reports,
     /// What the form takes.
     pub form: Form,
+    /// How long people are kept who get no mail any more.
+    pub retention: Retention,
     /// When an address that keeps bouncing softly is given up.
     pub soft_bounces: SoftRule,
 }

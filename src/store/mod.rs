@@ -29,6 +29,7 @@ pub use alerts::Alert;
 pub use book::{Book, Page};
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
+pub use farewell::Departure;
 pub use intake::{Arrival, Arriving, TakenIn};
 pub use notices::{Absence, Noted, Telling};
 pub use reports::{NewReport, Recorded};

@@ -131,6 +131,9 @@ CREATE INDEX subscriptions_asking ON subscriptions (subscriber, feed)
 -- Those who never confirmed, to be forgotten.
 CREATE INDEX subscriptions_pending ON subscriptions (created_at) WHERE state = 'pending';
 
+-- Those who left, to be erased after a while.
+CREATE INDEX subscriptions_ended ON subscriptions (ended_at) WHERE state = 'ended';
+
 CREATE TABLE suppressions (
     address_hash TEXT PRIMARY KEY,
     cause TEXT NOT NULL,

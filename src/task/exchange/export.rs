@@ -5,7 +5,7 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
-use super::{COLUMNS, defused};
+use super::{COLUMNS, defused, defused_json};
 use crate::domain::attributes::Attributes;
 use crate::domain::feed::FeedName;
 use crate::domain::segment::Segment;
@@ -151,8 +151,7 @@ fn row(held: &Held, attributes: &Attributes) -> [String; COLUMNS.len()] {
         dates(&|one| one.confirmed_at),
         dates(&|one| one.ended_at),
         defused(held.suppressed.as_deref().unwrap_or_default()),
-        // No spreadsheet takes an object for a formula.
-        if attributes.is_empty() { String::new() } else { attributes.to_json() },
+        if attributes.is_empty() { String::new() } else { defused_json(&attributes.to_json()) },
     ]
 }
 

@@ -273,11 +273,12 @@ impl Layout {
                     if let Some(name) = attribute.as_ref().filter(|_| !field.trim().is_empty()) {
                         let is_tags = self.tool == Tool::Mailchimp && name == "tags";
                         let plain = super::rearmed(field.trim());
-                        attributes.insert(name.clone(), if is_tags { tags(plain) } else { typed(plain) });
+                        attributes.insert(name.clone(), if is_tags { tags(&plain) } else { typed(&plain) });
                     }
                     if let Some(column) = place {
                         let plain = super::rearmed(field.trim());
-                        cells[*column as usize] = if plain.len() == field.len() { field } else { plain.to_owned() };
+                        let plain = (plain.len() != field.len()).then(|| plain.into_owned());
+                        cells[*column as usize] = plain.unwrap_or(field);
                     }
                 }
             }
