@@ -245,7 +245,7 @@ async fn with_fates(url: &str, retention: &'static str) -> Lantern {
     }
     for (name, cause) in [("bounced", "bounced"), ("complained", "complained")] {
         let hash = lantern.publication.keyring.address_hash(&format!("{name}@reader.example"));
-        store.suppress(&hash, cause, "550 no such user", lantern.now()).await.unwrap();
+        store.suppress(&hash, cause, &format!("550 no such {name}"), lantern.now()).await.unwrap();
     }
     lantern.pass(TimeDelta::days(10));
     store.choose(lantern.who("back@reader.example").await, &news(), Cadence::Daily, lantern.now()).await.unwrap();
@@ -271,7 +271,7 @@ async fn who_gets_no_mail_any_more_is_erased_in_time(url: String) {
     assert_eq!(tidy::purge(&lantern.publication).await.unwrap(), tidy::Purged::default(), "twice is once");
     let rows = lantern.rows("SELECT address FROM subscribers ORDER BY address").await;
     assert_eq!(rows.concat(), ["back@reader.example", "complained@reader.example", "stays@reader.example"]);
-    assert!(!is_anywhere(&lantern, &left.to_string()).await && !is_anywhere(&lantern, "no such user").await);
+    assert!(!is_anywhere(&lantern, &left.to_string()).await && !is_anywhere(&lantern, "no such bounced").await);
     assert_eq!(lantern.count("SELECT COUNT(*) FROM deliveries WHERE state = 'sent'").await, 5, "the figures stay");
     let hash = lantern.publication.keyring.address_hash("bounced@reader.example");
     assert!(lantern.publication.store.ban(&hash).await.unwrap().is_some(), "nobody writes there again");

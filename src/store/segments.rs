@@ -13,6 +13,9 @@ use crate::domain::newsletter::Cadence;
 use crate::domain::segment::{Between, Setting, Test, Whom, Within};
 use crate::domain::subscription::{SubscriberId, SubscriptionState};
 
+/// So many words are bound one by one.
+const FEW: usize = 100;
+
 /// A selection as SQL about the subscriber `s`, with what is bound to it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Condition {
@@ -70,7 +73,7 @@ impl Writer<'_> {
                 let feeds: Vec<&str> = feeds.iter().map(FeedName::as_str).collect();
                 for (column, words) in [("n.feed", feeds), ("n.cadence", cadences), ("n.state", states)] {
                     if !words.is_empty() {
-                        sql += &format!(" AND {column} IN {}", self.list(&json(&words)));
+                        sql += &format!(" AND {column} IN {}", self.list(&words));
                     }
                 }
                 format!("{sql} AND {})", self.within("n.confirmed_at", *confirmed))
@@ -78,12 +81,12 @@ impl Writer<'_> {
             Whom::Speaks(words) => {
                 let language = self.text(self.setting.language.clone());
                 let spoken = self.database.folded(&format!("COALESCE(s.language, CAST({language} AS TEXT))"));
-                format!("({spoken} IN {})", self.list(&json(words.as_slice())))
+                format!("({spoken} IN {})", self.list(words.as_slice()))
             }
             Whom::Lives(zones) => {
                 let own = self.text(self.setting.time_zone.name().to_owned());
                 let names: Vec<&str> = zones.iter().map(|zone| zone.name()).collect();
-                format!("(COALESCE(s.time_zone, CAST({own} AS TEXT)) IN {})", self.list(&json(&names)))
+                format!("(COALESCE(s.time_zone, CAST({own} AS TEXT)) IN {})", self.list(&names))
             }
             Whom::Has(name, test) => self.has(name, test),
             Whom::Joined(within) => format!("({})", self.within("s.created_at", *within)),
@@ -120,7 +123,7 @@ impl Writer<'_> {
             Test::Is(words) => {
                 let values = self.database.values(place);
                 let word = self.database.folded("a.word");
-                format!("EXISTS (SELECT 1 FROM {values} AS a WHERE {word} IN {})", self.list(&json(words.as_slice())))
+                format!("EXISTS (SELECT 1 FROM {values} AS a WHERE {word} IN {})", self.list(words.as_slice()))
             }
             Test::Between(between) => {
                 let values = self.database.values(place);
@@ -174,9 +177,15 @@ impl Writer<'_> {
         format!("${}", self.bind(Bound::Text(text)))
     }
 
-    fn list(&mut self, words: &str) -> String {
-        let place = self.bind(Bound::Text(words.to_owned()));
-        self.database.list(place)
+    /// One by one, as far as they are few: SQLite reads a JSON list anew for each row.
+    fn list<T: AsRef<str>>(&mut self, words: &[T]) -> String {
+        if words.is_empty() || words.len() > FEW {
+            let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+            let place = self.bind(Bound::Text(json(&words)));
+            return self.database.list(place);
+        }
+        let places: Vec<String> = words.iter().map(|word| self.text(word.as_ref().to_owned())).collect();
+        format!("({})", places.join(", "))
     }
 }
 
