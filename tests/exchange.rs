@@ -486,9 +486,9 @@ async fn a_file_that_is_no_list_changes_nothing(url: String) {
         (1500, 1000),
         "lists of customers have people without an address"
     );
-    let many = (0..6000).map(|number| format!("reader{number}@reader.example\n")).collect::<Vec<_>>().concat();
+    let many = (0..25_000).map(|number| format!("reader{number}@reader.example\n")).collect::<Vec<_>>().concat();
     let said = read_as(&lantern, &with_default(), format!("address\n{many}{garbage}")).await.unwrap_err();
-    assert!(said.contains("the lines well before it are taken in, 5000 new"), "{said}");
+    assert!(said.contains("the lines well before it are taken in, 20000 new"), "{said}");
 }
 
 /// A file that is made as it is read: a beginning, then the same over and over again, then maybe a fault of the disk.

@@ -24,6 +24,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_mins(1);
 /// A connection that was used so recently is taken to stand.
 const TRUSTED: Duration = Duration::from_secs(1);
 
+/// What a SQLite connection keeps in memory, as in the options of the pool.
+const CACHE: &str = "PRAGMA cache_size = -2000";
+
 /// How long a PostgreSQL server has for its first answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -195,6 +198,15 @@ impl Database {
         match self {
             Self::Sqlite { .. } => "",
             Self::Postgres(_) => "FOR UPDATE OF d SKIP LOCKED",
+        }
+    }
+
+    /// Statements around much work in one transaction, none where there is nothing to say: the first gives SQLite room for the
+    /// pages of an index that rows in no order touch, the second takes it back before the commit.
+    pub(super) fn room(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Sqlite { .. } => Some(("PRAGMA cache_size = -16000", CACHE)),
+            Self::Postgres(_) => None,
         }
     }
 

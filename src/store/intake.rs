@@ -199,7 +199,11 @@ impl Store {
         );
         let mut taken = TakenIn::default();
         // Planned anew each time: PostgreSQL would keep a plan that it made while the tables were empty.
+        let room = self.database.room();
         begin!(self.database, tx => {
+            if let Some((more, _)) = room {
+                sqlx::query(more).execute(&mut *tx).await?;
+            }
             if let Some(bans) = &rows.bans {
                 taken.banned = sqlx::query(AssertSqlSafe(ban)).persistent(false).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
             }
@@ -222,6 +226,9 @@ impl Store {
             taken.people = sqlx::query(AssertSqlSafe(insert_people)).persistent(false).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
             taken.subscriptions = sqlx::query(AssertSqlSafe(insert_subscriptions)).persistent(false)
                 .bind(&rows.subscriptions).bind(cursor).execute(&mut *tx).await?.rows_affected();
+            if let Some((_, less)) = room {
+                sqlx::query(less).execute(&mut *tx).await?;
+            }
             tx.commit().await?;
         });
         Ok(taken)
