@@ -154,10 +154,8 @@ impl Reader<'_> {
         }
         all.extend(written.joined.map(|when| Whom::Joined(self.within(when))));
         all.extend(written.delivered.map(|when| Whom::Delivered(self.within(when))));
-        all.extend(written.never_delivered.map(|is_so| match is_so {
-            true => Whom::NeverDelivered,
-            false => Whom::Not(Box::new(Whom::NeverDelivered)),
-        }));
+        let never = |is_so| if is_so { Whom::NeverDelivered } else { Whom::Not(Box::new(Whom::NeverDelivered)) };
+        all.extend(written.never_delivered.map(never));
         let between = |written: WrittenBetween| Between { above: written.above, below: written.below };
         all.extend(written.bounces.map(|number| Whom::Bounces(between(number))));
         all.extend(written.complaints.map(|number| Whom::Complaints(between(number))));
@@ -288,7 +286,7 @@ impl Reader<'_> {
         let mut tests = vec![];
         let mut between = Between::default();
         for (key, value) in table {
-            let number = || value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+            let number = || value.as_float().or_else(|| value.as_integer()?.to_string().parse().ok());
             match key.as_str() {
                 "is" => tests.extend(self.words(name, value, written.span()).map(Test::Is)),
                 "above" if number().is_some() => between.above = number(),
@@ -413,7 +411,8 @@ mod tests {
         }
         let faults = segment("").unwrap_err();
         assert!(faults[0].contains("needs a title") && faults[1].contains("needs a selection"), "{faults:?}");
-        let deep = format!("title = \"L\"\nselect = {}language = \"en\"{}", "{ not = { ".repeat(9), " } }".repeat(9));
+        let deep =
+            format!("title = \"L\"\nselect = {}{{ language = \"en\" }}{}", "{ not = ".repeat(18), " }".repeat(18));
         assert!(segment(&deep).unwrap_err()[0].contains("more than 16 deep"));
         let many: Vec<String> = (0..201).map(|at| format!("attribute.a{at} = 1")).collect();
         assert!(

@@ -231,7 +231,7 @@ mod tests {
             (r#"{"b": null, "a": 1.0}"#, r#"{"a":1}"#),
             (r#"{" the  city ": "Port\u0000\n\u202eExample"}"#, r#"{"the city":"Port Example"}"#),
             (r#"{"tags": ["x", null, 2.5], "of": {"a": {"b": true}}}"#, r#"{"of":{"a":{"b":true}},"tags":["x",2.5]}"#),
-            (r#"{"n": 123456789012345678901234, "m": 0.00001}"#, r#"{"m":"0.00001","n":"1.2345678901234568e+23"}"#),
+            (r#"{"n": 1e30, "m": 0.00001}"#, r#"{"m":"0.00001","n":"1e+30"}"#),
         ] {
             assert_eq!(read(text).as_deref(), Ok(json), "{text}");
         }

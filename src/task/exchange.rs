@@ -67,13 +67,14 @@ fn rearmed(cell: &str) -> Cow<'_, str> {
     parts(cell).map(|part| plain(part).unwrap_or(part)).collect::<String>().into()
 }
 
-/// JSON in a cell: what could begin a cell of its own stands in a text, where each character can be written by its number.
+/// JSON in a cell: what could begin a cell of its own, or would be taken off again, stands in a text, where each character can
+/// be written by its number.
 fn defused_json(json: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(json.len());
     let mut is_behind = false;
     for c in json.chars() {
-        if is_behind && is_armed(c.encode_utf8(&mut [0; 4])) {
+        if is_behind && (c == '\'' || is_armed(c.encode_utf8(&mut [0; 4]))) {
             // All of them are below U+10000; and writing to a String cannot fail.
             let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
