@@ -145,7 +145,12 @@ impl Reader<'_> {
             return Whom::EVERYONE;
         }
         let mut all: Vec<Whom> = vec![];
-        all.extend(self.taken(written.feed, written.cadence, written.state, written.confirmed));
+        all.extend(self.taken(
+            written.feed.as_ref(),
+            written.cadence.as_ref(),
+            written.state.as_ref(),
+            written.confirmed,
+        ));
         all.extend(written.language.map(|language| Whom::Speaks(Words::new(language.words()))));
         all.extend(written.time_zone.map(|zones| Whom::Lives(self.zones(&zones))));
         for (name, value) in written.attribute {
@@ -172,9 +177,9 @@ impl Reader<'_> {
     /// What is asked of one subscription. Who is asked for by feed or cadence gets it: the state is active, if none is given.
     fn taken(
         &mut self,
-        feed: Option<Spanned<AnyOf>>,
-        cadence: Option<Spanned<AnyOf>>,
-        state: Option<Spanned<AnyOf>>,
+        feed: Option<&Spanned<AnyOf>>,
+        cadence: Option<&Spanned<AnyOf>>,
+        state: Option<&Spanned<AnyOf>>,
         confirmed: Option<WrittenWhen>,
     ) -> Option<Whom> {
         if feed.is_none() && cadence.is_none() && state.is_none() && confirmed.is_none() {
@@ -195,11 +200,11 @@ impl Reader<'_> {
         for word in wrong {
             let hint = did_you_mean(&word, known.iter().copied())
                 .map_or_else(|| format!("known here: {}", known.join(", ")), |meant| format!("did you mean {meant}?"));
-            self.complain(feed.as_ref().map(Spanned::span), format!("there is no newsletter {word:?}"), hint);
+            self.complain(feed.map(Spanned::span), format!("there is no newsletter {word:?}"), hint);
         }
-        let cadences = self.parsed(cadence.as_ref(), "cadence", Cadence::parse, &Cadence::ALL.map(Cadence::as_str));
+        let cadences = self.parsed(cadence, "cadence", Cadence::parse, &Cadence::ALL.map(Cadence::as_str));
         let mut states =
-            self.parsed(state.as_ref(), "state", SubscriptionState::parse, &["active", "paused", "pending", "ended"]);
+            self.parsed(state, "state", SubscriptionState::parse, &["active", "paused", "pending", "ended"]);
         if state.is_none() {
             states.push(SubscriptionState::Active);
         }
@@ -216,12 +221,11 @@ impl Reader<'_> {
     ) -> Vec<T> {
         let mut found = vec![];
         for word in written.iter().flat_map(|written| written.get_ref().words()) {
-            match parse(word) {
-                Some(value) => found.push(value),
-                None => {
-                    let what = format!("{key} is not understood: {word:?}");
-                    self.complain(written.map(Spanned::span), what, format!("write {}", known.join(", ")));
-                }
+            if let Some(value) = parse(word) {
+                found.push(value);
+            } else {
+                let what = format!("{key} is not understood: {word:?}");
+                self.complain(written.map(Spanned::span), what, format!("write {}", known.join(", ")));
             }
         }
         if found.is_empty() && written.is_some_and(|written| written.get_ref().words().is_empty()) {

@@ -257,7 +257,7 @@ mod tests {
             ("nonsense".to_owned(), AttributeFault::NoObject),
             (format!("{}1{}", "[".repeat(5000), "]".repeat(5000)), AttributeFault::NoObject),
         ] {
-            assert_eq!(read(&text), Err(fault), "{:.80}", text);
+            assert_eq!(read(&text), Err(fault), "{text:.80}");
         }
     }
 

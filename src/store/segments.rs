@@ -67,16 +67,17 @@ impl Writer<'_> {
             Whom::Any(some) => self.joined(some, " OR ", "(1 = 0)"),
             Whom::Not(whom) => format!("(NOT {})", self.condition(whom)),
             Whom::Takes { feeds, cadences, states, confirmed } => {
-                let mut sql = "EXISTS (SELECT 1 FROM subscriptions n WHERE n.subscriber = s.id".to_owned();
+                let mut parts = vec!["n.subscriber = s.id".to_owned()];
                 let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
                 let cadences: Vec<&str> = cadences.iter().map(|cadence| cadence.as_str()).collect();
                 let feeds: Vec<&str> = feeds.iter().map(FeedName::as_str).collect();
                 for (column, words) in [("n.feed", feeds), ("n.cadence", cadences), ("n.state", states)] {
                     if !words.is_empty() {
-                        sql += &format!(" AND {column} IN {}", self.list(&words));
+                        parts.push(format!("{column} IN {}", self.list(&words)));
                     }
                 }
-                format!("{sql} AND {})", self.within("n.confirmed_at", *confirmed))
+                parts.push(self.within("n.confirmed_at", *confirmed));
+                format!("EXISTS (SELECT 1 FROM subscriptions n WHERE {})", parts.join(" AND "))
             }
             Whom::Speaks(words) => {
                 let language = self.text(self.setting.language.clone());

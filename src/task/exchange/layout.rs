@@ -110,6 +110,9 @@ const KINDS: usize = Column::Attributes as usize + 1;
 /// The fields of a line that mean something.
 pub(super) type Cells = [String; KINDS];
 
+/// The same, and attributes that have fields of their own.
+pub(super) type Said = (Cells, Map<String, Value>);
+
 fn column(tool: Tool, name: &str) -> Option<Column> {
     Some(match (tool, name) {
         (_, "address" | "email" | "e-mail" | "email address" | "email_address" | "mail") => Column::Address,
@@ -254,7 +257,7 @@ impl Layout {
     ///
     /// A line with another number of fields is a fault, for then none can be trusted to be what it seems; blank ones at
     /// the end are none.
-    pub(super) fn cells(&self, fields: Fields) -> Result<(Cells, Map<String, Value>), (String, &'static str)> {
+    pub(super) fn cells(&self, fields: Fields) -> Result<Said, (String, &'static str)> {
         let mut cells = Cells::default();
         let mut attributes = Map::new();
         match fields {
