@@ -558,7 +558,7 @@ async fn endless_garbage_is_given_up_early_and_takes_no_room(url: String) {
 
 async fn what_was_taken_in_before_a_file_broke_off_is_said(url: String) {
     let lantern = Lantern::open(&url, Setup::default()).await;
-    let list: String = (0..30_000).map(|number| format!("reader{number}@reader.example\n")).collect();
+    let list = (0..30_000).map(|number| format!("reader{number}@reader.example\n")).collect::<Vec<_>>().concat();
     let text = format!("address\n{list}");
     let (said, _) = made(&lantern, text.as_bytes(), b"x", text.len(), true).await;
     assert!(said.contains("list.csv:30002: the file cannot be read any further: the disk is broken"), "{said}");
