@@ -50,7 +50,7 @@ pub(super) async fn erase(
     }
     if !messages.is_empty() {
         let outbox = publication.config.name_of(&publication.config.mail.outbox);
-        output::complain(&format!("  so {} in {outbox}/", count(messages.len(), "does the message", "do messages")));
+        output::complain(&format!("  and {} in {outbox}/", count(messages.len(), "message", "messages")));
     }
     if !yes && !agreed("Erase it? This cannot be undone.")? {
         output::complain("nothing was changed");
