@@ -17,7 +17,7 @@ use tidings::domain::digest::DigestState;
 use tidings::domain::feed::FeedName;
 use tidings::domain::newsletter::Cadence;
 use tidings::domain::report::ReportKind;
-use tidings::domain::segment::{Between, Moment, Person, Standing, Test, Whom, Within, Words};
+use tidings::domain::segment::{Between, Moment, Person, SegmentName, Standing, Test, Whom, Within, Words};
 use tidings::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use tidings::store::{Arrival, Arriving};
 use tidings::task::compose::{compose, newsletter, plan_now};
@@ -330,7 +330,7 @@ async fn a_digest_for_a_segment_is_had_by_its_people_alone_and_once(url: String)
         tokio::join!(compose(publication, &plan, DigestState::Sending), compose(&again, &plan, DigestState::Sending));
     let ((digest, is_ours), (same, is_theirs)) = (here.unwrap(), there.unwrap());
     assert!(is_ours != is_theirs && digest.id == same.id);
-    assert_eq!(digest.key.segment.as_ref().map(|name| name.as_str()), Some("lisbon"));
+    assert_eq!(digest.key.segment.as_ref().map(SegmentName::as_str), Some("lisbon"));
     assert_eq!(publication.store.tally(digest.id).await.unwrap().total(), 2);
     let plan = plan_now(publication, feed, letter, None, lisbon, None).await.unwrap();
     assert_eq!((plan.readers(), plan.existing.map(|digest| digest.id)), (0, Some(digest.id)), "nobody gets it twice");
