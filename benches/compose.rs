@@ -107,7 +107,7 @@ async fn measured(folder: &Path, readers: usize, rounds: usize) {
         sync(&publication, &|_, _| {}).await.unwrap();
         let (feed, news) = newsletter(&publication, "news").unwrap();
         let begun = Instant::now();
-        let plan = plan_now(&publication, feed, news, None, None).await.unwrap();
+        let plan = plan_now(&publication, feed, news, None, None, None).await.unwrap();
         plans.push(begun.elapsed().as_secs_f64());
         assert_eq!(plan.readers(), readers as u64);
         let begun = Instant::now();

@@ -268,7 +268,7 @@ async fn sent(folder: &Path, bytes: usize, readers: usize) -> Measured {
 
     let (feed, news) = newsletter(&publication, "news").unwrap();
     let begun = Instant::now();
-    let plan = plan_now(&publication, feed, news, None, None).await.unwrap();
+    let plan = plan_now(&publication, feed, news, None, None, None).await.unwrap();
     assert_eq!(plan.readers(), readers as u64);
     compose(&publication, &plan, DigestState::Sending).await.unwrap();
     let compose_seconds = begun.elapsed().as_secs_f64();

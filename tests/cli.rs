@@ -81,10 +81,14 @@ fn the_help_of_every_verb_reads_well() {
         &["subscribers"],
         &["subscribers", "add"],
         &["subscribers", "list"],
+        &["subscribers", "show"],
+        &["subscribers", "set"],
         &["subscribers", "import"],
         &["subscribers", "export"],
         &["subscribers", "erase"],
         &["subscribers", "purge"],
+        &["segments"],
+        &["segments", "show"],
         &["suppressions"],
         &["suppressions", "list"],
         &["suppressions", "add"],
@@ -793,6 +797,79 @@ fn subscribers_are_added_listed_exported_and_removed() {
         let ran = place.run(wrong).ended(2);
         assert!(ran.err.contains("hint: "), "{wrong:?}: {}", ran.err);
     }
+}
+
+#[test]
+fn a_segment_is_listed_exported_and_sent_to() {
+    let place = Place::sample();
+    assert!(place.run(&["segments"]).ended(0).out.contains("hint: write one, such as segments/lisbon.toml"));
+    place.run(&["sync"]).ended(0);
+    for name in ["mara", "tobias", "ines"] {
+        place.run(&["subscribers", "add", &format!("{name}@quill.example"), "--feed", "news"]).ended(0);
+    }
+    let set = place.run(&["subscribers", "set", "mara@quill.example", "city=Lisbon", "visits=7"]).ended(0);
+    assert_eq!(set.out, "mara@quill.example: city=Lisbon, visits=7\n");
+    let set = place.run(&["subscribers", "set", "mara@quill.example", "--unset", "visits", "--json"]).ended(0).json();
+    assert_eq!(set["attributes"], serde_json::json!({ "city": "Lisbon" }));
+    let shown = place.run(&["subscribers", "show", "mara@quill.example"]).ended(0).out;
+    assert!(shown.contains("Subscription  news daily: active, since") && shown.contains("city=Lisbon"), "{shown}");
+    for wrong in [&["city"][..], &["city="], &["=Lisbon"]] {
+        let ran = place.run(&[&["subscribers", "set", "mara@quill.example"][..], wrong].concat()).ended(2);
+        assert!(ran.err.contains("hint: "), "{}", ran.err);
+    }
+    assert!(place.run(&["subscribers", "set", "nobody@quill.example", "a=1"]).ended(1).err.contains("no such"));
+
+    place.write("segments/lisbon.toml", "title = \"In Lisbon\"\n[select]\nattribute.city = \"lisbon\"\n");
+    place.write("segments/odd.toml", "title = \"Odd\"\n[select]\nfeed = \"nwes\"\n");
+    let fault = "segments/odd.toml:3: there is no newsletter \"nwes\"\n  hint: did you mean news?";
+    assert!(place.run(&["check"]).ended(1).err.contains(fault));
+    let listed = place.run(&["segments"]).ended(1);
+    assert!(listed.err.contains(fault), "{}", listed.err);
+    assert!(
+        listed.out.lines().any(|line| line.split_whitespace().eq(["lisbon", "1", "In", "Lisbon"])),
+        "{}",
+        listed.out
+    );
+    assert!(place.run(&["segments", "show", "odd"]).ended(1).err.contains(fault));
+    place.remove("segments/odd.toml");
+    let listed = place.run(&["segments", "--json"]).ended(0).json();
+    assert_eq!(listed, serde_json::json!([{ "segment": "lisbon", "title": "In Lisbon", "subscribers": 1 }]));
+    assert_eq!(
+        place.run(&["segments", "show", "lisbon"]).ended(0).out,
+        "In Lisbon: 1 subscriber\n  mara@quill.example\n"
+    );
+    let ran = place.run(&["segments", "show", "lisbn"]).ended(1);
+    assert!(ran.err.contains("did you mean lisbon?"), "{}", ran.err);
+    let listed = place.run(&["subscribers", "list", "--segment", "lisbon"]).ended(0);
+    assert!(listed.out.starts_with("mara@quill.example") && listed.out.lines().count() == 1, "{}", listed.out);
+    let exported = place.run(&["subscribers", "export", "--segment", "lisbon"]).ended(0).out;
+    assert!(exported.lines().count() == 2 && exported.contains("{\"\"city\"\":\"\"Lisbon\"\"}"), "{exported}");
+
+    let send = |more: &[&str]| place.run(&[&["digest", "send", "news", "--segment", "lisbon"][..], more].concat());
+    let said = send(&["--dry-run"]).ended(0).err;
+    assert!(said.contains("to 1 reader in the segment lisbon, into outbox/"), "{said}");
+    assert!(!place.has("outbox"));
+    send(&["--yes"]).ended(0);
+    assert_eq!(place.files("outbox").len(), 1);
+    let again = send(&["--yes"]).ended(0);
+    assert!(
+        again.out.contains("nobody is mailed twice") || again.out.contains("nobody in the segment"),
+        "{}",
+        again.out
+    );
+    let digests = place.run(&["digest", "list", "--json"]).ended(0).json();
+    assert_eq!(digests[0]["digest"]["segment"], "lisbon");
+    let id = digests[0]["digest"]["id"].as_str().unwrap().to_owned();
+    let shown = place.run(&["digest", "show", &id]).ended(0).out;
+    assert!(shown.contains("lisbon: only those of its readers who were in it then"), "{shown}");
+    let why = place.run(&["why", "tobias@quill.example", &id]).ended(0).out;
+    assert!(why.contains("it is for the segment lisbon"), "{why}");
+
+    let erased = place.run(&["subscribers", "erase", "mara@quill.example", "--yes"]).ended(0);
+    assert!(erased.err.contains("and 1 message in outbox/"), "{}", erased.err);
+    assert_eq!(place.files("outbox").len(), 0);
+    let purged = place.run(&["subscribers", "purge", "--dry-run"]).ended(0);
+    assert_eq!(purged.out, "nothing to remove\n");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use tidings::config::{Config, load_feeds};
+use tidings::config::{Config, load_feeds, load_segments};
 
 const LEAST: &str = "[publication]\ntitle = \"A\"\nurl = \"https://a.example/\"\n";
 /// No key is like this one, so that none is taken for the one that was meant.
@@ -31,6 +31,15 @@ fn complaints_of_feed(line: &str) -> Vec<String> {
     std::fs::write(folder.path().join("feeds/news.toml"), line).unwrap();
     let config = Config::load(folder.path(), []).unwrap();
     load_feeds(&config).1.iter().map(ToString::to_string).collect()
+}
+
+fn complaints_of_segment(line: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.toml"), LEAST).unwrap();
+    std::fs::create_dir(folder.path().join("segments")).unwrap();
+    std::fs::write(folder.path().join("segments/lisbon.toml"), line).unwrap();
+    let config = Config::load(folder.path(), []).unwrap();
+    load_segments(&config, &[]).1.iter().map(ToString::to_string).collect()
 }
 
 /// All keys below `path`, whose value begins with `before` and ends with `after`.
@@ -67,7 +76,8 @@ fn documented(part: &str) -> BTreeSet<String> {
 fn every_key_is_documented_and_no_other() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFIGURATION.md");
     let text = std::fs::read_to_string(path).unwrap();
-    let (of_config, of_feeds) = text.split_once("\n## `feeds/").unwrap();
+    let (of_config, rest) = text.split_once("\n## `feeds/").unwrap();
+    let (of_feeds, of_segments) = rest.split_once("\n## `segments/").unwrap();
     let all = keys(complaints_of_config, "", "", "", &[]);
     // The sections themselves are headings.
     let known: BTreeSet<_> = all.iter().filter(|key| key.contains('.')).cloned().collect();
@@ -79,6 +89,9 @@ fn every_key_is_documented_and_no_other() {
     let known = keys(complaints_of_feed, "", "", "", &[]);
     assert!(known.contains("newsletter.cadences.weekly.on") && known.contains("select.any"), "{known:#?}");
     assert_eq!(documented(of_feeds), known);
+    let known = keys(complaints_of_segment, "", "", "", &[]);
+    assert!(known.contains("select.joined.after") && known.contains("select.any"), "{known:#?}");
+    assert_eq!(documented(of_segments), known);
 }
 
 /// A configuration with its commented examples brought to life.

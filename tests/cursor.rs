@@ -9,8 +9,10 @@ use std::fmt::Write as _;
 
 use chrono::TimeDelta;
 use support::publication::{Lantern, Letter, NEWS, Setup, at, news};
+use tidings::domain::attributes::Attributes;
 use tidings::domain::digest::{Digest, DigestId, DigestState};
 use tidings::domain::newsletter::Cadence;
+use tidings::domain::segment::{Segment, SegmentName, Test, Whom, Words};
 use tidings::task::{Publication, schedule};
 
 support::engines::for_each_engine! {
@@ -101,7 +103,10 @@ impl History {
     async fn join(&mut self) {
         let address = format!("reader{}@reader.example", self.readers.len());
         let (cadence, zone) = (self.random.pick(&Cadence::ALL), self.random.pick(&ZONES));
-        self.lantern.reader(&address, cadence, Some(zone)).await;
+        let who = self.lantern.reader(&address, cadence, Some(zone)).await;
+        let number = if self.readers.len().is_multiple_of(2) { "even" } else { "odd" };
+        let attributes = Attributes::parse(&format!("{{\"number\": \"{number}\"}}")).unwrap();
+        self.lantern.publication.store.change_attributes(who, &attributes, &[]).await.unwrap().unwrap();
         self.note(&format!("{address} joins, {cadence}, {zone}"));
         self.readers.insert(address, Reader { is_here: true, ..Reader::default() });
     }
@@ -287,7 +292,14 @@ impl History {
     }
 
     async fn send_by_hand(&mut self) {
-        if let Some((digest, true)) = self.lantern.compose().await {
+        let name = self.random.pick(&["", "", "odd", "even"]);
+        let segment = SegmentName::parse(name).map(|name| Segment {
+            title: name.to_string(),
+            whom: Whom::Has("number".into(), Test::Is(Words::new([name.as_str()]))),
+            name,
+        });
+        if let Some((digest, true)) = self.lantern.compose_for(segment.as_ref()).await {
+            self.note(&format!("an editor sends by hand to {}", if name.is_empty() { "everyone" } else { name }));
             self.composed(&digest).await;
         }
     }

@@ -128,7 +128,7 @@ async fn the_latest_articles_are_sent_again_when_an_editor_says_so(url: String) 
     lantern.pass(TimeDelta::seconds(90));
     let (feed, letter) = newsletter(&lantern.publication, "news").unwrap();
     for expected in [true, false] {
-        let plan = plan_now(&lantern.publication, feed, letter, None, Some(1)).await.unwrap();
+        let plan = plan_now(&lantern.publication, feed, letter, None, None, Some(1)).await.unwrap();
         assert_eq!((plan.choice, plan.readers()), (Choice::Latest, 1));
         assert_eq!(plan.existing.is_some(), !expected, "within the minute it is the same digest");
         let (_, is_new) = compose(&lantern.publication, &plan, DigestState::Sending).await.unwrap();

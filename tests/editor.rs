@@ -18,7 +18,7 @@ async fn place(state: DigestState) -> (Place, String) {
     place.run(&["sync"]).ended(0);
     let publication = place.open(Clock::system()).await;
     let (feed, newsletter) = compose::newsletter(&publication, "news").unwrap();
-    let plan = compose::plan_now(&publication, feed, newsletter, None, None).await.unwrap();
+    let plan = compose::plan_now(&publication, feed, newsletter, None, None, None).await.unwrap();
     let (digest, _) = compose::compose(&publication, &plan, state).await.unwrap();
     publication.store.close().await;
     (place, digest.id.to_string())

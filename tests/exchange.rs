@@ -7,12 +7,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corpus::{Malformed, write_subscribers_csv};
 use support::publication::{Lantern, NEWS, Setup, news};
 use tidings::domain::newsletter::Cadence;
 use tidings::task::TaskError;
-use tidings::task::exchange::{Form, Import, ImportReport, export};
+use tidings::task::exchange::{Form, Import, ImportReport, Which, export};
 
 support::engines::for_each_engine! {
     each_faulty_line_of_a_thousand_is_named_and_the_rest_is_taken,
@@ -31,6 +32,8 @@ support::engines::for_each_engine! {
     a_trial_run_says_line_by_line_what_would_happen,
     every_encoding_and_separator_is_read,
     a_file_that_is_no_list_changes_nothing,
+    endless_garbage_is_given_up_early_and_takes_no_room,
+    what_was_taken_in_before_a_file_broke_off_is_said,
 }
 
 /// The file that everything here is read from.
@@ -192,7 +195,7 @@ async fn a_trial_run_changes_nothing(url: String) {
 /// What an export holds, by address.
 async fn exported(lantern: &Lantern) -> BTreeMap<String, Vec<String>> {
     let mut text = vec![];
-    export(&lantern.publication, None, false, Form::Csv, &mut text).await.unwrap();
+    export(&lantern.publication, &Which::default(), Form::Csv, &mut text).await.unwrap();
     let rows = csv::Reader::from_reader(&*text).into_records().map(|row| row.unwrap());
     rows.map(|row| (row[0].to_owned(), row.iter().map(str::to_owned).collect())).collect()
 }
@@ -230,7 +233,9 @@ async fn an_export_holds_no_formula_and_comes_back_as_it_was(url: String) {
         assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
     }
     let mut bytes = vec![];
-    export(&lantern.publication, Some(&news()), false, Form::Csv, &mut bytes).await.unwrap();
+    export(&lantern.publication, &Which { feed: Some(news()), ..Which::default() }, Form::Csv, &mut bytes)
+        .await
+        .unwrap();
     for table in ["subscribers", "subscriptions"] {
         lantern.rows(&format!("DELETE FROM {table} WHERE '' = '' RETURNING ''")).await;
     }
@@ -254,7 +259,7 @@ async fn who_gets_no_mail_is_not_exported(url: String) {
 /// All that is held of everyone.
 async fn everything(lantern: &Lantern, form: Form) -> String {
     let mut bytes = vec![];
-    export(&lantern.publication, None, true, form, &mut bytes).await.unwrap();
+    export(&lantern.publication, &Which { everyone: true, ..Which::default() }, form, &mut bytes).await.unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -437,6 +442,8 @@ async fn every_encoding_and_separator_is_read(url: String) {
         let windows = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
         for bytes in [
             units.iter().flat_map(|unit| unit.to_le_bytes()).collect(),
+            [0xFEFF].iter().chain(&units).flat_map(|unit: &u16| unit.to_le_bytes()).collect(),
+            [0xFEFF].iter().chain(&units).flat_map(|unit: &u16| unit.to_be_bytes()).collect(),
             windows,
             [b"\xEF\xBB\xBF", text.as_bytes()].concat(),
         ] {
@@ -479,7 +486,85 @@ async fn a_file_that_is_no_list_changes_nothing(url: String) {
         (1500, 1000),
         "lists of customers have people without an address"
     );
-    let many = (0..6000).map(|number| format!("reader{number}@reader.example\n")).collect::<Vec<_>>().concat();
+    let many = (0..25_000).map(|number| format!("reader{number}@reader.example\n")).collect::<Vec<_>>().concat();
     let said = read_as(&lantern, &with_default(), format!("address\n{many}{garbage}")).await.unwrap_err();
-    assert!(said.contains("the lines well before it are taken in, 5000 new"), "{said}");
+    assert!(said.contains("the lines well before it are taken in, 20000 new"), "{said}");
+}
+
+/// A file that is made as it is read: a beginning, then the same over and over again, then maybe a fault of the disk.
+struct Made<'a> {
+    beginning: &'a [u8],
+    repeated: &'a [u8],
+    left: usize,
+    breaks: bool,
+    at: usize,
+    read: &'a AtomicUsize,
+}
+
+impl std::io::Read for Made<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if self.left == 0 {
+            return if self.breaks { Err(std::io::Error::other("the disk is broken")) } else { Ok(0) };
+        }
+        let size = out.len().min(self.left);
+        for place in &mut out[..size] {
+            *place = match self.beginning.get(self.at) {
+                Some(byte) => *byte,
+                None => self.repeated[(self.at - self.beginning.len()) % self.repeated.len()],
+            };
+            self.at += 1;
+        }
+        self.left -= size;
+        self.read.fetch_add(size, Ordering::Relaxed);
+        Ok(size)
+    }
+}
+
+/// Imports such a file: what is said, and how many bytes of it were read.
+async fn made(lantern: &Lantern, beginning: &[u8], repeated: &[u8], left: usize, breaks: bool) -> (String, usize) {
+    let read = AtomicUsize::new(0);
+    let input = Made { beginning, repeated, left, breaks, at: 0, read: &read };
+    let how = with_default();
+    let imported = tidings::task::exchange::import(&lantern.publication, &how, input, &|_, _| {}).await;
+    (imported.unwrap_err().to_string(), read.load(Ordering::Relaxed))
+}
+
+async fn endless_garbage_is_given_up_early_and_takes_no_room(url: String) {
+    const ENDLESS: usize = 200 << 20;
+    /// What may be read of it: the longest line there is, and a little.
+    const EARLY: usize = 12 << 20;
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    for (beginning, repeated, words) in [
+        ("", "x", "longer than 8 MiB"),
+        ("", "\n", "nothing stands in the 8 MiB"),
+        ("", "\0", "a byte of zero"),
+        ("", "\u{FFFD}?;\u{1}\n", "no column \"address\""),
+        ("address\n", "?\n", "1000 lines up to this one"),
+        ("address\n", "\"", "longer than 8 MiB"),
+        ("address\n", "\"a\n", "1000 lines up to this one"),
+        ("address,name\n", " \t\n", "nothing stands in the 8 MiB"),
+        ("[", ",", "nothing stands in the 8 MiB"),
+        ("[", "{\"a\":", "longer than 65536 bytes"),
+        ("[{\"address\": \"ann@reader.example\"}", "]", "nothing stands in the 8 MiB"),
+        ("{\"address\": \"x\"}\n", "{\n", "1000 lines up to this one"),
+        ("{\"address\": \"x\"}\n", "x", "longer than 8 MiB"),
+    ] {
+        let (said, read) = made(&lantern, beginning.as_bytes(), repeated.as_bytes(), ENDLESS, false).await;
+        assert!(said.contains(words) && said.contains("hint: "), "{beginning:?} {repeated:?}: {said}");
+        assert!(read <= EARLY, "{beginning:?} {repeated:?}: {read} bytes");
+    }
+    assert_eq!(people(&lantern).await, 0);
+}
+
+async fn what_was_taken_in_before_a_file_broke_off_is_said(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    let list = (0..30_000).map(|number| format!("reader{number}@reader.example\n")).collect::<Vec<_>>().concat();
+    let text = format!("address\n{list}");
+    let (said, _) = made(&lantern, text.as_bytes(), b"x", text.len(), true).await;
+    assert!(said.contains("list.csv:30002: the file cannot be read any further: the disk is broken"), "{said}");
+    let taken = people(&lantern).await;
+    let new = format!("the lines well before it are taken in, {taken} new subscribers");
+    assert!(taken >= 10_000 && said.contains(&new), "{taken}: {said}");
+    let again = read_as(&lantern, &with_default(), &text).await.unwrap();
+    assert_eq!((again.subscribers.cast_signed(), again.reasons["known"].cast_signed()), (30_000 - taken, taken));
 }

@@ -18,6 +18,8 @@ support::engines::for_each_engine! {
     who_is_erased_is_nowhere_and_the_figures_stay,
     reports_on_someone_who_is_gone_can_be_erased,
     who_never_confirmed_is_forgotten,
+    people_are_kept_where_nothing_says_otherwise,
+    who_gets_no_mail_any_more_is_erased_in_time,
 }
 
 async fn suppress(lantern: &Lantern, address: &str) -> String {
@@ -139,12 +141,12 @@ async fn who_never_confirmed_is_forgotten(url: String) {
     // The confirmation went out only now: its link still holds.
     lantern.publication.store.confirmation_sent(lantern.who("late@reader.example").await, lantern.now()).await.unwrap();
     ask("cid", "news").await;
-    assert_eq!(tidy::purge(&lantern.publication).await.unwrap(), (0, 0));
+    assert_eq!(purged(&lantern).await, (0, 0));
     lantern.pass(TimeDelta::hours(9));
     let before = tidy::unconfirmed_before(&lantern.publication);
     assert_eq!(lantern.publication.store.unconfirmed(before).await.unwrap(), 2);
-    assert_eq!(tidy::purge(&lantern.publication).await.unwrap(), (2, 1));
-    assert_eq!(tidy::purge(&lantern.publication).await.unwrap(), (0, 0), "twice is once");
+    assert_eq!(purged(&lantern).await, (2, 1));
+    assert_eq!(purged(&lantern).await, (0, 0), "twice is once");
     let left =
         "SELECT s.address, n.feed FROM subscribers s JOIN subscriptions n ON n.subscriber = s.id ORDER BY s.address";
     assert_eq!(
@@ -220,4 +222,57 @@ fn a_probable_slip_is_said_and_nothing_is_changed_by_itself() {
         place.write("config.toml", format!("{config}[form]\n{key} = \"{value}\"\n"));
         assert!(place.run(&["check"]).ended(1).err.contains(&format!("form.{key}")), "{key}");
     }
+}
+
+/// Subscriptions and people that a purge removes.
+async fn purged(lantern: &Lantern) -> (u64, u64) {
+    let purged = tidy::purge(&lantern.publication).await.unwrap();
+    (purged.subscriptions, purged.people())
+}
+
+/// A publication that keeps people for so long, with one reader of each fate, each ten days ago.
+async fn with_fates(url: &str, retention: &'static str) -> Lantern {
+    let lantern = Lantern::open(url, Setup { more: retention, ..Setup::default() }).await;
+    let store = &lantern.publication.store;
+    for name in ["stays", "left", "back", "bounced", "complained"] {
+        lantern.reader(&format!("{name}@reader.example"), Cadence::Daily, None).await;
+    }
+    lantern.release(&["lamp"]).await;
+    lantern.compose().await.unwrap();
+    lantern.dispatch().await;
+    for name in ["left", "back"] {
+        store.leave(lantern.who(&format!("{name}@reader.example")).await, None, lantern.now()).await.unwrap();
+    }
+    for (name, cause) in [("bounced", "bounced"), ("complained", "complained")] {
+        let hash = lantern.publication.keyring.address_hash(&format!("{name}@reader.example"));
+        store.suppress(&hash, cause, &format!("550 no such {name}"), lantern.now()).await.unwrap();
+    }
+    lantern.pass(TimeDelta::days(10));
+    store.choose(lantern.who("back@reader.example").await, &news(), Cadence::Daily, lantern.now()).await.unwrap();
+    lantern
+}
+
+async fn people_are_kept_where_nothing_says_otherwise(url: String) {
+    let lantern = with_fates(&url, "").await;
+    lantern.pass(TimeDelta::days(3650));
+    assert_eq!(tidy::due(&lantern.publication).await.unwrap(), tidy::Purged::default());
+    assert_eq!(tidy::purge(&lantern.publication).await.unwrap(), tidy::Purged::default());
+    assert_eq!(lantern.count("SELECT COUNT(*) FROM subscribers").await, 5);
+}
+
+async fn who_gets_no_mail_any_more_is_erased_in_time(url: String) {
+    let lantern = with_fates(&url, "[retention]\nended = \"14d\"\nbounced = \"2w\"\n").await;
+    assert_eq!(tidy::purge(&lantern.publication).await.unwrap(), tidy::Purged::default(), "not before their time");
+    lantern.pass(TimeDelta::days(4) + TimeDelta::minutes(1));
+    let left = lantern.who("left@reader.example").await;
+    let due = tidy::due(&lantern.publication).await.unwrap();
+    assert_eq!((due.ended, due.bounced), (1, 1));
+    assert_eq!(tidy::purge(&lantern.publication).await.unwrap(), due);
+    assert_eq!(tidy::purge(&lantern.publication).await.unwrap(), tidy::Purged::default(), "twice is once");
+    let rows = lantern.rows("SELECT address FROM subscribers ORDER BY address").await;
+    assert_eq!(rows.concat(), ["back@reader.example", "complained@reader.example", "stays@reader.example"]);
+    assert!(!is_anywhere(&lantern, &left.to_string()).await && !is_anywhere(&lantern, "no such bounced").await);
+    assert_eq!(lantern.count("SELECT COUNT(*) FROM deliveries WHERE state = 'sent'").await, 5, "the figures stay");
+    let hash = lantern.publication.keyring.address_hash("bounced@reader.example");
+    assert!(lantern.publication.store.ban(&hash).await.unwrap().is_some(), "nobody writes there again");
 }

@@ -153,7 +153,7 @@ async fn who_comes_back_while_a_digest_is_composed_misses_nothing(url: String) {
     lantern.pass(TimeDelta::hours(1));
     lantern.release(&["two"]).await;
     let (feed, letter) = newsletter(&lantern.publication, "news").unwrap();
-    let plan = plan_now(&lantern.publication, feed, letter, None, None).await.unwrap();
+    let plan = plan_now(&lantern.publication, feed, letter, None, None, None).await.unwrap();
     assert_eq!(plan.articles.len(), 1, "what ann has not had");
     lantern.publication.store.choose(ben, &news(), Cadence::Daily, lantern.now()).await.unwrap();
     compose(&lantern.publication, &plan, DigestState::Sending).await.unwrap();

@@ -35,7 +35,7 @@ async fn begun(lantern: &Lantern, readers: usize) -> Digest {
     lantern.readers(readers).await;
     lantern.release(&["one"]).await;
     let (feed, newsletter) = compose::newsletter(&lantern.publication, "news").unwrap();
-    let mut plan = compose::plan_now(&lantern.publication, feed, newsletter, None, None).await.unwrap();
+    let mut plan = compose::plan_now(&lantern.publication, feed, newsletter, None, None, None).await.unwrap();
     plan.trial = newsletter.trial(&newsletter.subjects);
     compose::compose(&lantern.publication, &plan, DigestState::Sending).await.unwrap().0
 }

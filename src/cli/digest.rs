@@ -11,10 +11,11 @@ use serde_json::json;
 
 use super::output::{self, count, grouped};
 use super::progress::Shown;
-use super::{Ended, Interrupts, Usage, called_as, hold, preview};
+use super::{Ended, Interrupts, Usage, called_as, hold, preview, segments};
 use crate::domain::digest::{Digest, DigestId, DigestState};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::{Cadence, Newsletter};
+use crate::domain::segment::Segment;
 use crate::domain::trial::{Trial, letter};
 use crate::task::compose::{self, Choice, Plan};
 use crate::task::dispatch::{self, Counts, DispatchReport, Stop};
@@ -50,6 +51,9 @@ pub(super) enum Verb {
         /// Only to the readers of this cadence
         #[arg(long, value_parser = cadence)]
         cadence: Option<Cadence>,
+        /// Only to those of its readers who are in this segment
+        #[arg(long)]
+        segment: Option<String>,
         /// With at least this many of the latest articles, new or not
         #[arg(long, value_name = "NUMBER")]
         latest: Option<usize>,
@@ -165,9 +169,22 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Preview { newsletter, form, latest, name, reader: None } => {
             preview::preview(publication, &newsletter, form, latest, name.as_deref()).await
         }
-        Verb::Send { newsletter, cadence, latest, articles, subjects, note, note_file, test, dry_run, yes } => {
+        Verb::Send {
+            newsletter,
+            cadence,
+            segment,
+            latest,
+            articles,
+            subjects,
+            note,
+            note_file,
+            test,
+            dry_run,
+            yes,
+        } => {
             let note = noted(note, note_file.as_deref())?;
-            let what = What { cadence, latest, articles, subjects, note };
+            let segment = segment.as_deref().map(|name| segments::named(publication, name).cloned()).transpose()?;
+            let what = What { cadence, segment, latest, articles, subjects, note };
             match (test, newsletter) {
                 (_, None) => look_at_all(publication, &what, json).await,
                 (Some(address), Some(name)) => preview::test_message(publication, &name, &what, &address).await,
@@ -189,6 +206,7 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
 /// What an editor sends, and to whom.
 pub(super) struct What {
     cadence: Option<Cadence>,
+    segment: Option<Segment>,
     pub(super) latest: Option<usize>,
     articles: Vec<String>,
     subjects: Vec<String>,
@@ -202,12 +220,14 @@ impl What {
         feed: &Feed,
         newsletter: &Newsletter,
     ) -> Result<Plan, TaskError> {
+        let segment = self.segment.as_ref();
         let mut plan = if self.articles.is_empty() {
-            let mut plan = compose::plan_now(publication, feed, newsletter, self.cadence, self.latest).await?;
+            let mut plan = compose::plan_now(publication, feed, newsletter, self.cadence, segment, self.latest).await?;
             plan.note.clone_from(&self.note);
             plan
         } else {
-            compose::plan_picked(publication, feed, self.cadence, &self.articles, self.note.as_deref()).await?
+            let note = self.note.as_deref();
+            compose::plan_picked(publication, feed, self.cadence, segment, &self.articles, note).await?
         };
         plan.trial = newsletter.trial(&self.subjects);
         Ok(plan)
@@ -246,7 +266,8 @@ fn announce(publication: &Publication, plan: &Plan) {
     if plan.articles.len() > 12 {
         output::complain(&format!("  … and {} more", plan.articles.len() - 12));
     }
-    output::complain(&format!("to {}, {way}", count(plan.readers(), "reader", "readers")));
+    let whom = plan.segment.as_ref().map(|segment| format!(" in the segment {}", segment.name)).unwrap_or_default();
+    output::complain(&format!("to {}{whom}, {way}", count(plan.readers(), "reader", "readers")));
     if let Some(trial) = &plan.trial {
         announce_trial(trial, plan.readers());
     }
@@ -373,6 +394,7 @@ fn as_json(publication: &Publication, plan: &Plan) -> serde_json::Value {
     json!({
         "newsletter": plan.feed.name,
         "slot": plan.key.slot,
+        "segment": plan.key.segment,
         "choice": plan.choice,
         "articles": plan.articles.iter().map(|released| released.article.slug.as_str()).collect::<Vec<_>>(),
         "readers": plan.readers(),
@@ -433,6 +455,15 @@ async fn nothing_to_do(publication: &Publication, plan: &Plan) -> Result<String,
             feed.title,
             called_as(),
             feed.name
+        ));
+    }
+    if let Some(segment) = &plan.segment {
+        return Ok(format!(
+            "{}: nobody in the segment {} has anything new to read\n  hint: {} segments show {}",
+            feed.title,
+            segment.name,
+            called_as(),
+            segment.name
         ));
     }
     Ok(format!(

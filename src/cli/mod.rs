@@ -10,6 +10,7 @@ mod preview;
 mod progress;
 mod report;
 mod schedule;
+mod segments;
 mod serve;
 mod subscribers;
 mod suppressions;
@@ -63,6 +64,11 @@ enum Verb {
     /// The people who get mail
     #[command(subcommand)]
     Subscribers(subscribers::Verb),
+    /// Selections of subscribers, one file each in segments/
+    Segments {
+        #[command(subcommand)]
+        verb: Option<segments::Verb>,
+    },
     /// The addresses that get no mail, and why
     #[command(subcommand)]
     Suppressions(suppressions::Verb),
@@ -216,6 +222,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
+        Verb::Segments { verb } => segments::run(&publication, verb, json).await,
         Verb::Suppressions(verb) => suppressions::run(&publication, verb, json).await,
         Verb::Digest(verb) => digest::run(&publication, verb, json).await,
         Verb::Report(arguments) => report::run(&publication, arguments, json).await,

@@ -189,7 +189,7 @@ fn tell(publication: &Publication, event: &Event) {
         }
         Event::Forgotten(number) => {
             output::say(&format!(
-                "{} who never confirmed forgotten",
+                "{} forgotten, as [form] and [retention] say",
                 output::count(*number, "subscriber", "subscribers")
             ));
         }

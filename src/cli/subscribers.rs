@@ -1,16 +1,19 @@
 //! `tidings subscribers`.
 
+mod attributes;
 mod exchange;
 mod farewell;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
 
 use super::output::{self, count};
-use super::{Ended, Usage, called_as};
+use super::{Ended, Usage, called_as, segments};
 use crate::domain::address::EmailAddress;
+use crate::domain::attributes::Attributes;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::provider;
@@ -36,11 +39,30 @@ pub(super) enum Verb {
         #[arg(long, value_name = "ZONE")]
         time_zone: Option<String>,
     },
-    /// List everyone, or those of one feed
+    /// List everyone, or those of one feed or segment
     List {
         /// Only those of this feed
         #[arg(long)]
         feed: Option<String>,
+        /// Only those in this segment
+        #[arg(long)]
+        segment: Option<String>,
+    },
+    /// One person: what they chose and when, attributes, whether mail goes there
+    Show {
+        /// Their address
+        address: String,
+    },
+    /// Set attributes of one person, as in city=Lisbon
+    Set {
+        /// Their address
+        address: String,
+        /// Names with their values; numbers, true and false are what they look like
+        #[arg(value_name = "NAME=VALUE", required_unless_present = "unset")]
+        attributes: Vec<String>,
+        /// Remove this attribute
+        #[arg(long, value_name = "NAME")]
+        unset: Vec<String>,
     },
     #[expect(clippy::doc_markdown, reason = "this is what --help prints")]
     /// Take people in from a CSV or JSON file
@@ -67,6 +89,9 @@ pub(super) enum Verb {
         /// Only those of this feed
         #[arg(long)]
         feed: Option<String>,
+        /// Only those in this segment
+        #[arg(long)]
+        segment: Option<String>,
         /// Also who left, never confirmed, paused or is suppressed
         #[arg(long)]
         all: bool,
@@ -82,8 +107,11 @@ pub(super) enum Verb {
         #[arg(long)]
         yes: bool,
     },
-    /// Remove whoever asked for mail and never confirmed (form.unconfirmed); serve does it by itself
+    /// Remove whoever asked for mail and never confirmed, and whom [retention] says to keep no longer; serve does it by itself
     Purge {
+        /// Only say whom
+        #[arg(long)]
+        dry_run: bool,
         /// Without asking
         #[arg(long)]
         yes: bool,
@@ -95,15 +123,22 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Add { address, name, feeds, time_zone } => {
             add(publication, &address, name.as_deref(), &feeds, time_zone.as_deref(), json).await
         }
-        Verb::List { feed } => list(publication, feed.as_deref(), json).await,
+        Verb::List { feed, segment } => list(publication, feed.as_deref(), segment.as_deref(), json).await,
+        Verb::Show { address } => attributes::show(publication, &address, json).await,
+        Verb::Set { address, attributes, unset } => {
+            attributes::set(publication, &address, &attributes, &unset, json).await
+        }
         Verb::Import { file, feed, overwrite, dry_run } => {
             exchange::import(publication, &file, feed.as_deref(), overwrite, dry_run, json).await
         }
-        Verb::Export { file, feed, all } => exchange::export(publication, file, feed.as_deref(), all, json).await,
+        Verb::Export { file, feed, segment, all } => {
+            let segment = segment.as_deref().map(|name| segments::named(publication, name)).transpose()?;
+            exchange::export(publication, file, feed.as_deref(), segment, all, json).await
+        }
         Verb::Erase { address, never_again, yes } => {
             farewell::erase(publication, &address, never_again, yes, json).await
         }
-        Verb::Purge { yes } => farewell::purge(publication, yes, json).await,
+        Verb::Purge { dry_run, yes } => farewell::purge(publication, dry_run, yes, json).await,
     }
 }
 
@@ -188,18 +223,32 @@ fn feed_named(publication: &Publication, feed: Option<&str>) -> anyhow::Result<O
     Ok(Some(compose::newsletter(publication, feed)?.0.name.clone()))
 }
 
-async fn list(publication: &Publication, feed: Option<&str>, as_json: bool) -> anyhow::Result<Ended> {
+async fn list(
+    publication: &Publication,
+    feed: Option<&str>,
+    segment: Option<&str>,
+    as_json: bool,
+) -> anyhow::Result<Ended> {
     let feed = feed_named(publication, feed)?;
+    let segment = segment.map(|name| segments::named(publication, name)).transpose()?;
+    let setting = publication.setting();
     let mut after = None;
     let mut total = 0;
     loop {
-        let page = publication.store.subscribers(feed.as_ref(), after, 1000).await?;
+        let mut page = publication.store.subscribers(feed.as_ref(), after, 1000).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.subscriber.id);
+        let mut ids: Vec<SubscriberId> = page.iter().map(|listed| listed.subscriber.id).collect();
+        if let Some(segment) = segment {
+            let those = publication.store.those_in(&segment.whom, &setting, &ids).await?;
+            page.retain(|listed| those.contains(&listed.subscriber.id));
+            ids.retain(|id| those.contains(id));
+        }
         total += page.len() as u64;
+        let known = if as_json { publication.store.attributes_of(&ids).await? } else { HashMap::new() };
         for listed in &page {
             if as_json {
-                output::say(&as_line(listed).to_string());
+                output::say(&as_line(listed, known.get(&listed.subscriber.id)).to_string());
             } else {
                 output::say(&as_text(listed));
             }
@@ -212,7 +261,7 @@ async fn list(publication: &Publication, feed: Option<&str>, as_json: bool) -> a
 }
 
 /// One person as one line of JSON.
-fn as_line(listed: &Listed) -> serde_json::Value {
+fn as_line(listed: &Listed, attributes: Option<&Attributes>) -> serde_json::Value {
     let person = &listed.subscriber;
     let subscriptions: Vec<_> = listed
         .subscriptions
@@ -225,6 +274,7 @@ fn as_line(listed: &Listed) -> serde_json::Value {
         "name": person.name,
         "language": person.language,
         "time_zone": person.time_zone.map(chrono_tz::Tz::name),
+        "attributes": attributes.cloned().unwrap_or_default(),
         "suppressed": listed.suppressed,
         "subscriptions": subscriptions,
     })

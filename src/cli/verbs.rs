@@ -36,10 +36,11 @@ async fn synced(publication: &Publication) -> Result<SyncReport, TaskError> {
     sync::sync(publication, &|done, total| shown.set(done, total)).await
 }
 
-/// What is wrong with the definitions of feeds and of their newsletters.
+/// What is wrong with the definitions of feeds, of their newsletters, and of segments.
 pub(super) fn faults_of_feeds(publication: &Publication) -> Vec<Problem> {
     let newsletters = check::newsletters(&publication.config, &publication.feeds, &publication.templates);
-    publication.feed_problems.iter().cloned().chain(newsletters).collect()
+    let segments = publication.segment_problems.iter().cloned();
+    publication.feed_problems.iter().cloned().chain(newsletters).chain(segments).collect()
 }
 
 fn describe(report: &SyncReport) -> String {

@@ -1,4 +1,4 @@
-//! What was written in `config.toml` and `feeds/`, and what is meant by it.
+//! What was written in `config.toml`, `feeds/` and `segments/`, and what is meant by it.
 //!
 //! What was written is read strictly: an unknown key is a fault that says what was probably meant. Every key of
 //! `config.toml` can be overridden by the environment as `TIDINGS_SECTION__KEY`; secrets can stand in files.
@@ -9,6 +9,8 @@ mod feeds;
 mod form;
 mod newsletter;
 pub mod reports;
+mod retention;
+mod segments;
 mod sending;
 mod span;
 mod urls;
@@ -32,6 +34,8 @@ pub use dkim::{Dkim, is_selector};
 pub use editors::{Editors, Webhook};
 pub use feeds::{load as load_feeds, load_one as load_feed};
 pub use form::Form;
+pub use retention::Retention;
+pub use segments::load as load_segments;
 pub use urls::Urls;
 
 /// Everything that `config.toml` decides.
@@ -47,6 +51,8 @@ pub struct Config {
     pub static_files: PathBuf,
     /// Folder of the feed definitions.
     pub feeds: PathBuf,
+    /// Folder of the segments.
+    pub segments: PathBuf,
     /// Folder of the publication's own templates.
     pub templates: PathBuf,
     /// Folder that `publish` writes.
@@ -73,6 +79,8 @@ pub struct Config {
     pub reports: reports::Reports,
     /// What the form takes.
     pub form: Form,
+    /// How long people are kept who get no mail any more.
+    pub retention: Retention,
     /// When an address that keeps bouncing softly is given up.
     pub soft_bounces: SoftRule,
 }

@@ -38,6 +38,7 @@ struct Written {
     reports: WrittenReports,
     suppression: WrittenSuppression,
     form: super::form::WrittenForm,
+    retention: super::retention::WrittenRetention,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -260,6 +261,7 @@ impl Reader<'_> {
         let reports = self.reports(written.reports);
         let soft_bounces = self.suppression(written.suppression);
         let form = self.form(written.form);
+        let retention = self.retention(written.retention);
         let folder =
             |written: Option<PathBuf>, default: &str| self.root.join(written.unwrap_or_else(|| default.into()));
         let articles = folder(written.articles.folder, "articles");
@@ -271,6 +273,7 @@ impl Reader<'_> {
                 articles,
                 static_files: self.root.join("static"),
                 feeds: self.root.join("feeds"),
+                segments: self.root.join("segments"),
                 templates: self.root.join("templates"),
                 public,
                 mail,
@@ -284,6 +287,7 @@ impl Reader<'_> {
                 serve_url,
                 reports,
                 form,
+                retention,
                 soft_bounces,
             }),
             _ => Err(self.problems),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::article::uuid_at;
 use super::feed::FeedName;
 use super::newsletter::Cadence;
+use super::segment::SegmentName;
 use super::trial::Trial;
 
 /// The identity of a digest.
@@ -117,6 +118,9 @@ pub struct DigestKey {
     pub cadence: Option<Cadence>,
     /// The instant that it was scheduled for.
     pub slot: DateTime<Utc>,
+    /// The segment whose people alone get it, if an editor said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment: Option<SegmentName>,
 }
 
 /// One composed sending.

@@ -41,7 +41,8 @@ pub enum AnyOf {
 }
 
 impl AnyOf {
-    fn words(&self) -> &[String] {
+    /// The words.
+    pub fn words(&self) -> &[String] {
         match self {
             Self::One(word) => std::slice::from_ref(word),
             Self::Several(words) => words,

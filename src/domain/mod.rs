@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod article;
+pub mod attributes;
 pub mod brakes;
 pub mod cron;
 pub mod delivery;
@@ -15,6 +16,7 @@ pub mod pace;
 pub mod provider;
 pub mod relay;
 pub mod report;
+pub mod segment;
 pub mod subscription;
 pub mod text;
 pub mod trial;

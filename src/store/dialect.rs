@@ -2,8 +2,8 @@
 //!
 //! One SQL text serves both (the portable subset of `migrations/`); [`on!`] expands it with the concrete pool.
 //! The differences that remain: how a transaction that writes begins ([`begin!`]), how rows are claimed
-//! ([`Database::skip_locked`], [`Database::claims`]), how a list of ids is passed ([`Database::list`]), and how much room a
-//! table's rows keep to grow.
+//! ([`Database::skip_locked`], [`Database::claims`]), how a list of ids is passed ([`Database::list`]), how JSON is looked
+//! into ([`Database::values`]), and how much room a table's rows keep to grow.
 
 use std::io;
 use std::path::PathBuf;
@@ -23,6 +23,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A connection that was used so recently is taken to stand.
 const TRUSTED: Duration = Duration::from_secs(1);
+
+/// What a SQLite connection keeps in memory, as in the options of the pool.
+const CACHE: &str = "PRAGMA cache_size = -2000";
 
 /// How long a PostgreSQL server has for its first answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -198,6 +201,15 @@ impl Database {
         }
     }
 
+    /// Statements around much work in one transaction, none where there is nothing to say: the first gives SQLite room for the
+    /// pages of an index that rows in no order touch, the second takes it back before the commit.
+    pub(super) fn room(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Sqlite { .. } => Some(("PRAGMA cache_size = -16000", CACHE)),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// A subquery of the rows in the JSON array of arrays bound as parameter `number`, with these columns and their types.
     pub(super) fn rows(&self, number: usize, columns: &[(&str, &str)]) -> String {
         let place = |(at, (name, kind)): (usize, &(&str, &str))| format!("CAST(e.value ->> {at} AS {kind}) AS {name}");
@@ -214,6 +226,47 @@ impl Database {
         match self {
             Self::Sqlite { .. } => format!("(SELECT value FROM json_each(${number}))"),
             Self::Postgres(_) => format!("(SELECT jsonb_array_elements_text(CAST(${number} AS jsonb)))"),
+        }
+    }
+
+    /// A subquery of what the attribute of the subscriber `s` has whose name is bound as parameter `number`: itself or each
+    /// of its list, as `word`, and as `number` where it is one. By the name itself, and not by a path: it may hold anything.
+    pub(super) fn values(&self, number: usize) -> String {
+        match self {
+            Self::Sqlite { .. } => format!(
+                "(SELECT CASE WHEN v.type IN ('true', 'false') THEN v.type ELSE CAST(v.atom AS TEXT) END AS word, \
+                 CASE WHEN v.type IN ('integer', 'real') THEN CAST(v.atom AS REAL) END AS number \
+                 FROM json_each(s.attributes) AS e CROSS JOIN json_each(CASE e.type WHEN 'array' THEN e.value \
+                 WHEN 'object' THEN '[]' WHEN 'true' THEN '[true]' WHEN 'false' THEN '[false]' ELSE json_array(e.value) END) AS v \
+                 WHERE e.key = ${number})"
+            ),
+            Self::Postgres(_) => format!(
+                "(SELECT CASE WHEN jsonb_typeof(v.value) NOT IN ('object', 'array') THEN v.value #>> '{{}}' END AS word, \
+                 CASE jsonb_typeof(v.value) WHEN 'number' THEN CAST(v.value #>> '{{}}' AS double precision) END AS number \
+                 FROM (SELECT CAST(s.attributes AS jsonb) -> CAST(${number} AS TEXT) AS value) AS e \
+                 CROSS JOIN jsonb_array_elements(CASE jsonb_typeof(e.value) WHEN 'array' THEN e.value \
+                 WHEN 'object' THEN CAST('[]' AS jsonb) ELSE jsonb_build_array(e.value) END) AS v (value))"
+            ),
+        }
+    }
+
+    /// Whether the subscriber `s` has the attribute whose name is bound as parameter `number`.
+    pub(super) fn has_value(&self, number: usize) -> String {
+        match self {
+            Self::Sqlite { .. } => {
+                format!("EXISTS (SELECT 1 FROM json_each(s.attributes) AS e WHERE e.key = ${number})")
+            }
+            Self::Postgres(_) => {
+                format!("(CAST(s.attributes AS jsonb) -> CAST(${number} AS TEXT)) IS NOT NULL")
+            }
+        }
+    }
+
+    /// A text with A to Z in small letters, and no other letter changed: engines differ in the rest.
+    pub(super) fn folded(&self, text: &str) -> String {
+        match self {
+            Self::Sqlite { .. } => format!("lower({text})"),
+            Self::Postgres(_) => format!("lower({text} COLLATE \"C\")"),
         }
     }
 }

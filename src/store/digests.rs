@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder};
 use super::archive::{PAGES_OF_DAY, SAME_PAGE, SAME_WITHIN, free_page};
 use super::deliveries::OPEN;
 use super::notices::NOTE;
+use super::segments::{Condition, bind_all};
 use super::subscribers::UNSUPPRESSED;
 use super::trials::{WAITS_FOR_PICK, begin_trial};
 use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
@@ -14,6 +15,7 @@ use crate::domain::brakes::Share;
 use crate::domain::digest::{Digest, DigestId, DigestKey, DigestState, Tally};
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
+use crate::domain::segment::{SegmentName, Setting, Whom};
 use crate::domain::subscription::SubscriberId;
 use crate::domain::trial::{Part, Trial};
 
@@ -23,8 +25,10 @@ const EVERY: &str = "every";
 /// A digest to be composed.
 #[derive(Debug, Clone)]
 pub struct NewDigest {
-    /// Newsletter, cadence, slot.
+    /// Newsletter, cadence, slot, and the segment that it goes to.
     pub key: DigestKey,
+    /// Who is in that segment, and what they are judged by.
+    pub segment: Option<(Whom, Setting)>,
     /// Release number up to which it brings articles.
     pub cut_off: i64,
     /// Its articles with their release numbers.
@@ -49,7 +53,7 @@ pub struct NewDigest {
 
 /// Where no digest of the newsletter `$3` that stands still has a delivery open for the subscriber of `n`: were they to
 /// get a later one meanwhile, a cancelled one could not give its articles back.
-const NOBODY_WAITS: &str = "NOT EXISTS (SELECT 1 FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $3 \
+pub(super) const NOBODY_WAITS: &str = "NOT EXISTS (SELECT 1 FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $3 \
                             AND g.state IN ('held', 'paused', 'halted') AND d.digest = g.id AND d.subscriber = n.subscriber \
                             AND d.settled_at IS NULL)";
 
@@ -75,16 +79,33 @@ pub(super) type Columns = (
     Option<i64>,
     Option<i64>,
     String,
+    String,
     i64,
     Option<i64>,
 );
 
 pub(super) const COLUMNS: &str = "id, newsletter, cadence, slot, cut_off, state, why, held_until, note, trial, trial_until, \
-     picked, page, created_at, finished_at";
+     picked, segment, page, created_at, finished_at";
 
 pub(super) fn digest(row: Columns) -> Result<Digest, StoreError> {
-    let (key, newsletter, cadence, slot, cut_off, state, why, held_until, note, trial, until, picked, page, made, done) =
-        row;
+    let (
+        key,
+        newsletter,
+        cadence,
+        slot,
+        cut_off,
+        state,
+        why,
+        held_until,
+        note,
+        trial,
+        until,
+        picked,
+        to,
+        page,
+        made,
+        done,
+    ) = row;
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} of digest {key}"));
     let trial = trial.map(|json| {
         let kept: KeptTrial = serde_json::from_str(&json).map_err(|_| corrupt("trial"))?;
@@ -102,6 +123,7 @@ pub(super) fn digest(row: Columns) -> Result<Digest, StoreError> {
             newsletter: FeedName::parse(&newsletter).ok_or_else(|| corrupt("newsletter"))?,
             cadence: Cadence::parse(&cadence),
             slot: instant(slot)?,
+            segment: (!to.is_empty()).then(|| SegmentName::parse(&to).ok_or_else(|| corrupt("segment"))).transpose()?,
         },
         cut_off,
         state: DigestState::from_parts(&state, why)
@@ -134,13 +156,14 @@ fn kept(trial: &Trial) -> String {
 impl Store {
     /// Composes a digest: the row, its articles, a delivery for each reader, and their cursors, whole or not at all.
     ///
-    /// Returns the digest and whether this call made it: there is one for each newsletter, cadence and slot.
+    /// Returns the digest and whether this call made it: there is one for each newsletter, cadence, slot and segment.
     ///
     /// # Errors
     /// When the database fails; then there is no digest.
     pub async fn compose(&self, new: &NewDigest, now: DateTime<Utc>) -> Result<(Digest, bool), StoreError> {
         let made = DigestId::new(now);
         let cadence = new.key.cadence.map_or(EVERY, Cadence::as_str);
+        let segment = new.key.segment.as_ref().map_or("", SegmentName::as_str);
         let (state, why) = new.state.parts();
         let cursor = if new.cursor_below.is_some() { "n.cursor" } else { "-1" };
         let enqueue = format!(
@@ -151,16 +174,21 @@ impl Store {
              AND n.cursor >= $8 AND ($7 IS NULL OR COALESCE(n.time_zone, $6) IN {zones}) AND {UNSUPPRESSED}",
             zones = self.database.list(7)
         );
+        let condition = new.segment.as_ref().map(|(whom, setting)| Condition::of(&self.database, whom, setting, 9));
+        let enqueue = match &condition {
+            Some(condition) => format!("{enqueue} AND {}", condition.sql),
+            None => enqueue,
+        };
         let held_until = new.state.held_until().map(millis);
         let due_at = millis(new.key.slot.min(now));
         begin!(self.database, tx => {
             let inserted = sqlx::query(
-                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, page, revision, trial) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', 0, $11) ON CONFLICT (newsletter, cadence, slot) DO NOTHING",
+                "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, why, held_until, note, created_at, page, revision, trial, segment) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', 0, $11, $12) ON CONFLICT (newsletter, cadence, slot, segment) DO NOTHING",
             )
             .bind(made.to_string()).bind(new.key.newsletter.as_str()).bind(cadence).bind(millis(new.key.slot))
             .bind(new.cut_off).bind(state).bind(why).bind(held_until).bind(&new.note).bind(millis(now))
-            .bind(new.trial.as_ref().map(kept))
+            .bind(new.trial.as_ref().map(kept)).bind(segment)
             .execute(&mut *tx).await?.rows_affected();
             if inserted == 1 {
                 for articles in new.articles.chunks(500) {
@@ -175,10 +203,13 @@ impl Store {
                 let standing: i64 = sqlx::query_scalar(STANDING).bind(new.key.newsletter.as_str()).bind(made.to_string())
                     .fetch_one(&mut *tx).await?;
                 let enqueue = if standing == 0 { enqueue } else { format!("{enqueue} AND {NOBODY_WAITS}") };
-                sqlx::query(AssertSqlSafe(enqueue))
+                let query = sqlx::query(AssertSqlSafe(enqueue)).persistent(condition.is_none())
                     .bind(made.to_string()).bind(if new.trial.is_some() { WAITS_FOR_PICK } else { due_at }).bind(new.key.newsletter.as_str()).bind(cadence)
-                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json)).bind(new.cursor_from)
-                    .execute(&mut *tx).await?;
+                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json)).bind(new.cursor_from);
+                match &condition {
+                    Some(condition) => bind_all!(query, condition).execute(&mut *tx).await?,
+                    None => query.execute(&mut *tx).await?,
+                };
                 if let Some(trial) = &new.trial {
                     begin_trial!(self, tx, trial, made, due_at);
                 }
@@ -268,16 +299,18 @@ impl Store {
             .collect()
     }
 
-    /// The digest with this newsletter, cadence and slot.
+    /// The digest with this newsletter, cadence, slot and segment.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn digest_by_key(&self, key: &DigestKey) -> Result<Option<Digest>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM digests WHERE newsletter = $1 AND cadence = $2 AND slot = $3");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM digests WHERE newsletter = $1 AND cadence = $2 AND slot = $3 AND segment = $4"
+        );
         let row: Option<Columns> = on!(self.database, pool => {
             sqlx::query_as(AssertSqlSafe(sql))
                 .bind(key.newsletter.as_str()).bind(key.cadence.map_or(EVERY, Cadence::as_str)).bind(millis(key.slot))
-                .fetch_optional(pool).await
+                .bind(key.segment.as_ref().map_or("", SegmentName::as_str)).fetch_optional(pool).await
         })?;
         row.map(digest).transpose()
     }

@@ -1,4 +1,5 @@
-//! Forgetting people: whom an editor erases, and who asked but never confirmed.
+//! Forgetting people: whom an editor erases, who asked but never confirmed, and who has got no mail for so long that nothing
+//! of them is needed.
 
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
@@ -9,6 +10,32 @@ use crate::domain::subscription::SubscriberId;
 /// What was asked for before `$1` and neither confirmed nor asked to be confirmed since.
 const UNCONFIRMED: &str =
     "state = 'pending' AND created_at < $1 AND (confirmation_sent_at IS NULL OR confirmation_sent_at < $1)";
+
+/// Why nothing of somebody is needed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// They left all that they had subscribed to.
+    Ended,
+    /// Their address was given up.
+    Bounced,
+}
+
+impl Departure {
+    /// Subscribers `s` who departed so before `$1`.
+    fn who(self) -> &'static str {
+        match self {
+            Self::Ended => {
+                "FROM (SELECT DISTINCT n.subscriber FROM subscriptions n WHERE n.state = 'ended' AND n.ended_at < $1) AS g \
+                 CROSS JOIN subscribers s WHERE s.id = g.subscriber AND NOT EXISTS (SELECT 1 FROM subscriptions o \
+                 WHERE o.subscriber = g.subscriber AND (o.state <> 'ended' OR COALESCE(o.ended_at, $1) >= $1))"
+            }
+            Self::Bounced => {
+                "FROM suppressions p CROSS JOIN subscribers s WHERE p.cause IN ('bounced', 'refused') \
+                 AND p.created_at < $1 AND s.address_hash = p.address_hash"
+            }
+        }
+    }
+}
 
 impl Store {
     /// Removes a person with everything that belongs to them. Returns whether there was one.
@@ -32,26 +59,66 @@ impl Store {
     /// # Errors
     /// When the database fails; then nothing is removed.
     pub async fn forget(&self, address_hash: &str) -> Result<bool, StoreError> {
+        Ok(self.forget_all(&[address_hash.to_owned()]).await? > 0)
+    }
+
+    async fn forget_all(&self, address_hashes: &[String]) -> Result<u64, StoreError> {
         // An id that is nobody's, and says nothing of when.
         let nobody = SubscriberId::new(DateTime::UNIX_EPOCH).to_string();
         let removed = begin!(self.database, tx => {
-            let who: Option<String> = sqlx::query_scalar("SELECT id FROM subscribers WHERE address_hash = $1")
-                .bind(address_hash).fetch_optional(&mut *tx).await?;
-            // A relay's words may name the address; the ban itself stays, under a keyed hash.
-            sqlx::query("UPDATE suppressions SET detail = NULL WHERE address_hash = $1").bind(address_hash).execute(&mut *tx).await?;
-            sqlx::query("UPDATE reports SET subscriber = NULL, text = '', address_hash = $2 WHERE address_hash = $1 OR subscriber = $3")
-                .bind(address_hash).bind(&nobody).bind(who.as_deref().unwrap_or_default()).execute(&mut *tx).await?;
-            if let Some(who) = &who {
-                sqlx::query("DELETE FROM deliveries WHERE subscriber = $1 AND settled_at IS NULL").bind(who).execute(&mut *tx).await?;
-                sqlx::query("UPDATE deliveries SET subscriber = $2, claim = NULL, outcome = NULL, log = NULL WHERE subscriber = $1")
-                    .bind(who).bind(&nobody).execute(&mut *tx).await?;
-                sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(who).execute(&mut *tx).await?;
-                sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(who).execute(&mut *tx).await?;
+            let mut removed = 0;
+            for address_hash in address_hashes {
+                let who: Option<String> = sqlx::query_scalar("SELECT id FROM subscribers WHERE address_hash = $1")
+                    .bind(address_hash).fetch_optional(&mut *tx).await?;
+                // A relay's words may name the address; the ban itself stays, under a keyed hash.
+                sqlx::query("UPDATE suppressions SET detail = NULL WHERE address_hash = $1").bind(address_hash).execute(&mut *tx).await?;
+                sqlx::query("UPDATE reports SET subscriber = NULL, text = '', address_hash = $2 WHERE address_hash = $1 OR subscriber = $3")
+                    .bind(address_hash).bind(&nobody).bind(who.as_deref().unwrap_or_default()).execute(&mut *tx).await?;
+                if let Some(who) = &who {
+                    sqlx::query("DELETE FROM deliveries WHERE subscriber = $1 AND settled_at IS NULL").bind(who).execute(&mut *tx).await?;
+                    sqlx::query("UPDATE deliveries SET subscriber = $2, claim = NULL, outcome = NULL, log = NULL WHERE subscriber = $1")
+                        .bind(who).bind(&nobody).execute(&mut *tx).await?;
+                    sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(who).execute(&mut *tx).await?;
+                    sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(who).execute(&mut *tx).await?;
+                    removed += 1;
+                }
             }
             tx.commit().await?;
-            who.is_some()
+            removed
         });
         Ok(removed)
+    }
+
+    /// How many people departed so before `before`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn departed(&self, how: Departure, before: DateTime<Utc>) -> Result<u64, StoreError> {
+        let sql = format!("SELECT COUNT(*) {}", how.who());
+        let number: i64 = on!(self.database, pool => {
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(millis(before)).fetch_one(pool).await
+        })?;
+        Ok(number.unsigned_abs())
+    }
+
+    /// Removes them as [`Self::forget`] does, some at a time. Returns how many.
+    ///
+    /// # Errors
+    /// When the database fails; then some may be removed.
+    pub async fn forget_departed(&self, how: Departure, before: DateTime<Utc>) -> Result<u64, StoreError> {
+        const AT_A_TIME: i64 = 200;
+        let sql = format!("SELECT s.address_hash {} LIMIT $2", how.who());
+        let mut removed = 0;
+        loop {
+            let page: Vec<String> = on!(self.database, pool => {
+                sqlx::query_scalar(AssertSqlSafe(sql.clone())).bind(millis(before)).bind(AT_A_TIME).fetch_all(pool).await
+            })?;
+            let gone = if page.is_empty() { 0 } else { self.forget_all(&page).await? };
+            removed += gone;
+            if gone == 0 {
+                return Ok(removed);
+            }
+        }
     }
 
     /// How many reports are about the address with this hash.

@@ -1,9 +1,13 @@
 //! People who come from elsewhere, many at once.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
+use super::attributes::attributes;
 use super::{Store, StoreError, begin, json, millis, on};
+use crate::domain::attributes::Attributes;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::subscription::{Subscriber, SubscriptionState};
@@ -15,6 +19,8 @@ pub struct Arrival {
     pub subscriber: Subscriber,
     /// Keyed hash of the address.
     pub address_hash: String,
+    /// What else is known of them.
+    pub attributes: Attributes,
     /// What they chose; none where nothing but a ban is brought.
     pub subscriptions: Vec<Arriving>,
     /// Why no mail must go there, and in which words.
@@ -49,9 +55,11 @@ pub struct TakenIn {
     pub changed: u64,
     /// Addresses that are banned from now on.
     pub banned: u64,
+    /// People whose attributes stay as they were, since with those that came they would be too many.
+    pub overfull: u64,
 }
 
-const PEOPLE: [(&str, &str); 8] = [
+const PEOPLE: [(&str, &str); 9] = [
     ("id", "TEXT"),
     ("address", "TEXT"),
     ("address_key", "TEXT"),
@@ -60,6 +68,7 @@ const PEOPLE: [(&str, &str); 8] = [
     ("language", "TEXT"),
     ("time_zone", "TEXT"),
     ("created_at", "BIGINT"),
+    ("attributes", "TEXT"),
 ];
 const SUBSCRIPTIONS: [(&str, &str); 7] = [
     ("address_key", "TEXT"),
@@ -77,11 +86,13 @@ struct Rows {
     people: String,
     subscriptions: String,
     bans: Option<String>,
+    overfull: u64,
 }
 
 impl Rows {
-    fn of(arrivals: &[Arrival], now: DateTime<Utc>) -> Self {
-        let (mut people, mut subscriptions, mut bans) = (vec![], vec![], vec![]);
+    /// What is known of people goes before where `known` holds it, by the keys of their addresses.
+    fn of(arrivals: &[Arrival], known: &HashMap<String, Attributes>, now: DateTime<Utc>) -> Self {
+        let (mut people, mut subscriptions, mut bans, mut overfull) = (vec![], vec![], vec![], 0);
         for arrival in arrivals {
             let person = &arrival.subscriber;
             let key = person.address.key();
@@ -97,6 +108,13 @@ impl Rows {
                 ));
             }
             if !arrival.subscriptions.is_empty() {
+                let said = match known.get(&key) {
+                    Some(known) => known.clone().with(arrival.attributes.clone()).unwrap_or_else(|_| {
+                        overfull += 1;
+                        known.clone()
+                    }),
+                    None => arrival.attributes.clone(),
+                };
                 let since = arrival.subscriptions.iter().map(|one| one.created_at).min().unwrap_or(now);
                 people.push((
                     person.id,
@@ -107,6 +125,7 @@ impl Rows {
                     &person.language,
                     person.time_zone.map(chrono_tz::Tz::name),
                     millis(since),
+                    (!said.is_empty()).then(|| said.to_json()),
                 ));
             }
             if let Some((cause, detail)) = &arrival.ban {
@@ -114,7 +133,7 @@ impl Rows {
             }
         }
         let bans = (!bans.is_empty()).then(|| json(&bans));
-        Self { people: json(&people), subscriptions: json(&subscriptions), bans }
+        Self { people: json(&people), subscriptions: json(&subscriptions), bans, overfull }
     }
 }
 
@@ -131,18 +150,21 @@ impl Store {
         overwrite: bool,
         now: DateTime<Utc>,
     ) -> Result<TakenIn, StoreError> {
-        let rows = Rows::of(arrivals, now);
+        let mut rows = Rows::of(arrivals, &HashMap::new(), now);
+        let is_said = arrivals.iter().any(|arrival| !arrival.attributes.is_empty());
         let insert_people = format!(
-            "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at) \
-             SELECT id, address, address_key, address_hash, name, language, time_zone, created_at FROM {} AS r WHERE true \
+            "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at, attributes) \
+             SELECT id, address, address_key, address_hash, name, language, time_zone, created_at, attributes FROM {} AS r WHERE true \
              ON CONFLICT (address_key) DO NOTHING",
             self.database.rows(1, &PEOPLE)
         );
         let change_people = format!(
             "UPDATE subscribers SET name = COALESCE(r.name, subscribers.name), \
-             language = COALESCE(r.language, subscribers.language), time_zone = COALESCE(r.time_zone, subscribers.time_zone) \
+             language = COALESCE(r.language, subscribers.language), time_zone = COALESCE(r.time_zone, subscribers.time_zone), \
+             attributes = COALESCE(r.attributes, subscribers.attributes) \
              FROM {} AS r WHERE r.address_key = subscribers.address_key AND (r.name <> COALESCE(subscribers.name, '') \
-             OR r.language <> COALESCE(subscribers.language, '') OR r.time_zone <> COALESCE(subscribers.time_zone, ''))",
+             OR r.language <> COALESCE(subscribers.language, '') OR r.time_zone <> COALESCE(subscribers.time_zone, '') \
+             OR r.attributes <> COALESCE(subscribers.attributes, ''))",
             self.database.rows(1, &PEOPLE)
         );
         let change_subscriptions = format!(
@@ -166,6 +188,10 @@ impl Store {
              ON CONFLICT (subscriber, feed) DO NOTHING",
             self.database.rows(1, &SUBSCRIPTIONS)
         );
+        let kept = format!(
+            "SELECT address_key, attributes FROM subscribers WHERE address_key IN {} AND attributes IS NOT NULL",
+            self.database.list(1)
+        );
         let ban = format!(
             "INSERT INTO suppressions (address_hash, cause, detail, created_at) \
              SELECT address_hash, cause, detail, CAST($2 AS BIGINT) FROM {} AS r WHERE true ON CONFLICT (address_hash) DO NOTHING",
@@ -173,12 +199,24 @@ impl Store {
         );
         let mut taken = TakenIn::default();
         // Planned anew each time: PostgreSQL would keep a plan that it made while the tables were empty.
+        let room = self.database.room();
         begin!(self.database, tx => {
+            if let Some((more, _)) = room {
+                sqlx::query(more).execute(&mut *tx).await?;
+            }
             if let Some(bans) = &rows.bans {
                 taken.banned = sqlx::query(AssertSqlSafe(ban)).persistent(false).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
             }
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
             if overwrite {
+                if is_said {
+                    let keys: Vec<String> = arrivals.iter().map(|arrival| arrival.subscriber.address.key()).collect();
+                    let kept: Vec<(String, String)> =
+                        sqlx::query_as(AssertSqlSafe(kept)).persistent(false).bind(json(&keys)).fetch_all(&mut *tx).await?;
+                    let known = kept.into_iter().map(|(key, kept)| Ok((key, attributes(&kept)?)));
+                    rows = Rows::of(arrivals, &known.collect::<Result<_, StoreError>>()?, now);
+                    taken.overfull = rows.overfull;
+                }
                 for sql in [change_people, change_subscriptions] {
                     let rows = if sql.starts_with("UPDATE subscribers") { &rows.people } else { &rows.subscriptions };
                     taken.changed += sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(rows).execute(&mut *tx).await?.rows_affected();
@@ -188,6 +226,9 @@ impl Store {
             taken.people = sqlx::query(AssertSqlSafe(insert_people)).persistent(false).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
             taken.subscriptions = sqlx::query(AssertSqlSafe(insert_subscriptions)).persistent(false)
                 .bind(&rows.subscriptions).bind(cursor).execute(&mut *tx).await?.rows_affected();
+            if let Some((_, less)) = room {
+                sqlx::query(less).execute(&mut *tx).await?;
+            }
             tx.commit().await?;
         });
         Ok(taken)

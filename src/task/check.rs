@@ -35,6 +35,7 @@ pub fn check(config: &Config, clock: &Clock) -> Checked {
         }
         Err(faults) => problems.extend(faults),
     }
+    problems.extend(crate::config::load_segments(config, &feeds).1);
     problems.extend(sign::faults(config, &feeds));
     let articles = check_articles(config, clock, &mut problems);
     Checked { articles, feeds: feeds.len(), problems }

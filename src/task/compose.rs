@@ -8,6 +8,7 @@ use crate::domain::article::Released;
 use crate::domain::digest::{Digest, DigestKey, DigestState};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::newsletter::{Cadence, Newsletter};
+use crate::domain::segment::Segment;
 use crate::domain::trial::Trial;
 use crate::problem::{Problem, did_you_mean};
 use crate::store::{NewDigest, ReaderGroup};
@@ -33,6 +34,8 @@ pub struct Plan {
     pub cursor_below: Option<i64>,
     /// Only readers in these zones.
     pub zones: Option<Vec<String>>,
+    /// Only readers in this segment.
+    pub segment: Option<Segment>,
     /// The readers, by cadence, zone and cursor.
     pub groups: Vec<ReaderGroup>,
     /// How the articles were chosen.
@@ -103,7 +106,7 @@ pub fn newsletter<'a>(publication: &'a Publication, name: &str) -> Result<(&'a F
     Err(problem.into())
 }
 
-/// Plans a digest that an editor sends now, to the readers of one cadence or of every cadence.
+/// Plans a digest that an editor sends now, to the readers of one cadence or of every cadence, all or those of a segment.
 ///
 /// It brings what each reader has not had yet. Its slot is the release of its newest article, so that sending twice
 /// is sending once; where that one was sent to others, this minute. With `latest`, everyone gets at least that many of the newest articles; its slot is this minute.
@@ -115,12 +118,13 @@ pub async fn plan_now(
     feed: &Feed,
     newsletter: &Newsletter,
     cadence: Option<Cadence>,
+    segment: Option<&Segment>,
     latest: Option<usize>,
 ) -> Result<Plan, TaskError> {
     let store = &publication.store;
     let now = publication.clock.now();
     let cut_off = store.newest_release().await?;
-    let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
+    let mut groups = readers(publication, feed, segment).await?;
     groups.retain(|group| cadence.is_none_or(|cadence| group.cadence == cadence));
     let oldest = groups.iter().map(|group| group.cursor).min().unwrap_or(cut_off);
     let mut articles = store.released_between(&feed.name, oldest, cut_off).await?;
@@ -149,7 +153,7 @@ pub async fn plan_now(
         Choice::Latest | Choice::Picked => minute(now),
         Choice::New | Choice::First => articles.iter().map(|released| released.release.at).max().unwrap_or(now),
     };
-    let key = DigestKey { newsletter: feed.name.clone(), cadence, slot };
+    let key = DigestKey { newsletter: feed.name.clone(), cadence, slot, segment: segment.map(|one| one.name.clone()) };
     let existing = store.digest_by_key(&key).await?;
     let cursor_from = if choice == Choice::New { oldest } else { 0 };
     let plan = Plan {
@@ -160,6 +164,7 @@ pub async fn plan_now(
         cursor_from,
         cursor_below,
         zones: None,
+        segment: segment.cloned(),
         groups,
         choice,
         existing,
@@ -180,6 +185,7 @@ pub async fn plan_picked(
     publication: &Publication,
     feed: &Feed,
     cadence: Option<Cadence>,
+    segment: Option<&Segment>,
     slugs: &[String],
     note: Option<&str>,
 ) -> Result<Plan, TaskError> {
@@ -202,13 +208,17 @@ pub async fn plan_picked(
         return Err(TaskError::Problems(faults));
     }
     articles.sort_by_key(|released| released.release.number);
-    let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
+    let mut groups = readers(publication, feed, segment).await?;
     groups.retain(|group| cadence.is_none_or(|cadence| group.cadence == cadence));
-    let key = DigestKey { newsletter: feed.name.clone(), cadence, slot: minute(publication.clock.now()) };
+    let slot = minute(publication.clock.now());
+    let key = DigestKey { newsletter: feed.name.clone(), cadence, slot, segment: segment.map(|one| one.name.clone()) };
     let mut existing = store.digest_by_key(&key).await?;
     let ids: Vec<_> = articles.iter().map(|released| released.article.id).collect();
     for digest in store.digests(Some(&feed.name), 50).await? {
-        let is_alike = digest.cut_off == 0 && digest.key.cadence == cadence && digest.note.as_deref() == note;
+        let is_alike = digest.cut_off == 0
+            && digest.key.cadence == cadence
+            && digest.key.segment == key.segment
+            && digest.note.as_deref() == note;
         if existing.is_some() || !is_alike || digest.state == DigestState::Cancelled {
             continue;
         }
@@ -224,6 +234,7 @@ pub async fn plan_picked(
         cursor_from: 0,
         cursor_below: None,
         zones: None,
+        segment: segment.cloned(),
         groups,
         choice: Choice::Picked,
         existing,
@@ -256,7 +267,7 @@ pub async fn plan_slot(
     let articles = store.released_between(&feed.name, oldest, cut_off).await?;
     let below = threshold(&articles, newsletter.min_articles);
     groups.retain(|group| group.cursor < below);
-    let key = DigestKey { newsletter: feed.name.clone(), cadence: Some(cadence), slot };
+    let key = DigestKey { newsletter: feed.name.clone(), cadence: Some(cadence), slot, segment: None };
     let existing = store.digest_by_key(&key).await?;
     Ok(Plan {
         feed: feed.clone(),
@@ -266,11 +277,24 @@ pub async fn plan_slot(
         cursor_from: oldest,
         cursor_below: Some(below),
         zones,
+        segment: None,
         groups,
         choice: Choice::New,
         existing,
         note: None,
         trial: None,
+    })
+}
+
+/// The readers of a newsletter who do not wait for a digest that stands still; only those of a segment where given.
+async fn readers(
+    publication: &Publication,
+    feed: &Feed,
+    segment: Option<&Segment>,
+) -> Result<Vec<ReaderGroup>, TaskError> {
+    Ok(match segment {
+        None => publication.store.readers_who_wait_for_nothing(&feed.name).await?,
+        Some(segment) => publication.store.readers_in(&feed.name, &segment.whom, &publication.setting()).await?,
     })
 }
 
@@ -292,6 +316,7 @@ fn threshold(articles: &[Released], least: usize) -> i64 {
 pub async fn compose(publication: &Publication, plan: &Plan, state: DigestState) -> Result<(Digest, bool), TaskError> {
     let new = NewDigest {
         key: plan.key.clone(),
+        segment: plan.segment.as_ref().map(|segment| (segment.whom.clone(), publication.setting())),
         cut_off: plan.cut_off,
         articles: plan.articles.iter().map(|released| (released.article.id, released.release.number)).collect(),
         cursor_from: plan.cursor_from,

@@ -33,6 +33,7 @@ use chrono::{DateTime, Utc};
 use crate::config::Config;
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::link::Keyring;
+use crate::domain::segment::{Segment, Setting};
 use crate::mail::dkim::Signers;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError};
@@ -131,6 +132,10 @@ pub struct Publication {
     pub feeds: Arc<[Feed]>,
     /// What is wrong with feed definitions; those feeds are missing above.
     pub feed_problems: Arc<[Problem]>,
+    /// The segments, by name.
+    pub segments: Arc<[Segment]>,
+    /// What is wrong with segments; those are missing above.
+    pub segment_problems: Arc<[Problem]>,
     /// The templates.
     pub templates: Arc<Templates>,
     /// The store.
@@ -151,6 +156,7 @@ impl Publication {
     /// named in `feed_problems` and the others go on.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, TaskError> {
         let (feeds, feed_problems) = crate::config::load_feeds(&config);
+        let (segments, segment_problems) = crate::config::load_segments(&config, &feeds);
         let templates = Templates::load(Some(&config.templates)).map_err(TaskError::Problems)?;
         let signers = sign::signers(&config).map_err(TaskError::Problems)?;
         let store = Store::open(config.database_url.reveal()).await?;
@@ -159,6 +165,8 @@ impl Publication {
             config: Arc::new(config),
             feeds: feeds.into(),
             feed_problems: feed_problems.into(),
+            segments: segments.into(),
+            segment_problems: segment_problems.into(),
             templates: Arc::new(templates),
             store,
             keyring: Arc::new(keyring),
@@ -170,6 +178,12 @@ impl Publication {
     /// The feed with this name.
     pub fn feed(&self, name: &FeedName) -> Option<&Feed> {
         self.feeds.iter().find(|feed| feed.name == *name)
+    }
+
+    /// What a segment is judged by now.
+    pub fn setting(&self) -> Setting {
+        let own = &self.config.publication;
+        Setting { language: own.language.clone(), time_zone: own.time_zone, now: self.clock.now() }
     }
 }
 

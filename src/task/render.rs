@@ -517,7 +517,7 @@ pub async fn sample(
     /// What is shown where nothing is new.
     const LATEST: usize = 10;
     let (feed, newsletter) = newsletter(publication, name)?;
-    let mut articles = plan_now(publication, feed, newsletter, None, latest).await?.articles;
+    let mut articles = plan_now(publication, feed, newsletter, None, None, latest).await?.articles;
     if articles.is_empty() {
         articles = publication.store.newest_of(&feed.name, latest.unwrap_or(LATEST)).await?;
     }

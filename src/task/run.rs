@@ -141,12 +141,12 @@ pub async fn keep_sending(
     );
 }
 
-/// Forgets who never confirmed, until the word to stop.
+/// Forgets who never confirmed and whom `[retention]` names, until the word to stop.
 async fn keep_tidy(publication: &Publication, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
     loop {
         match tidy::purge(publication).await {
-            Ok((_, 0)) => {}
-            Ok((_, people)) => on_event(Event::Forgotten(people)),
+            Ok(purged) if purged.people() == 0 => {}
+            Ok(purged) => on_event(Event::Forgotten(purged.people())),
             Err(error) => on_event(Event::Failed(error)),
         }
         tokio::select! {

@@ -359,6 +359,9 @@ impl Witness<'_> {
         if let Some(other) = digest.key.cadence.filter(|other| *other != cadence) {
             add(true, format!("it is for the readers of another cadence: {other}; this one gets it {cadence}"));
         }
+        if let Some(segment) = &digest.key.segment {
+            add(true, format!("it is for the segment {segment}; what is new in it comes with the next digest"));
+        }
         let ban = self.publication.keyring.address_hash(&self.subscriber.address.key());
         if let Some(ban) = self.publication.store.ban(&ban).await?.filter(|ban| ban.at <= composed) {
             add(true, format!("the address was suppressed: {}", ban.cause));

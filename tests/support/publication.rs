@@ -13,6 +13,7 @@ use tidings::domain::address::EmailAddress;
 use tidings::domain::digest::{Digest, DigestState};
 use tidings::domain::feed::FeedName;
 use tidings::domain::newsletter::Cadence;
+use tidings::domain::segment::Segment;
 use tidings::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use tidings::store::NewSubscription;
 use tidings::task::compose::{compose, newsletter, plan_now};
@@ -231,8 +232,13 @@ impl Lantern {
 
     /// What `digest send news` composes now: the digest and whether it is new; `None` where nobody has anything to read.
     pub async fn compose(&self) -> Option<(Digest, bool)> {
+        self.compose_for(None).await
+    }
+
+    /// The same with `--segment`.
+    pub async fn compose_for(&self, segment: Option<&Segment>) -> Option<(Digest, bool)> {
         let (feed, newsletter) = newsletter(&self.publication, "news").expect("the newsletter");
-        let plan = plan_now(&self.publication, feed, newsletter, None, None).await.expect("a plan");
+        let plan = plan_now(&self.publication, feed, newsletter, None, segment, None).await.expect("a plan");
         if plan.readers() == 0 {
             return None;
         }

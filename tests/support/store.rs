@@ -95,7 +95,8 @@ pub async fn new_digest(store: &Store, newsletter: &FeedName, slot: DateTime<Utc
     let cut_off = store.newest_release().await.unwrap();
     let released = store.released_between(newsletter, 0, cut_off).await.unwrap();
     NewDigest {
-        key: DigestKey { newsletter: newsletter.clone(), cadence: Some(Cadence::Daily), slot },
+        key: DigestKey { newsletter: newsletter.clone(), cadence: Some(Cadence::Daily), slot, segment: None },
+        segment: None,
         cut_off,
         articles: released.iter().map(|one| (one.article.id, one.release.number)).collect(),
         cursor_from: -1,

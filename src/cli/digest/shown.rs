@@ -20,7 +20,10 @@ pub(super) async fn list(publication: &Publication, newsletter: Option<&str>, js
         rows.push(vec![
             digest.id.to_string(),
             digest.key.newsletter.to_string(),
-            digest.key.cadence.map_or("every", Cadence::as_str).to_owned(),
+            match &digest.key.segment {
+                Some(segment) => segment.to_string(),
+                None => digest.key.cadence.map_or("every", Cadence::as_str).to_owned(),
+            },
             when(publication, &digest),
             digest.state.to_string(),
             format!("{}/{}", grouped(tally.sent), grouped(tally.total())),
@@ -32,7 +35,7 @@ pub(super) async fn list(publication: &Publication, newsletter: Option<&str>, js
     } else if rows.is_empty() {
         output::say(&format!("no digest yet\n  hint: {} digest send NEWSLETTER", called_as()));
     } else {
-        rows.insert(0, ["ID", "NEWSLETTER", "CADENCE", "SLOT", "STATE", "SENT"].map(str::to_owned).to_vec());
+        rows.insert(0, ["ID", "NEWSLETTER", "TO", "SLOT", "STATE", "SENT"].map(str::to_owned).to_vec());
         output::table(&rows);
     }
     Ok(Ended::Well)
@@ -81,6 +84,9 @@ pub(super) async fn show(publication: &Publication, id: &str, json: bool) -> any
             ),
         ],
     ];
+    if let Some(segment) = &digest.key.segment {
+        rows.insert(2, vec!["Segment".into(), format!("{segment}: only those of its readers who were in it then")]);
+    }
     if let Some(trial) = &digest.trial {
         rows.extend(pick::rows(publication, &digest, trial).await?);
     }

@@ -10,9 +10,10 @@ use super::super::Ended;
 use super::super::output::{self, count, grouped};
 use super::super::progress::Shown;
 use super::{feed_named, named};
+use crate::domain::segment::Segment;
 use crate::problem::Problem;
 use crate::task::Publication;
-use crate::task::exchange::{self, Form, Import, ImportReport};
+use crate::task::exchange::{self, Form, Import, ImportReport, Which};
 
 pub(super) async fn import(
     publication: &Publication,
@@ -101,20 +102,22 @@ pub(super) async fn export(
     publication: &Publication,
     file: Option<PathBuf>,
     feed: Option<&str>,
+    segment: Option<&Segment>,
     all: bool,
     json: bool,
 ) -> anyhow::Result<Ended> {
     let feed = feed_named(publication, feed)?;
+    let which = Which { feed, segment: segment.cloned(), everyone: all };
     let form = if json { Form::Json } else { Form::Csv };
     let total = match &file {
         None => {
             let output = std::io::BufWriter::new(std::io::stdout().lock());
-            exchange::export(publication, feed.as_ref(), all, form, output).await?
+            exchange::export(publication, &which, form, output).await?
         }
         Some(path) => {
             let opened = private_file(path).with_context(|| format!("cannot write {}", path.display()))?;
             let mut opened = std::io::BufWriter::new(opened);
-            let total = exchange::export(publication, feed.as_ref(), all, form, &mut opened).await?;
+            let total = exchange::export(publication, &which, form, &mut opened).await?;
             opened.flush().with_context(|| format!("cannot write {}", path.display()))?;
             total
         }

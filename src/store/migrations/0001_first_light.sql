@@ -100,6 +100,8 @@ CREATE TABLE subscribers (
     name TEXT,
     language TEXT,
     time_zone TEXT,
+    -- What else is known, as a JSON object.
+    attributes TEXT,
     created_at BIGINT NOT NULL
 );
 
@@ -129,6 +131,9 @@ CREATE INDEX subscriptions_asking ON subscriptions (subscriber, feed)
 -- Those who never confirmed, to be forgotten.
 CREATE INDEX subscriptions_pending ON subscriptions (created_at) WHERE state = 'pending';
 
+-- Those who left, to be erased after a while.
+CREATE INDEX subscriptions_ended ON subscriptions (ended_at) WHERE state = 'ended';
+
 CREATE TABLE suppressions (
     address_hash TEXT PRIMARY KEY,
     cause TEXT NOT NULL,
@@ -149,6 +154,8 @@ CREATE TABLE digests (
     newsletter TEXT NOT NULL,
     cadence TEXT NOT NULL,
     slot BIGINT NOT NULL,
+    -- The name of the segment that it goes to; empty for all readers.
+    segment TEXT NOT NULL,
     cut_off BIGINT NOT NULL,
     state TEXT NOT NULL,
     why TEXT,
@@ -167,7 +174,7 @@ CREATE TABLE digests (
     revision BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     finished_at BIGINT,
-    UNIQUE (newsletter, cadence, slot)
+    UNIQUE (newsletter, cadence, slot, segment)
 );
 
 CREATE INDEX digests_state ON digests (state);

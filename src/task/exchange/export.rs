@@ -5,9 +5,11 @@ use std::io::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
-use super::{COLUMNS, defused};
+use super::{COLUMNS, defused, defused_json};
+use crate::domain::attributes::Attributes;
 use crate::domain::feed::FeedName;
-use crate::domain::subscription::SubscriptionState;
+use crate::domain::segment::Segment;
+use crate::domain::subscription::{SubscriberId, SubscriptionState};
 use crate::store::{Held, Taken};
 use crate::task::{Publication, TaskError};
 
@@ -23,7 +25,18 @@ pub enum Form {
 /// People read at once.
 const PAGE: usize = 1000;
 
-/// Exports everyone who gets mail, or those of one feed; with `everyone` also who left, never confirmed, paused or is
+/// Whom an export holds.
+#[derive(Debug, Clone, Default)]
+pub struct Which {
+    /// Only those of this feed.
+    pub feed: Option<FeedName>,
+    /// Only those in this segment.
+    pub segment: Option<Segment>,
+    /// Also who gets no mail.
+    pub everyone: bool,
+}
+
+/// Exports everyone who gets mail, or those of one feed or segment; with `everyone` also who left, never confirmed, paused or is
 /// suppressed. Returns how many.
 ///
 /// Without `everyone` they are left out: an import elsewhere would write to them.
@@ -32,30 +45,40 @@ const PAGE: usize = 1000;
 /// When the store fails or the output cannot be written.
 pub async fn export(
     publication: &Publication,
-    feed: Option<&FeedName>,
-    everyone: bool,
+    which: &Which,
     form: Form,
     output: impl Write,
 ) -> Result<u64, TaskError> {
     let failed = |source| TaskError::Write { path: "the export".into(), source };
     let mut writer = Writer::begin(form, output).map_err(failed)?;
+    let setting = publication.setting();
     let (mut after, mut count) = (None, 0);
     loop {
         let page = publication.store.held(after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.subscriber.id);
+        let ids: Vec<SubscriberId> = page.iter().map(|held| held.subscriber.id).collect();
+        let those = match &which.segment {
+            Some(segment) => Some(publication.store.those_in(&segment.whom, &setting, &ids).await?),
+            None => None,
+        };
+        let mut known = publication.store.attributes_of(&ids).await?;
         for held in page {
+            if those.as_ref().is_some_and(|those| !those.contains(&held.subscriber.id)) {
+                continue;
+            }
             let taken: Vec<Taken> = held
                 .taken
                 .iter()
-                .filter(|one| feed.is_none_or(|feed| one.subscription.feed == *feed))
+                .filter(|one| which.feed.as_ref().is_none_or(|feed| one.subscription.feed == *feed))
                 .filter(|one| {
-                    everyone || held.suppressed.is_none() && one.subscription.state == SubscriptionState::Active
+                    which.everyone || held.suppressed.is_none() && one.subscription.state == SubscriptionState::Active
                 })
                 .cloned()
                 .collect();
             if !taken.is_empty() {
-                writer.person(&Held { taken, ..held }).map_err(failed)?;
+                let attributes = known.remove(&held.subscriber.id).unwrap_or_default();
+                writer.person(&Held { taken, ..held }, &attributes).map_err(failed)?;
                 count += 1;
             }
         }
@@ -84,12 +107,12 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn person(&mut self, held: &Held) -> std::io::Result<()> {
+    fn person(&mut self, held: &Held, attributes: &Attributes) -> std::io::Result<()> {
         match self {
-            Self::Csv(writer) => writer.write_record(row(held)).map_err(std::io::Error::other),
+            Self::Csv(writer) => writer.write_record(row(held, attributes)).map_err(std::io::Error::other),
             Self::Json { output, is_first } => {
                 output.write_all(if std::mem::take(is_first) { b"\n" } else { b",\n" })?;
-                serde_json::to_writer(output, &object(held)).map_err(std::io::Error::other)
+                serde_json::to_writer(output, &object(held, attributes)).map_err(std::io::Error::other)
             }
         }
     }
@@ -109,7 +132,7 @@ fn written(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn row(held: &Held) -> [String; COLUMNS.len()] {
+fn row(held: &Held, attributes: &Attributes) -> [String; COLUMNS.len()] {
     let person = &held.subscriber;
     let each = |what: &dyn Fn(&Taken) -> String| held.taken.iter().map(what).collect::<Vec<_>>().join(";");
     let date = |at: Option<DateTime<Utc>>| at.map(written).unwrap_or_default();
@@ -128,10 +151,11 @@ fn row(held: &Held) -> [String; COLUMNS.len()] {
         dates(&|one| one.confirmed_at),
         dates(&|one| one.ended_at),
         defused(held.suppressed.as_deref().unwrap_or_default()),
+        if attributes.is_empty() { String::new() } else { defused_json(&attributes.to_json()) },
     ]
 }
 
-fn object(held: &Held) -> serde_json::Value {
+fn object(held: &Held, attributes: &Attributes) -> serde_json::Value {
     let person = &held.subscriber;
     let subscriptions: Vec<_> = held
         .taken
@@ -154,5 +178,6 @@ fn object(held: &Held) -> serde_json::Value {
         "time_zone": person.time_zone.map(chrono_tz::Tz::name),
         "subscriptions": subscriptions,
         "suppressed": held.suppressed,
+        "attributes": attributes,
     })
 }

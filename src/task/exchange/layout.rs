@@ -8,13 +8,15 @@
 //! | Substack | `email_disabled`, `Subscription type` or `active_subscription` | `email_disabled` true |
 //! | Buttondown | `email_address` or `email`, and `type`, `creation_date` or their like | `type`: unsubscribed, unactivated; bounced, complained and blocked are banned |
 //!
-//! In a file of anyone, `state` or `status` is understood. A word that is not known takes nobody: who is asked twice is
+//! A column `attribute.city` of any file, the `attributes` of ours and of listmonk's, and Mailchimp's merge fields and tags
+//! are attributes. In a file of anyone, `state` or `status` is understood. A word that is not known takes nobody: who is asked twice is
 //! less annoyed than who is written to after leaving.
 
 use serde_json::{Map, Value};
 
 use super::COLUMNS;
 use super::rows::Fields;
+use crate::domain::attributes::typed;
 use crate::domain::subscription::SubscriptionState;
 use crate::problem::{Problem, did_you_mean};
 
@@ -99,12 +101,17 @@ pub(super) enum Column {
     Reason,
     Wanted,
     Disabled,
+    /// A JSON object.
+    Attributes,
 }
 
-const KINDS: usize = Column::Disabled as usize + 1;
+const KINDS: usize = Column::Attributes as usize + 1;
 
 /// The fields of a line that mean something.
 pub(super) type Cells = [String; KINDS];
+
+/// The same, and attributes that have fields of their own.
+pub(super) type Said = (Cells, Map<String, Value>);
 
 fn column(tool: Tool, name: &str) -> Option<Column> {
     Some(match (tool, name) {
@@ -131,8 +138,55 @@ fn column(tool: Tool, name: &str) -> Option<Column> {
         (Tool::Mailchimp, "unsub_reason") | (Tool::Buttondown, "unsubscription_reason") => Column::Reason,
         (Tool::Ghost, "subscribed_to_emails") => Column::Wanted,
         (Tool::Substack, "email_disabled") => Column::Disabled,
+        (Tool::Tidings | Tool::Unknown | Tool::Listmonk, "attributes" | "attribs") => Column::Attributes,
         _ => return None,
     })
+}
+
+/// What stands before the name of an attribute in a heading.
+const PREFIX: &str = "attribute.";
+
+/// Columns of Mailchimp that say nothing of a person's own (Mailchimp, "About Your Contacts Export").
+const MAILCHIMP: [&str; 21] = [
+    "member_rating",
+    "optin_ip",
+    "confirm_ip",
+    "latitude",
+    "longitude",
+    "gmtoff",
+    "dstoff",
+    "cc",
+    "region",
+    "last_changed",
+    "leid",
+    "euid",
+    "notes",
+    "unsub_campaign_title",
+    "unsub_campaign_id",
+    "unsub_reason_other",
+    "clean_campaign_title",
+    "clean_campaign_id",
+    "confirm_time",
+    "optin_time",
+    "clean_time",
+];
+
+/// The attribute that a column holds: one of ours behind its prefix, and a merge field of Mailchimp.
+fn attribute(tool: Tool, name: &str) -> Option<String> {
+    let name = name.trim();
+    let behind = name.get(PREFIX.len()..).filter(|_| name[..PREFIX.len()].eq_ignore_ascii_case(PREFIX));
+    let is_merge_field = || tool == Tool::Mailchimp && !name.is_empty() && !MAILCHIMP.contains(&clean(name).as_str());
+    match behind {
+        Some(behind) if !behind.trim().is_empty() => Some(behind.trim().to_owned()),
+        _ if is_merge_field() => Some(if name == "TAGS" { "tags".to_owned() } else { name.to_owned() }),
+        _ => None,
+    }
+}
+
+/// Mailchimp's tags are a list, each between quotation marks.
+fn tags(cell: &str) -> Value {
+    let tags = cell.split(',').map(|tag| tag.trim().trim_matches('"')).filter(|tag| !tag.is_empty());
+    Value::Array(tags.map(|tag| Value::String(tag.to_owned())).collect())
 }
 
 fn clean(name: &str) -> String {
@@ -145,19 +199,30 @@ pub(super) struct Layout {
     pub(super) tool: Tool,
     /// What each field of CSV is about.
     places: Vec<Option<Column>>,
+    /// The attribute that each field of CSV holds.
+    attributes: Vec<Option<String>>,
 }
 
 impl Layout {
     /// By the heading of CSV, or the names of the first object of JSON.
     pub(super) fn of(first: &Fields, file: &str) -> Result<Self, Problem> {
-        let names: Vec<String> = match first {
-            Fields::Placed(names) => names.iter().map(|name| clean(name)).collect(),
-            Fields::Named(fields) => fields.keys().map(|name| clean(name)).collect(),
+        let written: Vec<&String> = match first {
+            Fields::Placed(names) => names.iter().collect(),
+            Fields::Named(fields) => fields.keys().collect(),
         };
+        let names: Vec<String> = written.iter().map(|name| clean(name)).collect();
         let tool = Tool::of(&names);
         let mut places: Vec<Option<Column>> = vec![];
-        for name in &names {
+        let mut attributes: Vec<Option<String>> = vec![];
+        for (name, written) in names.iter().zip(written) {
             let found = column(tool, name);
+            let held = if found.is_none() { attribute(tool, written) } else { None };
+            if held.is_some() && attributes.contains(&held) {
+                let what = format!("the column {name:?} comes twice");
+                return Err(Problem::new(file, what).at(1).hint("remove one of them"));
+            }
+            let is_attribute = held.is_some();
+            attributes.push(held);
             if found.is_some() && places.contains(&found) {
                 if tool.name().is_none() {
                     let what = format!("the column {:?} comes twice", name_of(found));
@@ -167,6 +232,7 @@ impl Layout {
                 continue;
             }
             if found.is_none()
+                && !is_attribute
                 && tool.name().is_none()
                 && let Some(meant) = did_you_mean(name, COLUMNS.into_iter().take(5))
             {
@@ -180,7 +246,7 @@ impl Layout {
             let hint = format!("the first line names the columns: {}", COLUMNS.join(","));
             return Err(Problem::new(file, what).at(1).hint(hint));
         }
-        Ok(Self { tool, places })
+        Ok(Self { tool, places, attributes })
     }
 
     pub(super) fn has(&self, column: Column) -> bool {
@@ -191,10 +257,11 @@ impl Layout {
     ///
     /// A line with another number of fields is a fault, for then none can be trusted to be what it seems; blank ones at
     /// the end are none.
-    pub(super) fn cells(&self, fields: Fields) -> Result<Cells, (String, &'static str)> {
+    pub(super) fn cells(&self, fields: Fields) -> Result<Said, (String, &'static str)> {
         let mut cells = Cells::default();
+        let mut attributes = Map::new();
         match fields {
-            Fields::Named(fields) => self.named(fields, &mut cells),
+            Fields::Named(fields) => self.named(fields, &mut cells, &mut attributes),
             Fields::Placed(fields) => {
                 let width = self.places.len();
                 let filled = fields.iter().rposition(|field| !field.trim().is_empty()).map_or(0, |at| at + 1);
@@ -205,20 +272,35 @@ impl Layout {
                         "write one for each column, and fields that hold a comma between quotation marks",
                     ));
                 }
-                for (field, place) in fields.into_iter().zip(&self.places) {
+                for ((field, place), attribute) in fields.into_iter().zip(&self.places).zip(&self.attributes) {
+                    if let Some(name) = attribute.as_ref().filter(|_| !field.trim().is_empty()) {
+                        let is_tags = self.tool == Tool::Mailchimp && name == "tags";
+                        let plain = super::rearmed(field.trim());
+                        attributes.insert(name.clone(), if is_tags { tags(&plain) } else { typed(&plain) });
+                    }
                     if let Some(column) = place {
                         let plain = super::rearmed(field.trim());
-                        cells[*column as usize] = if plain.len() == field.len() { field } else { plain.to_owned() };
+                        let plain = (plain.len() != field.len()).then(|| plain.into_owned());
+                        cells[*column as usize] = plain.unwrap_or(field);
                     }
                 }
             }
         }
-        Ok(cells)
+        Ok((cells, attributes))
     }
 
-    fn named(&self, fields: Map<String, Value>, cells: &mut Cells) {
+    fn named(&self, fields: Map<String, Value>, cells: &mut Cells, attributes: &mut Map<String, Value>) {
         for (name, value) in fields {
-            let Some(column) = column(self.tool, &clean(&name)) else { continue };
+            let Some(column) = column(self.tool, &clean(&name)) else {
+                if let Some(name) = attribute(self.tool, &name) {
+                    attributes.insert(name, value);
+                }
+                continue;
+            };
+            if column == Column::Attributes && value.is_object() {
+                cells[column as usize] = value.to_string();
+                continue;
+            }
             if column == Column::Feeds
                 && let Value::Array(list) = &value
                 && list.iter().any(Value::is_object)
@@ -271,6 +353,7 @@ fn name_of(column: Option<Column>) -> &'static str {
         Some(Column::Language) => "language",
         Some(Column::TimeZone) => "time_zone",
         Some(Column::Feeds) => "feeds",
+        Some(Column::Attributes) => "attributes",
         Some(Column::State) => "state",
         _ => "dates",
     }

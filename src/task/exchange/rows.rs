@@ -59,6 +59,8 @@ pub(super) struct Rows<'a> {
     line: usize,
     after_return: bool,
     unclosed: u32,
+    /// Bytes since something stood somewhere.
+    blank: usize,
     /// Whether something was read as windows-1252.
     pub(super) windows: bool,
 }
@@ -82,12 +84,32 @@ impl<'a> Rows<'a> {
             _ => Kind::Csv(separator(&text.sample)),
         };
         let (input, is_utf8) = (text.input, text.is_utf8);
-        Self { input, is_utf8, kind, again: VecDeque::new(), line: 1, after_return: false, unclosed: 0, windows: false }
+        Self {
+            input,
+            is_utf8,
+            kind,
+            again: VecDeque::new(),
+            line: 1,
+            after_return: false,
+            unclosed: 0,
+            blank: 0,
+            windows: false,
+        }
     }
 
     /// Whether it is CSV, with a heading.
     pub(super) fn has_heading(&self) -> bool {
         matches!(self.kind, Kind::Csv(_))
+    }
+
+    /// Gives up a file in which nothing stands for long.
+    fn pass_over(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.blank += bytes;
+        if self.blank <= MAX_SKIPPED {
+            return Ok(());
+        }
+        let what = format!("nothing stands in the {} MiB up to here: this is no list", MAX_SKIPPED >> 20);
+        Err(broken(self.line, what, "write a CSV or JSON file, with a line for each person"))
     }
 
     /// The next line that is not blank.
@@ -177,8 +199,10 @@ impl<'a> Rows<'a> {
                 End::OfLine | End::OfFile => {}
             }
             if text.iter().all(u8::is_ascii_whitespace) {
+                self.pass_over(raw.len())?;
                 continue;
             }
+            self.blank = 0;
             return Ok(Some((started, self.fields(&text, &ends))));
         }
     }
@@ -246,8 +270,14 @@ impl<'a> Rows<'a> {
             let Some(byte) = self.byte()? else { return Ok(None) };
             match byte {
                 b'{' => {}
-                b'[' | b']' | b',' if self.kind == Kind::Array => continue,
-                byte if byte.is_ascii_whitespace() => continue,
+                b'[' | b']' | b',' if self.kind == Kind::Array => {
+                    self.pass_over(1)?;
+                    continue;
+                }
+                byte if byte.is_ascii_whitespace() => {
+                    self.pass_over(1)?;
+                    continue;
+                }
                 _ if self.kind == Kind::Lines => {
                     self.skip_line(started, 1)?;
                     return Ok(Some((started, Err(not_json()))));
@@ -260,6 +290,7 @@ impl<'a> Rows<'a> {
                     ));
                 }
             }
+            self.blank = 0;
             let mut text = vec![byte];
             let (mut depth, mut in_text, mut escaped) = (1_u32, false, false);
             while depth > 0 {
