@@ -40,6 +40,8 @@ pub(super) struct WrittenNewsletter {
     #[serde(default = "yes")]
     archive: bool,
     #[serde(default)]
+    welcome: bool,
+    #[serde(default)]
     subjects: Vec<Spanned<String>>,
     test_share: Option<Spanned<f64>>,
     test_for: Text,
@@ -318,6 +320,7 @@ impl Reader<'_> {
             hold,
             life,
             archive: written.archive,
+            welcome: written.welcome,
             subjects,
             test_share,
             test_for,

@@ -236,6 +236,8 @@ pub struct Newsletter {
     pub life: Option<std::time::Duration>,
     /// Whether each digest has a page once it is out.
     pub archive: bool,
+    /// Whether a reader who confirms gets a welcome.
+    pub welcome: bool,
     /// Subjects that each scheduled digest tries; none is no trial.
     pub subjects: Vec<String>,
     /// On how many of its readers.

@@ -19,6 +19,7 @@ mod subscribers;
 mod suppressions;
 mod sync;
 mod trials;
+mod welcomes;
 
 use chrono::{DateTime, Utc};
 
@@ -35,6 +36,7 @@ pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
 pub use suppressions::Banned;
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 pub use trials::WAITS_FOR_PICK;
+pub use welcomes::Welcome;
 
 use dialect::{Database, begin, ledger, on};
 

@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod exchange;
 pub mod fit;
 pub mod notice;
+pub mod own_feed;
 pub mod pages;
 pub mod present;
 pub mod progress;
@@ -23,6 +24,7 @@ pub mod templates;
 pub mod tidy;
 pub mod trial;
 pub mod webhook;
+pub mod welcome;
 pub mod why;
 
 use std::sync::Arc;

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use super::present::{Presenter, cadences};
-use super::{Publication, TaskError};
+use super::{Publication, TaskError, own_feed};
 use crate::domain::article::Released;
 use crate::domain::feed::Feed;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::subscription::{Subscriber, SubscriptionState};
 pub use crate::template::view::Common;
 use crate::template::view::{
-    ActionView, ArticlePage, Card, ChoiceView, FeedPage, FormView, Home, LinkView, Notice, NoticeView, Page,
-    Preferences, SubscriberView,
+    ActionView, ArticlePage, Card, ChoiceView, FeedPage, FormView, Home, LinkView, Notice, NoticeView, OwnFeedView,
+    Page, Preferences, SubscriberView,
 };
 
 /// Articles on the home page.
@@ -204,7 +204,10 @@ pub async fn preferences_page(
     let leave = Link { purpose: Purpose::Leave, subscriber: subscriber.id, feed: None, expires_at: None };
     let zone = subscriber.time_zone.unwrap_or(publication.config.publication.time_zone);
     let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    let action = presenter.urls.local(&format!("/preferences/{token}/feed"));
+    let own_feed = OwnFeedView { action, ..own_feed::place(publication, &presenter.urls, subscriber.id).await? };
     let own = Preferences {
+        own_feed,
         subscriber: SubscriberView { address: subscriber.address.to_string(), name: subscriber.name.clone() },
         subscriptions: choices.collect(),
         action: presenter.urls.local(&format!("/preferences/{token}")),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
     ConfirmFacts, ConfirmView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView, Home,
-    ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, Page, PageView,
+    ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OwnFeedView, Page, PageView,
     PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView, SubscriberView, WelcomeView,
     YearView,
 };
@@ -211,6 +211,13 @@ fn preferences(full: bool) -> Preferences {
         error: full.then(|| "There is no such time zone.".into()),
         time_zone: "Europe/Lisbon".into(),
         time_zones: vec!["Europe/Lisbon"],
+        own_feed: OwnFeedView {
+            atom: "https://example.org/feeds/of/x/atom.xml".into(),
+            rss: "https://example.org/feeds/of/x/rss.xml".into(),
+            json: "https://example.org/feeds/of/x/feed.json".into(),
+            action: "/preferences/x/feed".into(),
+            version: 1,
+        },
     }
 }
 
@@ -348,6 +355,7 @@ fn welcome(full: bool) -> WelcomeView {
         publication: publication(full),
         newsletter: newsletter(),
         articles: cards(full),
+        own_feed_url: "https://example.org/feeds/of/x/atom.xml".into(),
         reader: reader(full),
     }
 }
