@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::present::Presenter;
 use super::publish::{Document, founded_by};
 use super::{Publication, TaskError, fingerprint};
 use crate::config::Urls;
@@ -16,7 +17,6 @@ use crate::domain::feed::{Feed, FeedName};
 use crate::domain::link::OwnFeed;
 use crate::domain::subscription::SubscriberId;
 use crate::syndication::Format;
-use crate::task::present::Presenter;
 use crate::template::view::OwnFeedView;
 use crate::template::words::Value;
 
