@@ -32,7 +32,8 @@ fn sport() -> FeedName {
 
 async fn open(url: &str) -> (Lantern, OwnFeeds) {
     let sport = NEWS.replace("\"news\" }", "\"sport\" }").replace("Latest news", "Sport");
-    let lantern = Lantern::open(url, Setup { feeds: vec![("news", NEWS.into()), ("sport", sport)], ..Setup::default() }).await;
+    let lantern =
+        Lantern::open(url, Setup { feeds: vec![("news", NEWS.into()), ("sport", sport)], ..Setup::default() }).await;
     let feeds = OwnFeeds::new(lantern.publication.config.live_urls());
     (lantern, feeds)
 }
@@ -168,11 +169,9 @@ async fn over_http_it_is_private_cached_by_its_bytes_and_changed_by_a_button() {
         let path = url.strip_prefix(&site.url("")).unwrap().to_owned();
         let answer = site.get(&path).await;
         assert_eq!(answer.status, 200);
-        for (name, value) in [
-            ("cache-control", "private, max-age=300"),
-            ("x-robots-tag", "noindex"),
-            ("referrer-policy", "no-referrer"),
-        ] {
+        for (name, value) in
+            [("cache-control", "private, max-age=300"), ("x-robots-tag", "noindex"), ("referrer-policy", "no-referrer")]
+        {
             assert_eq!(answer.header(name), Some(value), "{file}");
         }
         assert_eq!(answer.header("access-control-allow-origin"), None);

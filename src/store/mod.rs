@@ -27,7 +27,7 @@ pub use account::{Ban, Delivery, Held, Taken};
 pub use alerts::Alert;
 pub use book::{Book, Page};
 pub use deliveries::{Claimed, Settled};
-pub use digests::{NewDigest, ReaderGroup};
+pub use digests::{Clocks, NewDigest, ReaderGroup};
 pub use intake::{Arrival, Arriving, TakenIn};
 pub use notices::{Absence, Noted, Telling};
 pub use reports::{NewReport, Recorded};

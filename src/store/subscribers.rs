@@ -313,6 +313,29 @@ impl Store {
         Ok(())
     }
 
+    /// Sets the hour and day at which someone prefers a feed's digests; `None` is as the newsletter has them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prefer(&self, who: SubscriberId, feed: &FeedName, preferred: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE subscriptions SET preferred = $3 WHERE subscriber = $1 AND feed = $2";
+        on!(self.database, pool => {
+            sqlx::query(sql).bind(who.to_string()).bind(feed.as_str()).bind(preferred).execute(pool).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// What someone prefers, feed by feed, where they prefer anything.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn preferences_of(&self, who: SubscriberId) -> Result<Vec<(FeedName, String)>, StoreError> {
+        let sql = "SELECT feed, preferred FROM subscriptions WHERE subscriber = $1 AND preferred IS NOT NULL";
+        let rows: Vec<(String, String)> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(who.to_string()).fetch_all(pool).await)?;
+        Ok(rows.into_iter().filter_map(|(feed, preferred)| Some((FeedName::parse(&feed)?, preferred))).collect())
+    }
+
     /// Changes what someone is called and where their clock stands.
     ///
     /// # Errors
@@ -351,7 +374,8 @@ impl Store {
     /// When the database fails.
     pub async fn own_feed(&self, who: SubscriberId) -> Result<Option<(u32, Vec<FeedName>)>, StoreError> {
         let Some(version) = self.feed_version(who).await? else { return Ok(None) };
-        let sql = "SELECT feed FROM subscriptions WHERE subscriber = $1 AND state IN ('active', 'paused') ORDER BY feed";
+        let sql =
+            "SELECT feed FROM subscriptions WHERE subscriber = $1 AND state IN ('active', 'paused') ORDER BY feed";
         let feeds: Vec<String> =
             on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).fetch_all(pool).await)?;
         Ok(Some((version, feeds.iter().filter_map(|feed| FeedName::parse(feed)).collect())))

@@ -8,6 +8,7 @@ pub mod confirm;
 pub mod dispatch;
 pub mod exchange;
 pub mod fit;
+pub mod hours;
 pub mod notice;
 pub mod own_feed;
 pub mod pages;

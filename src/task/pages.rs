@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::present::{Presenter, cadences};
-use super::{Publication, TaskError, own_feed};
+use super::{Publication, TaskError, hours, own_feed};
 use crate::domain::article::Released;
 use crate::domain::feed::Feed;
 use crate::domain::link::{Link, Purpose};
+use crate::domain::preference::Preferred;
 use crate::domain::subscription::{Subscriber, SubscriptionState};
 pub use crate::template::view::Common;
 use crate::template::view::{
@@ -190,7 +191,11 @@ pub async fn preferences_page(
     shown: Shown,
 ) -> Result<String, TaskError> {
     let subscriptions = publication.store.subscriptions_of(subscriber.id).await?;
+    let preferred = publication.store.preferences_of(subscriber.id).await?;
+    let speech = presenter.speech();
     let choices = publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| {
+        let preferred = preferred.iter().find(|(known, _)| *known == feed.name);
+        let preferred = preferred.and_then(|(_, text)| Preferred::parse(text)).unwrap_or_default();
         let own = subscriptions.iter().find(|subscription| subscription.feed == feed.name);
         ChoiceView {
             feed: feed.name.to_string(),
@@ -198,6 +203,8 @@ pub async fn preferences_page(
             description: feed.description.clone(),
             active: own.is_some_and(|own| own.state == SubscriptionState::Active),
             cadences: cadences(feed, own.map(|own| own.cadence)),
+            hours: hours::hours(feed, preferred, &speech),
+            days: hours::days(feed, preferred, &speech),
             feed_url: presenter.urls.feed(&feed.name),
         }
     });

@@ -49,7 +49,8 @@ pub async fn send_welcomes(publication: &Publication, stop: &Stop) -> Result<u64
     let (mut sent, mut is_away, mut failed) = (0, false, None);
     for letter in &letters {
         let (who, feeds) = (letter.welcome.subscriber, &letter.welcome.feeds);
-        let sending = async { if is_away { Ok(Ended::Away) } else { letter.send(publication, &mut mailer, stop, now).await } };
+        let sending =
+            async { if is_away { Ok(Ended::Away) } else { letter.send(publication, &mut mailer, stop, now).await } };
         match sending.await {
             Ok(Ended::Settled { is_sent }) => {
                 store.settle_welcome(who, feeds, now).await?;
@@ -75,7 +76,9 @@ pub async fn send_welcomes(publication: &Publication, stop: &Stop) -> Result<u64
 /// What came of one.
 enum Ended {
     /// It needs no more attempts.
-    Settled { is_sent: bool },
+    Settled {
+        is_sent: bool,
+    },
     Later(DateTime<Utc>),
     /// Nothing goes out for now.
     Away,
@@ -181,8 +184,7 @@ impl<'a> Addressed<'a> {
         let mut list = (feed.title.as_str(), format!("{}.{}", feed.name, config.host()));
         if feeds.len() > 1 {
             let leave = Link { purpose: Purpose::Leave, subscriber: self.to.id, feed: None, expires_at: None };
-            own.unsubscribe_url =
-                presenter.urls.at(&format!("/unsubscribe/{}", publication.keyring.sign(&leave)));
+            own.unsubscribe_url = presenter.urls.at(&format!("/unsubscribe/{}", publication.keyring.sign(&leave)));
             list = (&config.publication.title, config.host().to_owned());
         }
         let own_feed = own_feed::place(publication, &presenter.urls, self.to.id).await?;

@@ -371,8 +371,23 @@ pub struct ChoiceView {
     pub active: bool,
     /// How often.
     pub cadences: Vec<CadenceView>,
+    /// At which hour, where that is left to readers: first, as the newsletter has it.
+    pub hours: Vec<OptionView>,
+    /// On which day of the week or of the month, where that is: first, as the newsletter has it.
+    pub days: Vec<OptionView>,
     /// The feed's page.
     pub feed_url: String,
+}
+
+/// Something to choose.
+#[derive(Debug, Clone, Serialize)]
+pub struct OptionView {
+    /// What is posted.
+    pub value: String,
+    /// Word for it.
+    pub label: String,
+    /// Whether it is chosen now.
+    pub chosen: bool,
 }
 
 /// The preferences page's own data.

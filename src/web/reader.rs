@@ -18,8 +18,8 @@ use crate::domain::newsletter::Cadence;
 use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
-use crate::task::confirm;
 use crate::task::pages::{FilledForm, Say, Shown, form_page, preferences_page};
+use crate::task::{confirm, hours};
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
@@ -225,6 +225,8 @@ pub(super) async fn save_preferences(
     }
     for (feed, cadence) in &chosen {
         store.choose(link.subscriber, feed, *cadence, now).await?;
+        let (hour, day) = (field(&fields, &format!("hour.{feed}")), field(&fields, &format!("day.{feed}")));
+        hours::prefer(&app.publication, link.subscriber, feed, hour, day).await?;
     }
     let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
     let typed = field(&fields, "time_zone");
