@@ -303,7 +303,7 @@ impl Store {
               WHERE s.address_hash = p.address_hash AND n.subscriber = s.id AND n.feed = $1 AND n.state = 'active'{less}) AS g \
              GROUP BY cadence, time_zone, preferred, cursor HAVING SUM(readers) > 0 ORDER BY cadence, time_zone, preferred, cursor"
         );
-        let rows: Vec<(String, Option<String>, Option<String>, i64, i64)> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await)?;
+        let rows: Vec<GroupColumns> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await)?;
         rows.into_iter()
             .map(|(cadence, time_zone, preferred, cursor, readers)| {
                 let cadence =
@@ -525,6 +525,8 @@ impl Store {
         Ok(())
     }
 }
+
+type GroupColumns = (String, Option<String>, Option<String>, i64, i64);
 
 /// Readers of a newsletter who stand alike.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub use import::{Import, ImportReport, Remark, feeds, import};
 pub use crate::store::ListedSubscriber as Listed;
 
 /// What stands in front of each column of our own file.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "address",
     "name",
     "language",
@@ -26,6 +26,7 @@ const COLUMNS: [&str; 10] = [
     "created_at",
     "confirmed_at",
     "ended_at",
+    "preferred",
     "suppressed",
 ];
 

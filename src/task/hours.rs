@@ -32,8 +32,8 @@ fn options(
 /// The hours that a reader of this feed may choose; none where they may not.
 pub fn hours(feed: &Feed, preferred: Preferred, speech: &Speech<'_>) -> Vec<OptionView> {
     let hour = Choose { hour: true, day: false };
-    let is_left = |newsletter: &&Newsletter| newsletter.choose.hour && moves(newsletter, hour, &Cadence::ALL);
-    if feed.newsletter.as_ref().filter(is_left).is_none() {
+    let is_left = |newsletter: &Newsletter| newsletter.choose.hour && moves(newsletter, hour, &Cadence::ALL);
+    if !feed.newsletter.as_ref().is_some_and(is_left) {
         return vec![];
     }
     let all = HOURS.map(|hour| Preferred { hour: Some(hour), day: None });
