@@ -40,6 +40,7 @@ fn setup(port: u16) -> Setup {
     Setup {
         feeds: vec![("news", format!("{NEWS}welcome = true\n")), ("offers", format!("{offers}welcome = true\n"))],
         archive: ARCHIVE.to_vec(),
+        more: "[mail]\nbounces = \"bounces@bounces.lantern.example\"\n",
         ..Setup::relay(port)
     }
 }
@@ -136,6 +137,11 @@ async fn what_is_confirmed_at_once_is_one_mail_and_its_link_leaves_just_that(url
     assert_eq!(send(&lantern).await, 1);
     let letter = &letters(&sink)[2];
     assert_eq!((letter.subject.as_str(), leaves(letter)), ("Welcome to Offers", Some(offers())));
+    // Nor is there a way by mail, which leaves everything.
+    let by_mail: Vec<bool> =
+        sink.messages().iter().map(|message| message.text().contains("<mailto:bounces+")).collect();
+    assert_eq!(by_mail, [true, true, false]);
+    assert!(sink.messages().iter().all(|message| message.from.starts_with("bounces+")));
 }
 
 async fn a_welcome_waits_for_a_relay_that_is_away_and_is_not_doubled(url: String) {

@@ -140,12 +140,14 @@ impl OwnFeeds {
     ) -> Result<Arc<Pattern>, TaskError> {
         let mut made = self.made.lock().await;
         let revision = publication.store.revision().await?;
+        let key = (chosen, format);
+        if made.revision == revision
+            && let Some(pattern) = made.documents.get(&key)
+        {
+            return Ok(Arc::clone(pattern));
+        }
         if made.revision != revision || made.documents.len() >= KEPT {
             *made = Made { revision, documents: HashMap::new() };
-        }
-        let key = (chosen, format);
-        if let Some(pattern) = made.documents.get(&key) {
-            return Ok(Arc::clone(pattern));
         }
         let document = document(publication, &self.urls, &key.0, Self::MARK).await?;
         let pattern = Arc::new(Pattern::new(&format.bytes(&document), Self::MARK));

@@ -89,6 +89,8 @@ struct Addressed<'a> {
     welcome: Welcome,
     to: Subscriber,
     feeds: Vec<(&'a Feed, &'a Newsletter)>,
+    /// Whether these are all that the reader has: whoever leaves by mail leaves everything.
+    is_all: bool,
 }
 
 impl<'a> Addressed<'a> {
@@ -120,11 +122,13 @@ impl<'a> Addressed<'a> {
             store.settle_welcome(welcome.subscriber, &unwanted, now).await?;
         }
         let Some(to) = to else { return Ok(vec![]) };
-        let together = if others + unwanted.len() == 0 { wanted.len().max(1) } else { 1 };
+        let is_all = others + unwanted.len() == 0;
+        let together = if is_all { wanted.len().max(1) } else { 1 };
         let addressed = |feeds: &[(&'a Feed, &'a Newsletter)]| Self {
             welcome: Welcome { feeds: feeds.iter().map(|(feed, _)| feed.name.clone()).collect(), ..welcome.clone() },
             to: to.clone(),
             feeds: feeds.to_vec(),
+            is_all,
         };
         Ok(wanted.chunks(together).map(addressed).collect())
     }
@@ -206,7 +210,7 @@ impl<'a> Addressed<'a> {
                 List { id: (list.0, &list.1), archive_url: None, feedback_id: None },
                 Links {
                     unsubscribe_url: &own.unsubscribe_url,
-                    unsubscribe_mailto: leave.as_deref().filter(|_| feeds.len() == 1),
+                    unsubscribe_mailto: leave.as_deref().filter(|_| self.is_all),
                     help_url: Some(&own.preferences_url),
                 },
             ),
