@@ -19,10 +19,23 @@ support::engines::for_each_engine! {
     nobody_gets_an_article_twice_or_misses_one,
     with_a_hold_nobody_does_either,
     nor_where_an_editor_approves,
+    nor_with_hours_and_days_of_their_own,
 }
 
 const ZONES: [&str; 6] =
     ["Europe/Lisbon", "Asia/Tokyo", "Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"];
+
+const PREFERRED: [Option<&str>; 9] = [
+    None,
+    Some("00:00"),
+    Some("02:00"),
+    Some("07:00"),
+    Some("18:00"),
+    Some("fri"),
+    Some("sun 06:00"),
+    Some("31 23:00"),
+    Some("25"),
+];
 
 /// Numbers that look random and are the same each time (splitmix64).
 struct Random(u64);
@@ -71,6 +84,8 @@ struct History {
     digests: usize,
     /// Articles that an editor took from a reader by cancelling what a later digest had overtaken.
     overtaken: usize,
+    /// Whether hour and day are left to readers.
+    prefers: bool,
 }
 
 impl History {
@@ -87,6 +102,7 @@ impl History {
             log: String::new(),
             digests: 0,
             overtaken: 0,
+            prefers: keys.contains("choose"),
         };
         for _ in 0..5 {
             history.join().await;
@@ -232,6 +248,12 @@ impl History {
         let address = format!("reader{number}@reader.example");
         let who = self.lantern.who(&address).await;
         let (store, now) = (self.lantern.publication.store.clone(), self.lantern.now());
+        if self.prefers && self.random.one_in(2) {
+            let preferred = self.random.pick(&PREFERRED);
+            self.note(&format!("{address} prefers {preferred:?}"));
+            store.prefer(who, &news(), preferred).await.unwrap();
+            return;
+        }
         match self.random.below(8) {
             0..=2 => {
                 let cadence = self.random.pick(&Cadence::ALL);
@@ -426,4 +448,8 @@ async fn with_a_hold_nobody_does_either(url: String) {
 
 async fn nor_where_an_editor_approves(url: String) {
     live(&url, "approve = true", seed() + 2).await;
+}
+
+async fn nor_with_hours_and_days_of_their_own(url: String) {
+    live(&url, "choose = [\"hour\", \"day\"]", seed() + 3).await;
 }

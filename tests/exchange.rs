@@ -266,12 +266,12 @@ async fn everything(lantern: &Lantern, form: Form) -> String {
 async fn an_export_of_everyone_fills_an_empty_publication_with_the_same(url: String) {
     let feeds = ["news", "sport"].map(|name| (name, NEWS.to_owned())).into();
     let lantern = Lantern::open(&url, Setup { feeds, ..Setup::default() }).await;
-    let text = "address,name,language,time_zone,feeds,state,created_at,confirmed_at,ended_at,suppressed\n\
-        ann@reader.example,\"=1+1\",en,Asia/Tokyo,news:weekly;sport,active;ended,2024-01-02T03:04:05.678Z,2024-01-03;,;2024-02-01,\n\
-        ben@reader.example,\"Quill, Ben\",,,news,pending,2026-11-20,,,\n\
-        cid@reader.example,,,,sport:monthly,paused,2025-01-01,2025-01-02,,\n\
-        dora@reader.example,,,,news:instant,active,2025-01-01,2025-01-02,,complained\n\
-        \u{7528}\u{6237}@reader.example,\u{1F3EE},,,news,,,,,\n";
+    let text = "address,name,language,time_zone,feeds,state,created_at,confirmed_at,ended_at,preferred,suppressed\n\
+        ann@reader.example,\"=1+1\",en,Asia/Tokyo,news:weekly;sport,active;ended,2024-01-02T03:04:05.678Z,2024-01-03;,;2024-02-01,fri 18:00;,\n\
+        ben@reader.example,\"Quill, Ben\",,,news,pending,2026-11-20,,,,\n\
+        cid@reader.example,,,,sport:monthly,paused,2025-01-01,2025-01-02,,15,\n\
+        dora@reader.example,,,,news:instant,active,2025-01-01,2025-01-02,,,complained\n\
+        \u{7528}\u{6237}@reader.example,\u{1F3EE},,,news,,,,,,\n";
     let report = read(&lantern, text).await.unwrap();
     assert_eq!((report.subscribers, report.subscriptions, report.banned), (5, 6, 1), "{report:?}");
     lantern.pass(chrono::TimeDelta::days(1));
@@ -280,6 +280,7 @@ async fn an_export_of_everyone_fills_an_empty_publication_with_the_same(url: Str
         csv.contains("news:weekly;sport:daily,active;ended,2024-01-02T03:04:05.678Z;2024-01-02T03:04:05.678Z"),
         "{csv}"
     );
+    assert!(csv.contains(",fri 18:00;,") && csv.contains(",15,"), "{csv}");
     assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&json).unwrap().len(), 5);
     for copy in [&csv, &json] {
         for table in ["subscribers", "subscriptions", "suppressions"] {

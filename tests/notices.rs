@@ -22,6 +22,7 @@ support::engines::for_each_engine! {
     several_that_wait_at_once_are_one_notice,
     what_is_not_taken_is_told_again_later_and_what_is_settled_is_not,
     a_relay_that_stays_away_is_told_once_by_another,
+    a_digest_that_goes_out_by_itself_is_told_before_it_does,
     two_processes_tell_of_an_event_once,
 }
 
@@ -140,6 +141,36 @@ async fn a_digest_that_waits_for_a_yes_is_told_once_by_mail_and_webhook(url: Str
     let mac = hmac::sign(&key, hook.requests.lock().unwrap()[0].1.as_bytes());
     let hex = mac.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     assert_eq!(signature, Some(hex));
+}
+
+async fn a_digest_that_goes_out_by_itself_is_told_before_it_does(url: String) {
+    let (sink, hook) = (Sink::start(Options::default()).await, Hook::start(&[204]).await);
+    let lantern = lantern(&url, &[sink.port()], "hold = \"15m\"", editors(Some(&hook))).await;
+    let id = next_morning(&lantern, 3).await;
+    assert_eq!(tell(&lantern.publication).await.unwrap(), 2);
+    assert_eq!(tell(&lantern.publication).await.unwrap(), 0, "once");
+    let told = notices(&sink);
+    assert_eq!(told[0].subject, "About to go out: Latest news, 25 November 2026 07:00");
+    let words = ["goes to 3 readers by itself on 25 November 2026 07:15", &id, "tidings digest cancel"];
+    for words in words {
+        assert!(told[0].text.contains(words), "{words}: {}", told[0].text);
+    }
+    let (_, body) = &hook.requests()[0];
+    assert_eq!((&body["event"], &body["digests"][0]["id"]), (&"ready".into(), &id.as_str().into()), "{body}");
+    assert_eq!(body["digests"][0]["goes_out_at"], "2026-11-25T07:15:00Z");
+    assert_eq!(body["steps"][1]["command"], format!("tidings digest cancel {id}"));
+    lantern.pass(TimeDelta::minutes(16));
+    schedule::tick(&lantern.publication).await.unwrap();
+    assert_eq!(lantern.dispatch().await.sent, 3);
+    assert_eq!((tell(&lantern.publication).await.unwrap(), notices(&sink).len()), (0, 1));
+
+    // Whoever cannot be told in time is not told that it is about to do what it has done.
+    lantern.release(&["two"]).await;
+    lantern.set_clock(at("2026-11-26T07:00:00Z"));
+    schedule::tick(&lantern.publication).await.unwrap();
+    lantern.pass(TimeDelta::minutes(16));
+    schedule::tick(&lantern.publication).await.unwrap();
+    assert_eq!((tell(&lantern.publication).await.unwrap(), notices(&sink).len()), (0, 1));
 }
 
 async fn a_digest_that_halts_by_itself_is_told_with_its_reason_and_the_way_on(url: String) {

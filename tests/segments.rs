@@ -216,6 +216,7 @@ fn arrival(lantern: &Lantern, number: usize, person: &Person) -> Arrival {
                 created_at: person.joined_at,
                 confirmed_at: one.confirmed_at,
                 ended_at: None,
+                preferred: None,
             })
             .collect(),
         ban: person.is_suppressed.then(|| ("blocked".to_owned(), String::new())),

@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use chrono::{DateTime, NaiveTime, Offset as _, TimeDelta, TimeZone as _, Timelike as _, Utc, Weekday};
+use chrono::{DateTime, NaiveDate, NaiveTime, Offset as _, TimeDelta, TimeZone as _, Timelike as _, Utc, Weekday};
 use chrono_tz::Tz;
-use support::publication::{Lantern, Setup, at};
+use support::publication::{Lantern, NEWS, Setup, at, news};
 use tidings::domain::address::EmailAddress;
 use tidings::domain::cron::CronLine;
 use tidings::domain::feed::FeedName;
@@ -19,6 +20,7 @@ use tidings::task::schedule;
 support::engines::for_each_engine! {
     a_thousand_slots_and_two_who_look,
     a_thousand_slots_and_eight_who_look,
+    an_hour_of_each_readers_own_and_three_who_look,
 }
 
 const ZONES: [Tz; 5] = [
@@ -168,4 +170,58 @@ async fn everyone_looks(url: &str, schedulers: usize) {
     let slots = "SELECT COUNT(*) FROM (SELECT slot FROM digests GROUP BY slot HAVING COUNT(*) = 50) AS t";
     assert_eq!(lantern.count(slots).await, i64::try_from(SLOTS).unwrap());
     assert_eq!(lantern.now(), at("2026-11-24T22:00:00Z"));
+}
+
+/// Every hour in four zones, over the days on which New York puts its clocks forward: who prefers an hour has each day's
+/// digest at that hour, and those who share an instant share the digest.
+async fn an_hour_of_each_readers_own_and_three_who_look(url: String) {
+    const HOURS: u32 = 24;
+    const STEPS: usize = 2 * 48;
+    let zones = ["Europe/Lisbon", "Asia/Kathmandu", "America/New_York", "Asia/Tokyo"];
+    let feeds = vec![("news", format!("{NEWS}choose = [\"hour\"]\n"))];
+    let lantern = Lantern::open(&url, Setup { feeds, ..Setup::default() }).await;
+    lantern.set_clock(at("2027-03-13T11:45:00Z"));
+    for zone in zones {
+        for hour in 0..HOURS {
+            let name = zone.rsplit('/').next().unwrap().to_lowercase();
+            let who = lantern.reader(&format!("{name}{hour}@reader.example"), Cadence::Daily, Some(zone)).await;
+            lantern.publication.store.prefer(who, &news(), Some(&format!("{hour:02}:00"))).await.unwrap();
+        }
+    }
+    let others = [lantern.again().await, lantern.again().await];
+    schedule::tick(&lantern.publication).await.unwrap();
+    for number in 0..STEPS {
+        // Something new for each reader on each day.
+        if number % 12 == 0 {
+            lantern.release(&[&format!("piece-{number}")]).await;
+        }
+        lantern.pass(TimeDelta::minutes(30));
+        let looked =
+            tokio::join!(schedule::tick(&lantern.publication), schedule::tick(&others[0]), schedule::tick(&others[1]));
+        for looked in [looked.0, looked.1, looked.2] {
+            looked.unwrap();
+        }
+    }
+    let sql = "SELECT s.time_zone, n.preferred, g.slot FROM deliveries d JOIN digests g ON g.id = d.digest \
+               JOIN subscribers s ON s.id = d.subscriber JOIN subscriptions n ON n.subscriber = s.id";
+    let mut days: BTreeMap<(String, String), Vec<NaiveDate>> = BTreeMap::new();
+    for row in lantern.rows(sql).await {
+        let (zone, preferred): (Tz, _) = (row[0].parse().unwrap(), row[1].clone());
+        let slot = DateTime::from_timestamp_millis(row[2].parse().unwrap()).unwrap().with_timezone(&zone);
+        let is_skipped = zone == chrono_tz::America::New_York && preferred == "02:00" && slot.hour() == 3;
+        assert!(slot.format("%H:%M").to_string() == preferred || is_skipped, "{zone} {preferred}: {slot}");
+        days.entry((row[0].clone(), preferred)).or_default().push(slot.date_naive());
+    }
+    assert_eq!(days.len(), zones.len() * 24);
+    for (who, days) in &mut days {
+        days.sort_unstable();
+        assert!(days.windows(2).all(|pair| pair[0].succ_opt() == Some(pair[1])), "{who:?}: {days:?}");
+        assert!((2..=3).contains(&days.len()), "{who:?}: {days:?}");
+    }
+    assert_eq!(
+        lantern.count("SELECT COUNT(*) FROM digests").await,
+        lantern.count("SELECT COUNT(*) FROM (SELECT DISTINCT slot FROM digests) AS t").await
+    );
+    // Whole hours in three zones, and Kathmandu's, a quarter past.
+    assert!(lantern.count("SELECT COUNT(*) FROM digests").await <= 2 * 48 + 2);
 }

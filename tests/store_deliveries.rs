@@ -15,7 +15,7 @@ use tidings::domain::delivery::{Attempt, DeliveryState, Outcome, Stage};
 use tidings::domain::digest::{DigestId, DigestKey, DigestState, Tally};
 use tidings::domain::newsletter::Cadence;
 use tidings::domain::subscription::SubscriberId;
-use tidings::store::{Claimed, NewDigest, NewSubscription, ReaderGroup, Sender, Settled, Store};
+use tidings::store::{Claimed, Clocks, NewDigest, NewSubscription, ReaderGroup, Sender, Settled, Store};
 
 for_each_engine! {
     a_digest_is_composed_once_however_many_ask,
@@ -191,8 +191,8 @@ async fn a_digest_of_a_slot_goes_to_readers_in_its_zones(url: String) {
     release_articles(&store, 1).await;
     for (minute, zones, expected) in [(1, vec![tokyo, chrono_tz::Asia::Seoul], 1), (2, vec![lisbon], 2), (3, vec![], 0)]
     {
-        let zones = Some(zones.iter().map(|zone| zone.name().to_owned()).collect());
-        let new = NewDigest { zones, ..new_digest(&store, &news(), at(minute)).await };
+        let clocks = Clocks::In(zones.iter().map(|zone| zone.name().to_owned()).collect());
+        let new = NewDigest { clocks, ..new_digest(&store, &news(), at(minute)).await };
         let digest = store.compose(&new, at(minute)).await.unwrap().0;
         assert_eq!(tally(&store, digest.id).await.queued, expected);
     }
@@ -210,7 +210,8 @@ async fn readers_are_grouped_by_cadence_zone_and_cursor(url: String) {
     store.suppress("hash of banned", "refused", "", at(0)).await.unwrap();
     release_articles(&store, 2).await;
     keep(&store, &[active("late", "news")]).await;
-    let group = |cadence, time_zone, cursor, readers| ReaderGroup { cadence, time_zone, cursor, readers };
+    let group =
+        |cadence, time_zone, cursor, readers| ReaderGroup { cadence, time_zone, preferred: None, cursor, readers };
     assert_eq!(
         store.readers(&news()).await.unwrap(),
         [group(Cadence::Daily, None, 0, 2), group(Cadence::Daily, None, 2, 1), group(Cadence::Weekly, tokyo, 0, 1)]

@@ -92,6 +92,8 @@ fn bodies(publication: &Publication, cadence: Cadence, articles: &[Released], na
     compiled.for_reader(&publication.templates, &own(publication, name)).unwrap()
 }
 
+const OWN_FEED: &str = "https://lantern.example/feeds/of/ZgAAAAAAAAAAAAAAAAAAAAAAAAAAAQ/atom.xml";
+
 /// Every mail of a publication by name.
 async fn mails(publication: &Publication) -> Vec<(&'static str, Bodies)> {
     let articles = newest(publication, 9).await;
@@ -107,7 +109,7 @@ async fn mails(publication: &Publication) -> Vec<(&'static str, Bodies)> {
     vec![
         ("digest", bodies(publication, Cadence::Daily, &articles, Some("Mara"))),
         ("alert", bodies(publication, Cadence::Instant, &[alert], None)),
-        ("welcome", renderer.welcome(feed, &articles[..3], &own(publication, Some("Mara"))).unwrap()),
+        ("welcome", renderer.welcome(&[feed], &articles[..3], &own(publication, Some("Mara")), OWN_FEED).unwrap()),
         ("confirm", templates.mail("confirm", &confirm).unwrap()),
         ("notice", templates.mail("notice", &example_notice(true)).unwrap()),
         ("example", templates.example("digest", Example::Full).unwrap()),

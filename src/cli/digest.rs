@@ -309,8 +309,8 @@ fn by_zone(publication: &Publication, plan: &Plan) -> std::collections::BTreeMap
     let own = publication.config.publication.time_zone.name();
     let mut counts = std::collections::BTreeMap::new();
     for group in &plan.groups {
-        let zone = group.time_zone.as_deref().unwrap_or(own).to_owned();
-        *counts.entry((group.cadence, zone)).or_default() += group.readers;
+        let clock = compose::clock_name(plan.feed.newsletter.as_ref(), group, own);
+        *counts.entry((group.cadence, clock)).or_default() += group.readers;
     }
     counts
 }

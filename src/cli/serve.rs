@@ -184,6 +184,7 @@ fn tell(publication: &Publication, event: &Event) {
                 String::new()
             }
         )),
+        Event::Welcomed(number) => output::say(&count(*number, "welcome sent", "welcomes sent")),
         Event::Told(number) => {
             output::say(&count(*number, "notice to the editors sent", "notices to the editors sent"));
         }

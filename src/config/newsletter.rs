@@ -16,6 +16,7 @@ use crate::domain::brakes::Share;
 use crate::domain::cron::CronLine;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::{Cadence, Hold, Newsletter, Rhythm, Timing};
+use crate::domain::preference::Choose;
 use crate::domain::trial::Trial;
 
 type Text = Option<Spanned<String>>;
@@ -39,6 +40,10 @@ pub(super) struct WrittenNewsletter {
     life: Text,
     #[serde(default = "yes")]
     archive: bool,
+    #[serde(default)]
+    welcome: bool,
+    #[serde(default)]
+    choose: Vec<Spanned<String>>,
     #[serde(default)]
     subjects: Vec<Spanned<String>>,
     test_share: Option<Spanned<f64>>,
@@ -226,6 +231,33 @@ impl Reader<'_> {
         written.iter().map(|subject| subject.get_ref().clone()).collect()
     }
 
+    /// What is left to readers; there has to be a cadence that it moves.
+    fn choose(&mut self, written: &[Spanned<String>], cadences: &BTreeMap<Cadence, Timing>) -> Choose {
+        let mut choose = Choose::default();
+        for word in written {
+            let one = match word.get_ref().as_str() {
+                "hour" => Choose { hour: true, day: false },
+                "day" => Choose { hour: false, day: true },
+                other => {
+                    self.complain(
+                        Some(word),
+                        format!("readers cannot choose {other:?}"),
+                        "write hour, or day, or both",
+                    );
+                    continue;
+                }
+            };
+            if !cadences.is_empty() && !cadences.values().any(|timing| one.moves(timing)) {
+                let what = format!("no cadence has a {} that readers could choose", word.get_ref());
+                let hint =
+                    "a daily, weekly or monthly one with `at`, on the reader's clock, has; day is for the last two";
+                self.complain(Some(word), what, hint);
+            }
+            choose = Choose { hour: choose.hour || one.hour, day: choose.day || one.day };
+        }
+        choose
+    }
+
     fn test_share(&mut self, written: Option<&Spanned<f64>>) -> Share {
         let Some(written) = written else { return Trial::SHARE };
         let share = *written.get_ref();
@@ -301,6 +333,7 @@ impl Reader<'_> {
         let late_after = self.delta(&written.late_after, "late_after", Newsletter::LATE_AFTER);
         let hold = self.hold(&written.hold, written.approve);
         let life = self.span(&written.life, "life");
+        let choose = self.choose(&written.choose, &cadences);
         let subjects = self.subjects(&written.subjects);
         let test_share = self.test_share(written.test_share.as_ref());
         let test_for = self.delta(&written.test_for, "test_for", Trial::LENGTH);
@@ -318,6 +351,8 @@ impl Reader<'_> {
             hold,
             life,
             archive: written.archive,
+            welcome: written.welcome,
+            choose,
             subjects,
             test_share,
             test_for,
@@ -365,6 +400,22 @@ mod tests {
         assert_eq!(newsletter.life, Some(Duration::from_hours(48)));
         for yes in ["hold = \"approval\"", "approve = true"] {
             assert_eq!(self::newsletter(&format!("cadences.instant = {{}}\n{yes}")).hold, Hold::Approval);
+        }
+    }
+
+    #[test]
+    fn what_readers_choose_is_theirs_only_where_a_cadence_has_it() {
+        let daily = "cadences.daily = { at = \"07:00\" }";
+        let weekly = "cadences.weekly = { on = \"monday\", at = \"07:00\" }";
+        assert_eq!(newsletter(daily).choose, Choose::default());
+        let both = newsletter(&format!("{daily}\n{weekly}\nchoose = [\"hour\", \"day\"]")).choose;
+        assert_eq!(both, Choose { hour: true, day: true });
+        let cron = "cadences.daily = { cron = \"0 7 * * mon-fri\" }";
+        for (cadences, choose) in [(daily, "day"), (cron, "hour"), (weekly, "minute")] {
+            let faults =
+                feed(&format!("title = \"N\"\n[newsletter]\n{cadences}\nchoose = [\"{choose}\"]")).unwrap_err();
+            assert_eq!(faults.len(), 1, "{faults:#?}");
+            assert!(faults[0].starts_with("feeds/news.toml:4: "), "{faults:?}");
         }
     }
 

@@ -58,6 +58,11 @@ impl Urls {
         format!("{}/feeds/{feed}/{file}", self.base)
     }
 
+    /// One of the documents of a reader's own feed, by its token and file name.
+    pub fn own_feed(&self, token: &str, file: &str) -> String {
+        format!("{}/feeds/of/{token}/{file}", self.base)
+    }
+
     /// The list of a newsletter's past digests.
     pub fn archive(&self, newsletter: &FeedName) -> String {
         format!("{}/digests/{newsletter}/", self.base)

@@ -58,6 +58,18 @@ pub struct Link {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// Whose own feed an address leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnFeed {
+    /// Whose.
+    pub subscriber: SubscriberId,
+    /// Which of their addresses it is: the last one holds.
+    pub version: u32,
+}
+
+/// What stands in the place of a purpose in the address of a reader's own feed.
+const OWN_FEED: u8 = b'f';
+
 /// Whose delivery a bounce is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BounceToken {
@@ -112,20 +124,50 @@ impl Keyring {
         let minutes = link.expires_at.map_or(0, |at| u32::try_from(at.timestamp() / 60).unwrap_or(u32::MAX));
         bytes.extend_from_slice(&minutes.to_be_bytes());
         bytes.extend_from_slice(link.feed.as_ref().map_or("", FeedName::as_str).as_bytes());
-        let mac = hmac::sign(&self.keys[0], &bytes);
-        bytes.extend_from_slice(&mac.as_ref()[..MAC_BYTES]);
-        URL_SAFE_NO_PAD.encode(bytes)
+        self.seal(bytes)
     }
 
-    /// What a token allows, if it is ours, serves `purpose`, and has not expired at `now`.
-    pub fn verify(&self, purpose: Purpose, token: &str, now: DateTime<Utc>) -> Option<Link> {
-        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    /// The token of a reader's own feed.
+    pub fn sign_own_feed(&self, own: OwnFeed) -> String {
+        let mut bytes = Vec::with_capacity(FIXED_BYTES + MAC_BYTES);
+        bytes.push(OWN_FEED);
+        bytes.extend_from_slice(own.subscriber.0.as_bytes());
+        bytes.extend_from_slice(&own.version.to_be_bytes());
+        self.seal(bytes)
+    }
+
+    /// Whose own feed a token leads to, if it is ours.
+    pub fn verify_own_feed(&self, token: &str) -> Option<OwnFeed> {
+        let payload = self.unseal(token)?;
+        if payload.len() != FIXED_BYTES || payload[0] != OWN_FEED {
+            return None;
+        }
+        let subscriber = SubscriberId(Uuid::from_slice(&payload[1..17]).ok()?);
+        Some(OwnFeed { subscriber, version: u32::from_be_bytes(payload[17..].try_into().ok()?) })
+    }
+
+    fn seal(&self, mut payload: Vec<u8>) -> String {
+        let mac = hmac::sign(&self.keys[0], &payload);
+        payload.extend_from_slice(&mac.as_ref()[..MAC_BYTES]);
+        URL_SAFE_NO_PAD.encode(payload)
+    }
+
+    /// What a token says, if one of our keys has sealed it.
+    fn unseal(&self, token: &str) -> Option<Vec<u8>> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
         let genuine = self.keys.iter().any(|key| {
             let expected = hmac::sign(key, payload);
             aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC_BYTES], mac).is_ok()
         });
-        if !genuine || *payload.first()? != purpose.byte() || payload.len() < FIXED_BYTES {
+        bytes.truncate(bytes.len() - MAC_BYTES);
+        genuine.then_some(bytes)
+    }
+
+    /// What a token allows, if it is ours, serves `purpose`, and has not expired at `now`.
+    pub fn verify(&self, purpose: Purpose, token: &str, now: DateTime<Utc>) -> Option<Link> {
+        let payload = self.unseal(token)?;
+        if *payload.first()? != purpose.byte() || payload.len() < FIXED_BYTES {
             return None;
         }
         let subscriber = SubscriberId(Uuid::from_slice(&payload[1..17]).ok()?);
@@ -270,6 +312,25 @@ mod tests {
         let ring = ring(&[[1; 32]]);
         assert_eq!(ring.verify(Purpose::Preferences, &ring.sign(&link(None)), now()), None);
         assert_eq!(ring.verify(Purpose::Leave, &ring.sign(&link(Some("2026-11-24T12:00:00Z"))), now()), None);
+    }
+
+    #[test]
+    fn the_token_of_an_own_feed_is_good_for_that_alone() {
+        let ring = ring(&[[1; 32]]);
+        let own = OwnFeed { subscriber: SubscriberId(Uuid::from_u128(7)), version: 3 };
+        let token = ring.sign_own_feed(own);
+        assert_eq!(ring.verify_own_feed(&token), Some(own));
+        let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut forged = bytes.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ring.verify_own_feed(&URL_SAFE_NO_PAD.encode(&forged)), None);
+        }
+        for purpose in [Purpose::Confirm, Purpose::Leave, Purpose::Preferences] {
+            assert_eq!(ring.verify(purpose, &token, now()), None);
+            assert_eq!(ring.verify_own_feed(&ring.sign(&Link { purpose, feed: None, ..link(None) })), None);
+        }
+        assert_eq!(Keyring::new(&[[2; 32]]).unwrap().verify_own_feed(&token), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod link;
 pub mod newsletter;
 pub mod notice;
 pub mod pace;
+pub mod preference;
 pub mod provider;
 pub mod relay;
 pub mod report;

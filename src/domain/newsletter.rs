@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::brakes::Share;
 use super::cron::CronLine;
+use super::preference::{Choose, Preferred};
 use super::trial::Trial;
 
 /// How often a reader wants a newsletter.
@@ -236,6 +237,10 @@ pub struct Newsletter {
     pub life: Option<std::time::Duration>,
     /// Whether each digest has a page once it is out.
     pub archive: bool,
+    /// Whether a reader who confirms gets a welcome.
+    pub welcome: bool,
+    /// What of its slots is left to its readers.
+    pub choose: Choose,
     /// Subjects that each scheduled digest tries; none is no trial.
     pub subjects: Vec<String>,
     /// On how many of its readers.
@@ -266,6 +271,14 @@ impl Newsletter {
     pub const DIGEST: &str = "digest";
     /// The template of a digest that brings one article at once.
     pub const ALERT: &str = "alert";
+
+    /// When a cadence is due for readers with this preference, as far as there is one and it is theirs to have.
+    pub fn timing_for(&self, cadence: Cadence, preferred: Option<&str>) -> Option<Timing> {
+        let timing = self.cadences.get(&cadence)?;
+        let preferred = preferred.filter(|_| self.choose.moves(timing)).and_then(Preferred::parse);
+        let rhythm = preferred.map(|preferred| preferred.within(self.choose).moved(&timing.rhythm));
+        Some(Timing { rhythm: rhythm.unwrap_or_else(|| timing.rhythm.clone()), zone: timing.zone })
+    }
 
     /// The template of a digest of so many articles at this cadence, where it has one.
     pub fn template_for(&self, cadence: Option<Cadence>, articles: usize) -> &str {

@@ -12,18 +12,21 @@ pub enum NoticeKind {
     Halted,
     /// A digest goes out only with an editor's yes: it is late, or its newsletter asks for one.
     Held,
+    /// A digest is shown for a while, and then goes out by itself.
+    Ready,
     /// Nothing has gone out by a relay for long.
     Relay,
 }
 
 impl NoticeKind {
-    const ALL: [Self; 3] = [Self::Halted, Self::Held, Self::Relay];
+    const ALL: [Self; 4] = [Self::Halted, Self::Held, Self::Ready, Self::Relay];
 
     /// The word for it in the store and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Halted => "halted",
             Self::Held => "held",
+            Self::Ready => "ready",
             Self::Relay => "relay",
         }
     }

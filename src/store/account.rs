@@ -33,6 +33,8 @@ pub struct Taken {
     pub ended_at: Option<DateTime<Utc>>,
     /// When its confirmation went out, if it has.
     pub confirmation_sent_at: Option<DateTime<Utc>>,
+    /// The hour and day that they prefer, if any.
+    pub preferred: Option<String>,
 }
 
 /// A delivery as it stands.
@@ -65,8 +67,8 @@ pub struct Held {
     pub suppressed: Option<String>,
 }
 
-type HeldColumns = (String, String, String, String, i64, i64, Option<i64>, Option<i64>, Option<i64>);
-type Dates = (i64, Option<i64>, Option<i64>, Option<i64>);
+type HeldColumns = (String, String, String, String, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<String>);
+type Dates = (i64, Option<i64>, Option<i64>, Option<i64>, Option<String>);
 type DeliveryColumns = (String, i64, String, i64, Option<i64>, Option<i64>, Option<String>);
 
 impl Store {
@@ -86,7 +88,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn taken_by(&self, who: SubscriberId) -> Result<Vec<Taken>, StoreError> {
-        let sql = "SELECT created_at, confirmed_at, ended_at, confirmation_sent_at FROM subscriptions \
+        let sql = "SELECT created_at, confirmed_at, ended_at, confirmation_sent_at, preferred FROM subscriptions \
                    WHERE subscriber = $1 AND feed = $2";
         let mut taken = vec![];
         for subscription in self.subscriptions_of(who).await? {
@@ -94,12 +96,13 @@ impl Store {
             let dates: Option<Dates> = on!(self.database, pool => {
                 sqlx::query_as(sql).bind(who.to_string()).bind(feed).fetch_optional(pool).await
             })?;
-            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at)) = dates else { continue };
+            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at, preferred)) = dates else { continue };
             taken.push(Taken {
                 created_at: instant(created_at)?,
                 confirmed_at: confirmed_at.map(instant).transpose()?,
                 ended_at: ended_at.map(instant).transpose()?,
                 confirmation_sent_at: confirmation_sent_at.map(instant).transpose()?,
+                preferred,
                 subscription,
             });
         }
@@ -114,7 +117,7 @@ impl Store {
         let people = self.subscribers(None, after, limit).await?;
         let ids: Vec<String> = people.iter().map(|person| person.subscriber.id.to_string()).collect();
         let sql = format!(
-            "SELECT subscriber, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, confirmation_sent_at \
+            "SELECT subscriber, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, confirmation_sent_at, preferred \
              FROM subscriptions WHERE subscriber IN {} ORDER BY subscriber, feed",
             self.database.list(1)
         );
@@ -126,7 +129,7 @@ impl Store {
         for person in people {
             let key = person.subscriber.id.to_string();
             let mut taken = vec![];
-            while let Some((_, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, sent_at)) =
+            while let Some((_, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, sent_at, preferred)) =
                 rows.next_if(|row| row.0 == key)
             {
                 taken.push(Taken {
@@ -135,6 +138,7 @@ impl Store {
                     confirmed_at: confirmed_at.map(instant).transpose()?,
                     ended_at: ended_at.map(instant).transpose()?,
                     confirmation_sent_at: sent_at.map(instant).transpose()?,
+                    preferred,
                 });
             }
             held.push(Held { subscriber: person.subscriber, taken, suppressed: person.suppressed });

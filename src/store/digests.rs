@@ -16,6 +16,7 @@ use crate::domain::digest::{Digest, DigestId, DigestKey, DigestState, Tally};
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::segment::{SegmentName, Setting, Whom};
+use crate::domain::notice::NoticeKind;
 use crate::domain::subscription::SubscriberId;
 use crate::domain::trial::{Part, Trial};
 
@@ -37,8 +38,8 @@ pub struct NewDigest {
     pub cursor_from: i64,
     /// Only readers whose cursor is below this have enough to read; `None` is everyone, who then get every article.
     pub cursor_below: Option<i64>,
-    /// Only readers in these time zones; `None` is everyone.
-    pub zones: Option<Vec<String>>,
+    /// Only readers on these clocks.
+    pub clocks: Clocks,
     /// The zone of those who named none.
     pub default_zone: String,
     /// How it starts: sending, or held for an editor.
@@ -49,6 +50,48 @@ pub struct NewDigest {
     pub trial: Option<Trial>,
     /// The day that its page in the archive is called after, such as `2026-11-20`.
     pub day: String,
+}
+
+/// Whose clocks a slot is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clocks {
+    /// Everyone's.
+    All,
+    /// Those in these zones.
+    In(Vec<String>),
+    /// Those of readers in a zone who prefer an hour or a day, or none: each as [`Clocks::name`] has it.
+    Preferring(Vec<String>),
+}
+
+impl Clocks {
+    /// A zone with what its readers prefer there.
+    pub fn name(zone: &str, preferred: Option<&str>) -> String {
+        format!("{zone} {}", preferred.unwrap_or_default())
+    }
+
+    /// What stands for a reader of the subscription `n` in the list, where one who named no zone is in `$6`.
+    fn column(&self) -> &'static str {
+        match self {
+            Self::All | Self::In(_) => "COALESCE(n.time_zone, $6)",
+            Self::Preferring(_) => "COALESCE(n.time_zone, $6) || ' ' || COALESCE(n.preferred, '')",
+        }
+    }
+
+    fn list(&self) -> Option<&[String]> {
+        match self {
+            Self::All => None,
+            Self::In(names) | Self::Preferring(names) => Some(names),
+        }
+    }
+
+    /// Whether readers in this zone, who prefer this, are among them.
+    pub fn hold(&self, zone: &str, preferred: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::In(names) => names.iter().any(|name| name == zone),
+            Self::Preferring(names) => names.contains(&Self::name(zone, preferred)),
+        }
+    }
 }
 
 /// Where no digest of the newsletter `$3` that stands still has a delivery open for the subscriber of `n`: were they to
@@ -171,8 +214,9 @@ impl Store {
              SELECT CAST($1 AS TEXT), n.subscriber, {cursor}, 'queued', CAST($2 AS BIGINT), 0 \
              FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
              WHERE n.feed = $3 AND n.state = 'active' AND ($4 = 'every' OR n.cadence = $4) AND n.cursor < $5 \
-             AND n.cursor >= $8 AND ($7 IS NULL OR COALESCE(n.time_zone, $6) IN {zones}) AND {UNSUPPRESSED}",
-            zones = self.database.list(7)
+             AND n.cursor >= $8 AND ($7 IS NULL OR {clock} IN {clocks}) AND {UNSUPPRESSED}",
+            clock = new.clocks.column(),
+            clocks = self.database.list(7)
         );
         let condition = new.segment.as_ref().map(|(whom, setting)| Condition::of(&self.database, whom, setting, 9));
         let enqueue = match &condition {
@@ -205,7 +249,7 @@ impl Store {
                 let enqueue = if standing == 0 { enqueue } else { format!("{enqueue} AND {NOBODY_WAITS}") };
                 let query = sqlx::query(AssertSqlSafe(enqueue)).persistent(condition.is_none())
                     .bind(made.to_string()).bind(if new.trial.is_some() { WAITS_FOR_PICK } else { due_at }).bind(new.key.newsletter.as_str()).bind(cadence)
-                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.zones.as_ref().map(json)).bind(new.cursor_from);
+                    .bind(new.cursor_below.unwrap_or(i64::MAX)).bind(&new.default_zone).bind(new.clocks.list().map(json)).bind(new.cursor_from);
                 match &condition {
                     Some(condition) => bind_all!(query, condition).execute(&mut *tx).await?,
                     None => query.execute(&mut *tx).await?,
@@ -234,8 +278,9 @@ impl Store {
                 let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
                 sqlx::query("UPDATE digests SET page = $2, revision = $3 WHERE id = $1")
                     .bind(made.to_string()).bind(page).bind(revision).execute(&mut *tx).await?;
-                if let DigestState::Held { why, until: None } = &new.state {
-                    sqlx::query(NOTE).bind(revision).bind("held").bind(made.to_string()).bind(None::<&str>).bind(why)
+                if let DigestState::Held { why, until } = &new.state {
+                    let kind = if until.is_some() { NoticeKind::Ready } else { NoticeKind::Held };
+                    sqlx::query(NOTE).bind(revision).bind(kind.as_str()).bind(made.to_string()).bind(None::<&str>).bind(why)
                         .execute(&mut *tx).await?;
                 }
             }
@@ -247,7 +292,7 @@ impl Store {
         Ok((digest, is_ours))
     }
 
-    /// How many active, unsuppressed readers of a newsletter stand at which cursor, by cadence and time zone.
+    /// How many active, unsuppressed readers of a newsletter stand at which cursor, by cadence, time zone and preference.
     ///
     /// # Errors
     /// When the database fails.
@@ -268,7 +313,7 @@ impl Store {
             return self.readers(newsletter).await;
         }
         let less = format!(
-            " UNION ALL SELECT n.cadence, n.time_zone, n.cursor, CAST(-1 AS BIGINT) FROM \
+            " UNION ALL SELECT n.cadence, n.time_zone, n.preferred, n.cursor, CAST(-1 AS BIGINT) FROM \
              (SELECT DISTINCT d.subscriber FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $1 \
               AND g.state IN ('held', 'paused', 'halted') AND d.digest = g.id AND {OPEN}) AS w \
              CROSS JOIN subscriptions n CROSS JOIN subscribers s WHERE n.subscriber = w.subscriber AND n.feed = $1 \
@@ -281,22 +326,16 @@ impl Store {
         // All of them from their index, less the few whose address is suppressed: this is
         // asked at every tick, and a look at each subscriber takes ten times as long.
         let sql = format!(
-            "SELECT cadence, time_zone, cursor, CAST(SUM(readers) AS BIGINT) FROM \
-             (SELECT n.cadence, n.time_zone, n.cursor, CAST(COUNT(*) AS BIGINT) AS readers FROM subscriptions n \
-              WHERE n.feed = $1 AND n.state = 'active' GROUP BY n.cadence, n.time_zone, n.cursor \
-              UNION ALL SELECT n.cadence, n.time_zone, n.cursor, CAST(-1 AS BIGINT) \
+            "SELECT cadence, time_zone, preferred, cursor, CAST(SUM(readers) AS BIGINT) FROM \
+             (SELECT n.cadence, n.time_zone, n.preferred, n.cursor, CAST(COUNT(*) AS BIGINT) AS readers FROM subscriptions n \
+              WHERE n.feed = $1 AND n.state = 'active' GROUP BY n.cadence, n.time_zone, n.preferred, n.cursor \
+              UNION ALL SELECT n.cadence, n.time_zone, n.preferred, n.cursor, CAST(-1 AS BIGINT) \
               FROM suppressions p CROSS JOIN subscribers s CROSS JOIN subscriptions n \
               WHERE s.address_hash = p.address_hash AND n.subscriber = s.id AND n.feed = $1 AND n.state = 'active'{less}) AS g \
-             GROUP BY cadence, time_zone, cursor HAVING SUM(readers) > 0 ORDER BY cadence, time_zone, cursor"
+             GROUP BY cadence, time_zone, preferred, cursor HAVING SUM(readers) > 0 ORDER BY cadence, time_zone, preferred, cursor"
         );
-        let rows: Vec<(String, Option<String>, i64, i64)> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await)?;
-        rows.into_iter()
-            .map(|(cadence, time_zone, cursor, readers)| {
-                let cadence =
-                    Cadence::parse(&cadence).ok_or_else(|| StoreError::Corrupt(format!("cadence {cadence}")))?;
-                Ok(ReaderGroup { cadence, time_zone, cursor, readers: readers.cast_unsigned() })
-            })
-            .collect()
+        let rows: Vec<GroupColumns> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await)?;
+        rows.into_iter().map(group).collect()
     }
 
     /// The digest with this newsletter, cadence, slot and segment.
@@ -514,6 +553,14 @@ impl Store {
     }
 }
 
+pub(super) type GroupColumns = (String, Option<String>, Option<String>, i64, i64);
+
+/// Readers who stand at the same cursor.
+pub(super) fn group((cadence, time_zone, preferred, cursor, readers): GroupColumns) -> Result<ReaderGroup, StoreError> {
+    let cadence = Cadence::parse(&cadence).ok_or_else(|| StoreError::Corrupt(format!("cadence {cadence}")))?;
+    Ok(ReaderGroup { cadence, time_zone, preferred, cursor, readers: readers.cast_unsigned() })
+}
+
 /// Readers of a newsletter who stand alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReaderGroup {
@@ -521,6 +568,8 @@ pub struct ReaderGroup {
     pub cadence: Cadence,
     /// Where their clocks stand; `None` is the publication's zone.
     pub time_zone: Option<String>,
+    /// The hour and day that they prefer, if any.
+    pub preferred: Option<String>,
     /// Up to which release they have been served.
     pub cursor: i64,
     /// How many they are.

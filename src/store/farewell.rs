@@ -79,6 +79,7 @@ impl Store {
                     sqlx::query("UPDATE deliveries SET subscriber = $2, claim = NULL, outcome = NULL, log = NULL WHERE subscriber = $1")
                         .bind(who).bind(&nobody).execute(&mut *tx).await?;
                     sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(who).execute(&mut *tx).await?;
+                    sqlx::query("DELETE FROM welcomes WHERE subscriber = $1").bind(who).execute(&mut *tx).await?;
                     sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(who).execute(&mut *tx).await?;
                     removed += 1;
                 }

@@ -10,6 +10,7 @@ use super::{Store, StoreError, begin, json, millis, on};
 use crate::domain::attributes::Attributes;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
+use crate::domain::preference::Preferred;
 use crate::domain::subscription::{Subscriber, SubscriptionState};
 
 /// A person with what they chose elsewhere.
@@ -42,6 +43,8 @@ pub struct Arriving {
     pub confirmed_at: Option<DateTime<Utc>>,
     /// When it ended, if it has.
     pub ended_at: Option<DateTime<Utc>>,
+    /// The hour and day that they prefer, if any.
+    pub preferred: Option<Preferred>,
 }
 
 /// What came of arrivals.
@@ -70,7 +73,7 @@ const PEOPLE: [(&str, &str); 9] = [
     ("created_at", "BIGINT"),
     ("attributes", "TEXT"),
 ];
-const SUBSCRIPTIONS: [(&str, &str); 7] = [
+const SUBSCRIPTIONS: [(&str, &str); 8] = [
     ("address_key", "TEXT"),
     ("feed", "TEXT"),
     ("cadence", "TEXT"),
@@ -78,6 +81,7 @@ const SUBSCRIPTIONS: [(&str, &str); 7] = [
     ("created_at", "BIGINT"),
     ("confirmed_at", "BIGINT"),
     ("ended_at", "BIGINT"),
+    ("preferred", "TEXT"),
 ];
 const BANS: [(&str, &str); 3] = [("address_hash", "TEXT"), ("cause", "TEXT"), ("detail", "TEXT")];
 
@@ -105,6 +109,7 @@ impl Rows {
                     millis(one.created_at),
                     one.confirmed_at.map(millis),
                     one.ended_at.map(millis),
+                    one.preferred.map(|preferred| preferred.to_string()),
                 ));
             }
             if !arrival.subscriptions.is_empty() {
@@ -169,9 +174,9 @@ impl Store {
         );
         let change_subscriptions = format!(
             "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
-             ended_at = r.ended_at FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
+             ended_at = r.ended_at, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
              WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' \
-             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state)",
+             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
             self.database.rows(1, &SUBSCRIPTIONS)
         );
         // The zone stands with each subscription as well.
@@ -182,8 +187,8 @@ impl Store {
             self.database.rows(1, &PEOPLE)
         );
         let insert_subscriptions = format!(
-            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at) \
-             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at \
+            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred) \
+             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at, r.preferred \
              FROM {} AS r CROSS JOIN subscribers s WHERE s.address_key = r.address_key \
              ON CONFLICT (subscriber, feed) DO NOTHING",
             self.database.rows(1, &SUBSCRIPTIONS)

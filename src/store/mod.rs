@@ -21,6 +21,7 @@ mod subscribers;
 mod suppressions;
 mod sync;
 mod trials;
+mod welcomes;
 
 use chrono::{DateTime, Utc};
 
@@ -28,7 +29,7 @@ pub use account::{Ban, Delivery, Held, Taken};
 pub use alerts::Alert;
 pub use book::{Book, Page};
 pub use deliveries::{Claimed, Settled};
-pub use digests::{NewDigest, ReaderGroup};
+pub use digests::{Clocks, NewDigest, ReaderGroup};
 pub use farewell::Departure;
 pub use intake::{Arrival, Arriving, TakenIn};
 pub use notices::{Absence, Noted, Telling};
@@ -38,6 +39,7 @@ pub use subscribers::{ListedSubscriber, NewSubscription, PendingConfirmation};
 pub use suppressions::Banned;
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 pub use trials::WAITS_FOR_PICK;
+pub use welcomes::Welcome;
 
 use dialect::{Database, begin, ledger, on};
 

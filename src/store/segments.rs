@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use sqlx::AssertSqlSafe;
 
 use super::dialect::Database;
-use super::digests::NOBODY_WAITS;
+use super::digests::{GroupColumns, NOBODY_WAITS, group};
 use super::subscribers::UNSUPPRESSED;
 use super::{ReaderGroup, Store, StoreError, id, json, millis, on};
 use crate::domain::feed::FeedName;
-use crate::domain::newsletter::Cadence;
 use crate::domain::segment::{Between, Setting, Test, Whom, Within};
 use crate::domain::subscription::{SubscriberId, SubscriptionState};
 
@@ -249,20 +248,17 @@ impl Store {
     ) -> Result<Vec<ReaderGroup>, StoreError> {
         let condition = Condition::of(&self.database, whom, setting, 4);
         let sql = format!(
-            "SELECT n.cadence, n.time_zone, n.cursor, COUNT(*) FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
+            "SELECT n.cadence, n.time_zone, n.preferred, n.cursor, COUNT(*) FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
              WHERE n.feed = $3 AND n.state = $1 AND {UNSUPPRESSED} AND {NOBODY_WAITS} AND $2 = '' AND {} \
-             GROUP BY n.cadence, n.time_zone, n.cursor ORDER BY n.cadence, n.time_zone, n.cursor",
+             GROUP BY n.cadence, n.time_zone, n.preferred, n.cursor \
+             ORDER BY n.cadence, n.time_zone, n.preferred, n.cursor",
             condition.sql
         );
-        let rows: Vec<(String, Option<String>, i64, i64)> = on!(self.database, pool => {
+        let rows: Vec<GroupColumns> = on!(self.database, pool => {
             let query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
             let query = query.bind(SubscriptionState::Active.as_str()).bind("").bind(newsletter.as_str());
             bind_all!(query, condition).fetch_all(pool).await
         })?;
-        let group = |(cadence, time_zone, cursor, readers): (String, Option<String>, i64, i64)| {
-            let cadence = Cadence::parse(&cadence).ok_or_else(|| StoreError::Corrupt(format!("cadence {cadence}")))?;
-            Ok(ReaderGroup { cadence, time_zone, cursor, readers: readers.cast_unsigned() })
-        };
         rows.into_iter().map(group).collect()
     }
 }

@@ -254,12 +254,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn confirm(&self, who: SubscriberId, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
-        let sql = "UPDATE subscriptions SET state = 'active', confirmed_at = $2, \
-                   cursor = (SELECT value FROM counters WHERE name = 'release') \
-                   WHERE subscriber = $1 AND state = 'pending' RETURNING feed";
-        Ok(
-            on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).bind(millis(now)).fetch_all(pool).await)?,
-        )
+        self.confirm_and_welcome(who, &[], now).await
     }
 
     /// Ends someone's subscription to `feed`, or all of them; deliveries not yet claimed are skipped.
@@ -318,6 +313,29 @@ impl Store {
         Ok(())
     }
 
+    /// Sets the hour and day at which someone prefers a feed's digests; `None` is as the newsletter has them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prefer(&self, who: SubscriberId, feed: &FeedName, preferred: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE subscriptions SET preferred = $3 WHERE subscriber = $1 AND feed = $2";
+        on!(self.database, pool => {
+            sqlx::query(sql).bind(who.to_string()).bind(feed.as_str()).bind(preferred).execute(pool).await.map(drop)
+        })?;
+        Ok(())
+    }
+
+    /// What someone prefers, feed by feed, where they prefer anything.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn preferences_of(&self, who: SubscriberId) -> Result<Vec<(FeedName, String)>, StoreError> {
+        let sql = "SELECT feed, preferred FROM subscriptions WHERE subscriber = $1 AND preferred IS NOT NULL";
+        let rows: Vec<(String, String)> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(who.to_string()).fetch_all(pool).await)?;
+        Ok(rows.into_iter().filter_map(|(feed, preferred)| Some((FeedName::parse(&feed)?, preferred))).collect())
+    }
+
     /// Changes what someone is called and where their clock stands.
     ///
     /// # Errors
@@ -336,6 +354,42 @@ impl Store {
                 .bind(who.to_string()).bind(time_zone).execute(&mut *tx).await?;
             tx.commit().await?;
         });
+        Ok(())
+    }
+
+    /// Which address of someone's own feed holds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn feed_version(&self, who: SubscriberId) -> Result<Option<u32>, StoreError> {
+        let sql = "SELECT feed_version FROM subscribers WHERE id = $1";
+        let version: Option<i64> =
+            on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).fetch_optional(pool).await)?;
+        Ok(version.map(|version| u32::try_from(version).unwrap_or(u32::MAX)))
+    }
+
+    /// The same with the feeds that they chose, paused ones too, in the order of their names.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn own_feed(&self, who: SubscriberId) -> Result<Option<(u32, Vec<FeedName>)>, StoreError> {
+        let Some(version) = self.feed_version(who).await? else { return Ok(None) };
+        let sql =
+            "SELECT feed FROM subscriptions WHERE subscriber = $1 AND state IN ('active', 'paused') ORDER BY feed";
+        let feeds: Vec<String> =
+            on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).fetch_all(pool).await)?;
+        Ok(Some((version, feeds.iter().filter_map(|feed| FeedName::parse(feed)).collect())))
+    }
+
+    /// Gives someone's own feed another address than that of `version`, where that is the one that holds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn renew_feed(&self, who: SubscriberId, version: u32) -> Result<(), StoreError> {
+        let sql = "UPDATE subscribers SET feed_version = feed_version + 1 WHERE id = $1 AND feed_version = $2";
+        on!(self.database, pool => {
+            sqlx::query(sql).bind(who.to_string()).bind(i64::from(version)).execute(pool).await.map(drop)
+        })?;
         Ok(())
     }
 

@@ -7,11 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::compose::clock_name;
 use super::{Publication, TaskError};
 use crate::config::{Config, load_feed, load_feeds};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::newsletter::{Cadence, Hold, Newsletter, Rhythm, Timing};
+use crate::domain::preference::Choose;
 use crate::problem::Problem;
+use crate::store::ReaderGroup;
 
 /// One slot to come.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -22,7 +25,7 @@ pub struct Coming {
     pub newsletter: FeedName,
     /// At which cadence.
     pub cadence: Cadence,
-    /// How many readers, by the name of their zone.
+    /// How many readers, by the name of their zone, with the hour that they prefer where it moves their slots.
     pub readers: BTreeMap<String, u64>,
 }
 
@@ -105,22 +108,24 @@ pub async fn coming(
     let mut slotless = vec![];
     for feed in definitions.feeds.iter().filter(|feed| only.is_none_or(|only| feed.name == *only)) {
         let Some(newsletter) = &feed.newsletter else { continue };
-        let mut readers: BTreeMap<(Cadence, String), u64> = BTreeMap::new();
+        let mut readers: BTreeMap<(Cadence, String), (ReaderGroup, u64)> = BTreeMap::new();
         for group in publication.store.readers(&feed.name).await? {
-            let zone = group.time_zone.unwrap_or_else(|| definitions.zone.name().to_owned());
-            *readers.entry((group.cadence, zone)).or_default() += group.readers;
+            let name = clock_name(Some(newsletter), &group, definitions.zone.name());
+            let number = group.readers;
+            readers.entry((group.cadence, name)).or_insert((group, 0)).1 += number;
         }
         let mut without: BTreeMap<Cadence, u64> = BTreeMap::new();
-        for ((cadence, zone), readers) in readers {
-            let timing = newsletter.cadences.get(&cadence).filter(|timing| timing.rhythm != Rhythm::Instant);
-            let Some(Timing { rhythm, zone: fixed }) = timing else {
+        for ((cadence, name), (group, readers)) in readers {
+            let timing = newsletter.timing_for(cadence, group.preferred.as_deref());
+            let Some(Timing { rhythm, zone: fixed }) = timing.filter(|timing| timing.rhythm != Rhythm::Instant) else {
                 *without.entry(cadence).or_default() += readers;
                 continue;
             };
-            let clock = fixed.unwrap_or_else(|| zone.parse().unwrap_or(definitions.zone));
+            let zone = group.time_zone.and_then(|zone| zone.parse().ok());
+            let clock = fixed.or(zone).unwrap_or(definitions.zone);
             let mut after = now;
             while let Some(slot) = rhythm.next_slot(clock, after).filter(|slot| *slot <= until) {
-                *slots.entry((slot, feed.name.clone(), cadence)).or_default().entry(zone.clone()).or_default() +=
+                *slots.entry((slot, feed.name.clone(), cadence)).or_default().entry(name.clone()).or_default() +=
                     readers;
                 after = slot;
             }
@@ -274,6 +279,14 @@ fn settings(newsletter: &Newsletter) -> Vec<(String, String)> {
         add("subjects", newsletter.subjects.join(" | "));
         add("test_share", f64::from(newsletter.test_share).to_string());
         add("test_for", span(newsletter.test_for));
+    }
+    if newsletter.choose != Choose::default() {
+        let words = [("hour", newsletter.choose.hour), ("day", newsletter.choose.day)];
+        let words: Vec<&str> = words.iter().filter(|(_, is_left)| *is_left).map(|(word, _)| *word).collect();
+        add("choose", words.join(", "));
+    }
+    if newsletter.welcome {
+        add("welcome", "true".into());
     }
     if !newsletter.archive {
         add("archive", "false".into());

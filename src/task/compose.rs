@@ -11,7 +11,7 @@ use crate::domain::newsletter::{Cadence, Newsletter};
 use crate::domain::segment::Segment;
 use crate::domain::trial::Trial;
 use crate::problem::{Problem, did_you_mean};
-use crate::store::{NewDigest, ReaderGroup};
+use crate::store::{Clocks, NewDigest, ReaderGroup};
 
 /// Articles in a newsletter's very first digest, where everything there is belongs to the archive.
 const FIRST_DIGEST: usize = 10;
@@ -32,11 +32,11 @@ pub struct Plan {
     pub cursor_from: i64,
     /// Only readers whose cursor is below this; `None` is every reader, with every article.
     pub cursor_below: Option<i64>,
-    /// Only readers in these zones.
-    pub zones: Option<Vec<String>>,
+    /// Only readers on these clocks.
+    pub clocks: Clocks,
     /// Only readers in this segment.
     pub segment: Option<Segment>,
-    /// The readers, by cadence, zone and cursor.
+    /// The readers, by cadence, zone, preference and cursor.
     pub groups: Vec<ReaderGroup>,
     /// How the articles were chosen.
     pub choice: Choice,
@@ -163,7 +163,7 @@ pub async fn plan_now(
         articles,
         cursor_from,
         cursor_below,
-        zones: None,
+        clocks: Clocks::All,
         segment: segment.cloned(),
         groups,
         choice,
@@ -233,7 +233,7 @@ pub async fn plan_picked(
         articles,
         cursor_from: 0,
         cursor_below: None,
-        zones: None,
+        clocks: Clocks::All,
         segment: segment.cloned(),
         groups,
         choice: Choice::Picked,
@@ -243,7 +243,7 @@ pub async fn plan_picked(
     })
 }
 
-/// Plans the digest of a slot, for the readers of `cadence` whose clocks stand in `zones`, or for all of them.
+/// Plans the digest of a slot, for the readers of `cadence` on these clocks.
 ///
 /// # Errors
 /// When the store fails.
@@ -253,7 +253,7 @@ pub async fn plan_slot(
     newsletter: &Newsletter,
     cadence: Cadence,
     slot: DateTime<Utc>,
-    zones: Option<Vec<String>>,
+    clocks: Clocks,
 ) -> Result<Plan, TaskError> {
     let store = &publication.store;
     let cut_off = store.newest_release().await?;
@@ -261,7 +261,7 @@ pub async fn plan_slot(
     let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
     groups.retain(|group| {
         let zone = group.time_zone.as_deref().unwrap_or(own_zone);
-        group.cadence == cadence && zones.as_ref().is_none_or(|zones| zones.iter().any(|known| known == zone))
+        group.cadence == cadence && clocks.hold(zone, group.preferred.as_deref())
     });
     let oldest = groups.iter().map(|group| group.cursor).min().unwrap_or(cut_off);
     let articles = store.released_between(&feed.name, oldest, cut_off).await?;
@@ -276,7 +276,7 @@ pub async fn plan_slot(
         articles,
         cursor_from: oldest,
         cursor_below: Some(below),
-        zones,
+        clocks,
         segment: None,
         groups,
         choice: Choice::New,
@@ -296,6 +296,18 @@ async fn readers(
         None => publication.store.readers_who_wait_for_nothing(&feed.name).await?,
         Some(segment) => publication.store.readers_in(&feed.name, &segment.whom, &publication.setting()).await?,
     })
+}
+
+/// Where the clocks of readers stand, in words: their zone, and the hour that they prefer where that moves their slots.
+pub fn clock_name(newsletter: Option<&Newsletter>, group: &ReaderGroup, own_zone: &str) -> String {
+    let zone = group.time_zone.as_deref().unwrap_or(own_zone);
+    let is_moved = newsletter.is_some_and(|newsletter| {
+        newsletter.cadences.get(&group.cadence).is_some_and(|timing| newsletter.choose.moves(timing))
+    });
+    match group.preferred.as_deref().filter(|_| is_moved) {
+        Some(preferred) => format!("{zone} {preferred}"),
+        None => zone.to_owned(),
+    }
 }
 
 /// The minute in which `now` lies: the slot of a digest that nothing else gives one.
@@ -321,7 +333,7 @@ pub async fn compose(publication: &Publication, plan: &Plan, state: DigestState)
         articles: plan.articles.iter().map(|released| (released.article.id, released.release.number)).collect(),
         cursor_from: plan.cursor_from,
         cursor_below: plan.cursor_below,
-        zones: plan.zones.clone(),
+        clocks: plan.clocks.clone(),
         default_zone: publication.config.publication.time_zone.name().to_owned(),
         state,
         note: plan.note.clone(),

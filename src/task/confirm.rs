@@ -5,12 +5,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::dispatch::{Stop, describe, single_mailer};
 use super::present::Presenter;
 use super::{Publication, TaskError};
-use crate::domain::address::Mailbox;
+use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::delivery::{Fault, Outcome, fault};
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
-use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, SubscriptionState};
+use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, SubscriberId, SubscriptionState};
+use crate::mail::Mailer;
 use crate::mail::message::{self, Kind, Letter};
 use crate::store::{NewSubscription, PendingConfirmation};
 use crate::template::view::{ConfirmFacts, ConfirmView};
@@ -74,37 +75,25 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
     let (mut sent, mut put_off) = (0, 0);
     for waiting in pending {
         let bytes = confirmation(publication, &waiting, now)?;
-        let bounces = publication.bounces_to(waiting.subscriber.id, None);
-        let from = bounces.as_deref().unwrap_or(publication.config.mail.from.address.as_str());
-        let file_stem = format!("confirm-{}", waiting.subscriber.id);
-        let mut word = stop.clone();
-        let connected = tokio::select! {
-            connected = mailer.connect() => connected.map(drop),
-            () = word.given() => break,
+        let envelope = Envelope {
+            from: &publication.config.mail.from.address,
+            to: &waiting.subscriber,
+            file_stem: &format!("confirm-{}", waiting.subscriber.id),
         };
-        if stop.is_given() {
-            break;
-        }
-        let outcome = match connected {
-            Ok(()) => mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await,
-            Err(outcome) => {
-                tracing::warn!(outcome = describe(&outcome), "confirmations wait for the relay");
-                break;
-            }
-        };
-        match outcome {
-            Outcome::Refused { .. } if fault(&outcome) == Some(Fault::Sender) => {
+        match hand_over(publication, &mut mailer, stop, &envelope, &bytes).await {
+            None => break,
+            Some(outcome) if fault(&outcome) == Some(Fault::Sender) => {
                 tracing::error!(outcome = describe(&outcome), "confirmations wait until this is mended");
                 break;
             }
             // The refusal of an address is remembered as sent: trying again would not change it.
-            Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Unknown { .. } => {
+            Some(Outcome::Accepted { .. } | Outcome::Refused { .. } | Outcome::Unknown { .. }) => {
                 publication.store.confirmation_sent(waiting.subscriber.id, now).await?;
                 sent += 1;
                 put_off = 0;
             }
             // It may be about this address alone: the others are tried.
-            Outcome::Deferred { .. } => {
+            Some(outcome @ Outcome::Deferred { .. }) => {
                 tracing::warn!(outcome = describe(&outcome), "a confirmation was put off");
                 put_off += 1;
                 if put_off == PUT_OFF {
@@ -115,6 +104,57 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
     }
     mailer.close().await;
     Ok(sent)
+}
+
+/// Whom a message to one person is from and for.
+pub(super) struct Envelope<'a> {
+    /// Who sends it; the envelope sender where bounces have no address of their own.
+    pub from: &'a EmailAddress,
+    /// To whom.
+    pub to: &'a Subscriber,
+    /// Its name in an outbox.
+    pub file_stem: &'a str,
+}
+
+/// Hands one message over. `None` where nothing goes out for now: the relay is away, or the word to stop was given.
+pub(super) async fn hand_over(
+    publication: &Publication,
+    mailer: &mut Mailer,
+    stop: &Stop,
+    envelope: &Envelope<'_>,
+    bytes: &[u8],
+) -> Option<Outcome> {
+    let mut word = stop.clone();
+    let connected = tokio::select! {
+        connected = mailer.connect() => connected.map(drop),
+        () = word.given() => return None,
+    };
+    if stop.is_given() {
+        return None;
+    }
+    if let Err(outcome) = connected {
+        tracing::warn!(outcome = describe(&outcome), "confirmations and welcomes wait for the relay");
+        return None;
+    }
+    let bounces = publication.bounces_to(envelope.to.id, None);
+    let from = bounces.as_deref().unwrap_or(envelope.from.as_str());
+    Some(mailer.send(from, &envelope.to.address, envelope.file_stem, bytes).await)
+}
+
+/// Confirms what someone asked for, and queues the welcomes that its newsletters have. Returns the feeds; none when there
+/// was nothing to confirm.
+///
+/// # Errors
+/// When the store fails; then nothing is confirmed.
+pub async fn confirm(publication: &Publication, who: SubscriberId) -> Result<Vec<FeedName>, TaskError> {
+    let welcoming: Vec<&str> = publication
+        .feeds
+        .iter()
+        .filter(|feed| feed.newsletter.as_ref().is_some_and(|newsletter| newsletter.welcome))
+        .map(|feed| feed.name.as_str())
+        .collect();
+    let confirmed = publication.store.confirm_and_welcome(who, &welcoming, publication.clock.now()).await?;
+    Ok(confirmed.iter().filter_map(|feed| FeedName::parse(feed)).collect())
 }
 
 fn confirmation(

@@ -36,6 +36,7 @@ use crate::mail::Mailer;
 use crate::store::{Book, Claimed, Sender, Settled};
 
 pub use self::vigil::{Vigil, interval};
+pub(super) use self::worker::jitter;
 
 /// How long a claim holds, in which no other worker sends the same.
 const LEASE: TimeDelta = TimeDelta::minutes(20);

@@ -120,6 +120,11 @@ impl Document {
     /// A document with these bytes, not coded yet.
     pub fn new(bytes: Vec<u8>, content_type: &'static str) -> Self {
         let hash = fingerprint([&bytes]);
+        Self::known_by(hash, bytes, content_type)
+    }
+
+    /// A document for whose bytes, and no others, `hash` stands.
+    pub fn known_by(hash: String, bytes: Vec<u8>, content_type: &'static str) -> Self {
         Self { bytes: bytes.into(), content_type, modified: None, hash, codings: vec![], feed: None, versions: vec![] }
     }
 

@@ -19,7 +19,7 @@ pub use import::{Import, ImportReport, Remark, feeds, import};
 pub use crate::store::ListedSubscriber as Listed;
 
 /// What stands in front of each column of our own file.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "address",
     "name",
     "language",
@@ -29,6 +29,7 @@ const COLUMNS: [&str; 11] = [
     "created_at",
     "confirmed_at",
     "ended_at",
+    "preferred",
     "suppressed",
     "attributes",
 ];

@@ -9,7 +9,9 @@ pub mod dispatch;
 pub mod document;
 pub mod exchange;
 pub mod fit;
+pub mod hours;
 pub mod notice;
+pub mod own_feed;
 pub mod pages;
 pub mod present;
 pub mod progress;
@@ -24,6 +26,7 @@ pub mod templates;
 pub mod tidy;
 pub mod trial;
 pub mod webhook;
+pub mod welcome;
 pub mod why;
 
 use std::sync::Arc;

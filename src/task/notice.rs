@@ -81,13 +81,15 @@ async fn spread(publication: &Publication, now: DateTime<Utc>) -> Result<(), Tas
             None => None,
         };
         let newsletter = digest.map(|digest| digest.key.newsletter.to_string()).unwrap_or_default();
-        tracing::warn!(
-            event = noted.kind.as_str(),
-            digest = noted.digest.map(tracing::field::display),
-            relay = noted.relay,
-            why = %printable(&noted.why),
-            "this needs an editor"
-        );
+        if noted.kind != NoticeKind::Ready {
+            tracing::warn!(
+                event = noted.kind.as_str(),
+                digest = noted.digest.map(tracing::field::display),
+                relay = noted.relay,
+                why = %printable(&noted.why),
+                "this needs an editor"
+            );
+        }
         groups.entry((noted.kind, newsletter)).or_default().push(noted.number);
     }
     for numbers in groups.into_values() {
@@ -200,6 +202,7 @@ impl News {
                 let still = match &digest.state {
                     DigestState::Halted { .. } => noted.kind == NoticeKind::Halted,
                     DigestState::Held { until: None, .. } => noted.kind == NoticeKind::Held,
+                    DigestState::Held { until: Some(_), .. } => noted.kind == NoticeKind::Ready,
                     _ => false,
                 };
                 if still {
@@ -229,6 +232,7 @@ impl News {
         let word = match self.kind {
             NoticeKind::Halted => "Halted",
             NoticeKind::Held => "Held",
+            NoticeKind::Ready => "About to go out",
             NoticeKind::Relay => {
                 let relays: Vec<&str> = self.relays.iter().filter_map(|(noted, _)| noted.relay.as_deref()).collect();
                 return format!("Away: {}", relays.join(", "));
@@ -254,6 +258,17 @@ impl News {
                     "It is ready, and goes to {} once you say so. Until then nobody gets it.",
                     readers(sum(|tally| tally.total()))
                 )
+            }
+            NoticeKind::Ready => {
+                let readers = readers(sum(|tally| tally.total()));
+                let mut times: Vec<_> =
+                    self.digests.iter().filter_map(|(_, digest, _)| digest.state.held_until()).collect();
+                times.sort_unstable();
+                let when = match times.as_slice() {
+                    [first, .., last] if first != last => format!("between {} and {}", self.on(*first), self.on(*last)),
+                    _ => times.first().map(|at| format!("on {}", self.on(*at))).unwrap_or_default(),
+                };
+                format!("It is ready, and goes to {readers} by itself {when}, unless you cancel it before.")
             }
             NoticeKind::Relay => {
                 "Nothing has gone out by it for long. Nobody is lost: what waits for it goes out when \
@@ -282,7 +297,10 @@ impl News {
         for (_, digest, tally) in self.digests.iter().take(NAMED) {
             let cadence = digest.key.cadence.map_or("every cadence", Cadence::as_str);
             facts.push(fact("Digest", format!("{} ({cadence}), {}", self.on(digest.key.slot), digest.id)));
-            facts.push(fact("Sent", format!("{} of {}", tally.sent, tally.total())));
+            match digest.state.held_until() {
+                Some(at) => facts.push(fact("Goes out", format!("{}, to {}", self.on(at), tally.total()))),
+                None => facts.push(fact("Sent", format!("{} of {}", tally.sent, tally.total()))),
+            }
         }
         for (noted, since) in &self.relays {
             facts.push(fact("Relay", noted.relay.clone().unwrap_or_default()));
@@ -300,6 +318,15 @@ impl News {
             if self.kind == NoticeKind::Halted {
                 steps.push(step("Mend what is named above, then let it go on:", format!("tidings digest resume {id}")));
                 steps.push(step("What was said of its mail:", format!("tidings digest show {id}")));
+            } else if self.kind == NoticeKind::Ready {
+                steps.push(step("Look at it:", format!("tidings digest show {id}")));
+                steps.push(step(
+                    "Cancel it; its articles come with the next one:",
+                    format!("tidings digest cancel {id}"),
+                ));
+                steps.push(step("Let it go out now:", format!("tidings digest approve {id}")));
+                steps.push(step("Or at another time:", format!("tidings digest reschedule {id} \"YYYY-MM-DD HH:MM\"")));
+                continue;
             } else {
                 steps.push(step("Look at it:", format!("tidings digest show {id}")));
                 steps.push(step("Let it go out:", format!("tidings digest approve {id}")));
@@ -328,7 +355,7 @@ impl News {
         let digests = self.digests.iter().map(|(noted, digest, tally)| {
             json!({
                 "id": digest.id, "newsletter": digest.key.newsletter, "cadence": digest.key.cadence,
-                "slot": digest.key.slot, "why": noted.why, "deliveries": tally,
+                "slot": digest.key.slot, "goes_out_at": digest.state.held_until(), "why": noted.why, "deliveries": tally,
             })
         });
         let relays = self

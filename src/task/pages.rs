@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use super::present::{Presenter, cadences};
-use super::{Publication, TaskError};
+use super::{Publication, TaskError, hours, own_feed};
 use crate::domain::article::Released;
 use crate::domain::feed::Feed;
 use crate::domain::link::{Link, Purpose};
+use crate::domain::preference::Preferred;
 use crate::domain::subscription::{Subscriber, SubscriptionState};
 pub use crate::template::view::Common;
 use crate::template::view::{
-    ActionView, ArticlePage, Card, ChoiceView, FeedPage, FormView, Home, LinkView, Notice, NoticeView, Page,
-    Preferences, SubscriberView,
+    ActionView, ArticlePage, Card, ChoiceView, FeedPage, FormView, Home, LinkView, Notice, NoticeView, OwnFeedView,
+    Page, Preferences, SubscriberView,
 };
 
 /// Articles on the home page.
@@ -190,7 +191,11 @@ pub async fn preferences_page(
     shown: Shown,
 ) -> Result<String, TaskError> {
     let subscriptions = publication.store.subscriptions_of(subscriber.id).await?;
+    let preferred = publication.store.preferences_of(subscriber.id).await?;
+    let speech = presenter.speech();
     let choices = publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| {
+        let preferred = preferred.iter().find(|(known, _)| *known == feed.name);
+        let preferred = preferred.and_then(|(_, text)| Preferred::parse(text)).unwrap_or_default();
         let own = subscriptions.iter().find(|subscription| subscription.feed == feed.name);
         ChoiceView {
             feed: feed.name.to_string(),
@@ -198,13 +203,18 @@ pub async fn preferences_page(
             description: feed.description.clone(),
             active: own.is_some_and(|own| own.state == SubscriptionState::Active),
             cadences: cadences(feed, own.map(|own| own.cadence)),
+            hours: hours::hours(feed, preferred, &speech),
+            days: hours::days(feed, preferred, &speech),
             feed_url: presenter.urls.feed(&feed.name),
         }
     });
     let leave = Link { purpose: Purpose::Leave, subscriber: subscriber.id, feed: None, expires_at: None };
     let zone = subscriber.time_zone.unwrap_or(publication.config.publication.time_zone);
     let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    let action = presenter.urls.local(&format!("/preferences/{token}/feed"));
+    let own_feed = OwnFeedView { action, ..own_feed::place(publication, &presenter.urls, subscriber.id).await? };
     let own = Preferences {
+        own_feed,
         subscriber: SubscriberView { address: subscriber.address.to_string(), name: subscriber.name.clone() },
         subscriptions: choices.collect(),
         action: presenter.urls.local(&format!("/preferences/{token}")),

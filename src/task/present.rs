@@ -406,17 +406,39 @@ impl<'a> Presenter<'a> {
         }
     }
 
-    /// A welcome to a newsletter with its latest articles, for `reader`.
-    pub fn welcome(&self, feed: &Feed, articles: &[Released], reader: ReaderView) -> WelcomeView {
+    /// A welcome to newsletters with their latest articles, for `reader`.
+    pub fn welcome(
+        &self,
+        feeds: &[&Feed],
+        articles: &[Released],
+        reader: ReaderView,
+        own_feed_url: &str,
+    ) -> WelcomeView {
         let (language, dir) = self.language();
+        let newsletter = match feeds {
+            [only] => self.newsletter(only),
+            several => NewsletterView {
+                name: several.first().map(|feed| feed.name.to_string()).unwrap_or_default(),
+                title: self.titles(several),
+                description: String::new(),
+                feed_url: self.urls.home(),
+            },
+        };
         WelcomeView {
             language,
             dir,
             publication: self.publication(),
-            newsletter: self.newsletter(feed),
+            newsletter,
             articles: self.cards(articles),
+            own_feed_url: own_feed_url.to_owned(),
             reader,
         }
+    }
+
+    /// The titles of feeds in a row.
+    pub fn titles(&self, feeds: &[&Feed]) -> String {
+        let titles: Vec<String> = feeds.iter().map(|feed| feed.title.clone()).collect();
+        self.speech().names(&titles).unwrap_or_default()
     }
 }
 

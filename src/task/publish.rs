@@ -112,7 +112,7 @@ pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize)
 
 /// The authority of the feeds' `tag:` URIs (RFC 4151): host and date of the first publish, kept together, so that a
 /// publication that moves keeps its feeds' ids.
-async fn founded_by(publication: &Publication) -> Result<String, TaskError> {
+pub(super) async fn founded_by(publication: &Publication) -> Result<String, TaskError> {
     let (store, host) = (&publication.store, publication.config.host());
     // Stores of before kept the date alone.
     let date = match store.fact("founded_on").await? {

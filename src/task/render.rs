@@ -271,12 +271,18 @@ impl<'a> Renderer<'a> {
         Ok(compiled)
     }
 
-    /// The bodies of a welcome to one reader, with these articles to begin with.
+    /// The bodies of a welcome to one reader of these feeds, with these articles to begin with and where their own feed is.
     ///
     /// # Errors
     /// A template that cannot be rendered, by file and line.
-    pub fn welcome(&self, feed: &Feed, articles: &[Released], own: &Own) -> Result<Bodies, Problem> {
-        self.publication.templates.mail("welcome", &self.presenter.welcome(feed, articles, own.view()))
+    pub fn welcome(
+        &self,
+        feeds: &[&Feed],
+        articles: &[Released],
+        own: &Own,
+        own_feed_url: &str,
+    ) -> Result<Bodies, Problem> {
+        self.publication.templates.mail("welcome", &self.presenter.welcome(feeds, articles, own.view(), own_feed_url))
     }
 
     async fn load(&self, id: DigestId) -> Result<Option<Loaded>, TaskError> {

@@ -13,7 +13,7 @@ use super::progress::{self, Course, Progress};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
-use super::{Publication, TaskError, confirm, notice, publish, schedule, sync, tidy};
+use super::{Publication, TaskError, confirm, notice, publish, schedule, sync, tidy, welcome};
 use crate::domain::subscription::ONE_CONFIRMATION_PER;
 
 /// How often slots, releases and retries are looked for: a slot is late by no more than this.
@@ -44,6 +44,8 @@ pub enum Event {
     Dispatched(DispatchReport),
     /// Confirmations went out.
     Confirmed(u64),
+    /// Welcomes went out.
+    Welcomed(u64),
     /// Bounces and complaints came in.
     Reported(ReportTally),
     /// So many people were forgotten who never confirmed.
@@ -259,6 +261,11 @@ async fn keep_confirming(publication: &Publication, poke: &Notify, mut stop: Sto
                 false
             }
         };
+        match welcome::send_welcomes(publication, &stop).await {
+            Ok(0) => {}
+            Ok(welcomed) => on_event(Event::Welcomed(welcomed)),
+            Err(error) => on_event(Event::Failed(error)),
+        }
         tokio::select! {
             () = stop.given() => return,
             () = poke.notified(), if !is_away => {}

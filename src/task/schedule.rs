@@ -10,10 +10,10 @@ use super::{Publication, TaskError, trial};
 use crate::domain::digest::{Digest, DigestState};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::{Cadence, Hold, Newsletter, Rhythm, Timing};
-use crate::store::ReaderGroup;
+use crate::store::{Clocks, ReaderGroup};
 
-/// Slots that are due, with the zones whose readers they are for; `None` is everyone.
-type Due = BTreeMap<DateTime<Utc>, Option<Vec<String>>>;
+/// Slots that are due, with the clocks whose readers they are for.
+type Due = BTreeMap<DateTime<Utc>, Clocks>;
 
 /// Composes the digest of every slot that came since the last look, and lets go what was held until now. Returns those
 /// that are new.
@@ -48,14 +48,14 @@ async fn look(
     let due = if timing.rhythm == Rhythm::Instant {
         due_instant(publication, feed, newsletter, now).await?
     } else if let Some(zone) = timing.zone {
-        timing.rhythm.last_slot(zone, since, now).map(|slot| (slot, None)).into_iter().collect()
+        timing.rhythm.last_slot(zone, since, now).map(|slot| (slot, Clocks::All)).into_iter().collect()
     } else {
         let readers = publication.store.readers(&feed.name).await?;
-        due_slots(&timing.rhythm, zones(publication, &readers, cadence), since, now)
+        due_slots(publication, newsletter, &readers, cadence, since, now)
     };
     let mut composed = vec![];
-    for (slot, zones) in due {
-        let mut plan = plan_slot(publication, feed, newsletter, cadence, slot, zones).await?;
+    for (slot, clocks) in due {
+        let mut plan = plan_slot(publication, feed, newsletter, cadence, slot, clocks).await?;
         // What is to be there at once waits for no trial.
         plan.trial = newsletter.trial(&newsletter.subjects).filter(|_| cadence != Cadence::Instant);
         if timing.rhythm == Rhythm::Instant {
@@ -103,12 +103,9 @@ pub async fn next_slot(publication: &Publication) -> Result<Option<(DateTime<Utc
     for feed in publication.feeds.iter() {
         let Some(newsletter) = &feed.newsletter else { continue };
         let readers = publication.store.readers(&feed.name).await?;
-        for (cadence, timing) in &newsletter.cadences {
-            for zone in zones(publication, &readers, *cadence).into_values() {
-                let slot = timing
-                    .rhythm
-                    .next_slot(timing.zone.unwrap_or(zone), now)
-                    .map(|slot| (slot, feed.name.to_string(), *cadence));
+        for cadence in newsletter.cadences.keys() {
+            for (timing, zone) in clocks(publication, newsletter, &readers, *cadence).into_values() {
+                let slot = timing.rhythm.next_slot(zone, now).map(|slot| (slot, feed.name.to_string(), *cadence));
                 next = match (next, slot) {
                     (Some(a), Some(b)) => Some(std::cmp::min(a, b)),
                     (a, b) => a.or(b),
@@ -119,24 +116,50 @@ pub async fn next_slot(publication: &Publication) -> Result<Option<(DateTime<Utc
     Ok(next)
 }
 
-/// The zones in which readers of a cadence live, by the names that the store has. One that is not known any more is
-/// the publication's.
-fn zones(publication: &Publication, readers: &[ReaderGroup], cadence: Cadence) -> HashMap<String, Tz> {
+/// The clocks that readers of a cadence go by, each with when it is due on it, by its name among [`Clocks`]. A zone that is
+/// not known any more is the publication's.
+fn clocks(
+    publication: &Publication,
+    newsletter: &Newsletter,
+    readers: &[ReaderGroup],
+    cadence: Cadence,
+) -> HashMap<String, (Timing, Tz)> {
     let own = publication.config.publication.time_zone;
-    let of_cadence = readers.iter().filter(|group| group.cadence == cadence);
-    let names = of_cadence.map(|group| group.time_zone.as_deref().unwrap_or(own.name()));
-    names.map(|name| (name.to_owned(), name.parse().unwrap_or(own))).collect()
-}
-
-/// The slots in `(since, now]` with the zones whose readers they are for; of several missed ones the last.
-fn due_slots(rhythm: &Rhythm, zones: HashMap<String, Tz>, since: DateTime<Utc>, now: DateTime<Utc>) -> Due {
-    let mut due = Due::new();
-    for (name, zone) in zones {
-        if let Some(slot) = rhythm.last_slot(zone, since, now) {
-            due.entry(slot).or_default().get_or_insert_default().push(name);
+    let Some(timing) = newsletter.cadences.get(&cadence) else { return HashMap::new() };
+    let is_moved = newsletter.choose.moves(timing);
+    let mut clocks = HashMap::new();
+    for group in readers.iter().filter(|group| group.cadence == cadence) {
+        let zone = group.time_zone.as_deref().unwrap_or(own.name());
+        let preferred = group.preferred.as_deref();
+        let name = if is_moved { Clocks::name(zone, preferred) } else { zone.to_owned() };
+        if !clocks.contains_key(&name)
+            && let Some(timing) = newsletter.timing_for(cadence, preferred)
+        {
+            let zone = timing.zone.unwrap_or_else(|| zone.parse().unwrap_or(own));
+            clocks.insert(name, (timing, zone));
         }
     }
-    due
+    clocks
+}
+
+/// The slots in `(since, now]` with the clocks whose readers they are for; of several missed ones the last.
+fn due_slots(
+    publication: &Publication,
+    newsletter: &Newsletter,
+    readers: &[ReaderGroup],
+    cadence: Cadence,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Due {
+    let mut names: BTreeMap<DateTime<Utc>, Vec<String>> = BTreeMap::new();
+    for (name, (timing, zone)) in clocks(publication, newsletter, readers, cadence) {
+        if let Some(slot) = timing.rhythm.last_slot(zone, since, now) {
+            names.entry(slot).or_default().push(name);
+        }
+    }
+    let is_moved = newsletter.cadences.get(&cadence).is_some_and(|timing| newsletter.choose.moves(timing));
+    let of = |names| if is_moved { Clocks::Preferring(names) } else { Clocks::In(names) };
+    names.into_iter().map(|(slot, names)| (slot, of(names))).collect()
 }
 
 /// The slot of an instant digest: the release of its newest article, once no other has followed it for a while.
@@ -159,5 +182,5 @@ async fn due_instant(
     if waiting.len() < newsletter.min_articles || (!cannot_wait && gathers) {
         return Ok(Due::new());
     }
-    Ok(Due::from([(if last > now { minute(now) } else { last }, None)]))
+    Ok(Due::from([(if last > now { minute(now) } else { last }, Clocks::All)]))
 }

@@ -97,6 +97,7 @@ pub async fn why(
         publication,
         zone: subscriber.time_zone.unwrap_or(publication.config.publication.time_zone),
         taken: store.taken_by(subscriber.id).await?,
+        preferred: store.preferences_of(subscriber.id).await?,
         subscriber,
         is_banned: suppressed.is_some(),
     };
@@ -133,6 +134,8 @@ struct Witness<'a> {
     subscriber: Subscriber,
     zone: Tz,
     taken: Vec<Taken>,
+    /// The hour and day of their own, feed by feed.
+    preferred: Vec<(FeedName, String)>,
     is_banned: bool,
 }
 
@@ -210,7 +213,9 @@ impl Witness<'_> {
             return;
         }
         let cadence = taken.subscription.cadence;
-        let Some(timing) = newsletter.cadences.get(&cadence) else {
+        let own = self.preferred.iter().find(|(feed, _)| *feed == taken.subscription.feed);
+        let own = own.map(|(_, preferred)| preferred.as_str());
+        let Some(timing) = newsletter.timing_for(cadence, own) else {
             let offered: Vec<&str> = newsletter.cadences.keys().map(|cadence| cadence.as_str()).collect();
             expected.reasons.push(format!(
                 "subscribed {cadence}, which is not on offer any more: no digest is made until another is chosen ({})",
@@ -218,7 +223,9 @@ impl Witness<'_> {
             ));
             return;
         };
-        expected.reasons.push(format!("subscribed {cadence}: {}", describe(timing)));
+        let is_own = newsletter.cadences.get(&cadence).is_some_and(|usual| *usual != timing);
+        let chosen = if is_own { ", as this reader chose" } else { "" };
+        expected.reasons.push(format!("subscribed {cadence}: {}{chosen}", describe(&timing)));
         let clock = timing.zone.unwrap_or(self.zone);
         expected.next_slot = timing.rhythm.next_slot(clock, self.publication.clock.now());
         if let Some(slot) = expected.next_slot {
@@ -381,7 +388,7 @@ impl Witness<'_> {
         }
         if reasons.is_empty() {
             reasons.push(
-                "it went to readers in other time zones, or to those who had enough new articles to read when it was made"
+                "it went to readers in other time zones or who prefer another hour, or to those who had enough new articles to read when it was made"
                     .into(),
             );
         }

@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
     ConfirmFacts, ConfirmView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView, Home,
-    ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, Page, PageView,
-    PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView, SubscriberView, WelcomeView,
-    YearView,
+    ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView,
+    OwnFeedView, Page, PageView, PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView,
+    SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -193,6 +193,10 @@ fn notice(full: bool) -> Notice {
     }
 }
 
+fn option(value: &str, label: &str) -> OptionView {
+    OptionView { value: value.into(), label: label.into(), chosen: value.is_empty() }
+}
+
 fn preferences(full: bool) -> Preferences {
     let choice = ChoiceView {
         feed: "news".into(),
@@ -200,6 +204,8 @@ fn preferences(full: bool) -> Preferences {
         description: "Description".into(),
         active: full,
         cadences: feed(full).cadences,
+        hours: if full { vec![option("", "As usual"), option("07:00", "07:00")] } else { vec![] },
+        days: if full { vec![option("", "As usual"), option("mon", "Monday")] } else { vec![] },
         feed_url: "https://example.org/feeds/news/".into(),
     };
     Preferences {
@@ -211,6 +217,13 @@ fn preferences(full: bool) -> Preferences {
         error: full.then(|| "There is no such time zone.".into()),
         time_zone: "Europe/Lisbon".into(),
         time_zones: vec!["Europe/Lisbon"],
+        own_feed: OwnFeedView {
+            atom: "https://example.org/feeds/of/x/atom.xml".into(),
+            rss: "https://example.org/feeds/of/x/rss.xml".into(),
+            json: "https://example.org/feeds/of/x/feed.json".into(),
+            action: "/preferences/x/feed".into(),
+            version: 1,
+        },
     }
 }
 
@@ -348,6 +361,7 @@ fn welcome(full: bool) -> WelcomeView {
         publication: publication(full),
         newsletter: newsletter(),
         articles: cards(full),
+        own_feed_url: "https://example.org/feeds/of/x/atom.xml".into(),
         reader: reader(full),
     }
 }

@@ -371,8 +371,23 @@ pub struct ChoiceView {
     pub active: bool,
     /// How often.
     pub cadences: Vec<CadenceView>,
+    /// At which hour, where that is left to readers: first, as the newsletter has it.
+    pub hours: Vec<OptionView>,
+    /// On which day of the week or of the month, where that is: first, as the newsletter has it.
+    pub days: Vec<OptionView>,
     /// The feed's page.
     pub feed_url: String,
+}
+
+/// Something to choose.
+#[derive(Debug, Clone, Serialize)]
+pub struct OptionView {
+    /// What is posted.
+    pub value: String,
+    /// Word for it.
+    pub label: String,
+    /// Whether it is chosen now.
+    pub chosen: bool,
 }
 
 /// The preferences page's own data.
@@ -394,6 +409,23 @@ pub struct Preferences {
     pub time_zone: String,
     /// Every zone.
     pub time_zones: Vec<&'static str>,
+    /// The reader's own feed.
+    pub own_feed: OwnFeedView,
+}
+
+/// Where a reader's own feed is.
+#[derive(Debug, Clone, Serialize)]
+pub struct OwnFeedView {
+    /// As Atom.
+    pub atom: String,
+    /// As RSS.
+    pub rss: String,
+    /// As JSON Feed.
+    pub json: String,
+    /// Where a new address is asked for.
+    pub action: String,
+    /// Which address this is, counted from 1.
+    pub version: u32,
 }
 
 /// The newsletter that a digest belongs to.
@@ -486,6 +518,8 @@ pub struct WelcomeView {
     pub newsletter: NewsletterView,
     /// The latest articles, newest first.
     pub articles: Vec<Card>,
+    /// The reader's own feed: what they chose, in one.
+    pub own_feed_url: String,
     /// The reader.
     pub reader: ReaderView,
 }

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Datelike, FixedOffset, Timelike};
-use icu_datetime::fieldsets::{T, YMD, YMDE};
+use chrono::{DateTime, Datelike, FixedOffset, Timelike, Weekday};
+use icu_datetime::fieldsets::{E, T, YMD, YMDE};
 use icu_datetime::input::{Date, Time};
 use icu_datetime::{DateTimeFormatter, NoCalendarFormatter};
 use icu_decimal::DecimalFormatter;
@@ -365,6 +365,16 @@ impl Speech<'_> {
                 .map(|formatter| formatter.format(&date).to_string()),
         };
         written.unwrap_or_else(|_| iso())
+    }
+
+    /// A day of the week.
+    pub fn weekday(&self, day: Weekday) -> String {
+        // 1 January 2024 was a Monday.
+        let date =
+            u8::try_from(day.num_days_from_monday() + 1).ok().and_then(|day| Date::try_new_iso(2024, 1, day).ok());
+        let formatter = DateTimeFormatter::try_new((&self.locale).into(), E::long()).ok();
+        let written = formatter.zip(date).map(|(formatter, date)| formatter.format(&date).to_string());
+        written.unwrap_or_else(|| day.to_string())
     }
 
     /// A time of day, as the clock of its own offset has it.

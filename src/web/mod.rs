@@ -4,6 +4,7 @@
 //! memory; pages are rendered when they are asked for.
 
 mod cache;
+mod own;
 mod reader;
 mod reply;
 mod reports;
@@ -19,7 +20,7 @@ use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::Notify;
 use tower_http::services::ServeFile;
 
@@ -28,6 +29,7 @@ use crate::domain::article::Slug;
 use crate::domain::feed::FeedName;
 use crate::task::archive::Archive;
 use crate::task::dispatch::Stop;
+use crate::task::own_feed::OwnFeeds;
 use crate::task::pages::{self, Common, Say};
 use crate::task::present::Presenter;
 use crate::task::publish::Site;
@@ -58,6 +60,7 @@ pub struct App {
     pub changed: Arc<Notify>,
     urls: Urls,
     common: Common,
+    own_feeds: OwnFeeds,
 }
 
 impl App {
@@ -69,7 +72,8 @@ impl App {
         let urls = publication.config.live_urls();
         let common = Presenter::new(&publication, urls.clone()).common()?;
         let changed = Arc::new(Notify::new());
-        Ok(Self { publication, site: ArcSwap::default(), poke: Notify::new(), changed, urls, common })
+        let own_feeds = OwnFeeds::new(urls.clone());
+        Ok(Self { publication, site: ArcSwap::default(), poke: Notify::new(), changed, urls, common, own_feeds })
     }
 
     fn presenter(&self) -> Presenter<'_> {
@@ -90,6 +94,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/feeds/{name}/", get(feed))
         .route("/feeds/{name}", get(with_slash))
         .route("/feeds/{name}/{file}", get(document))
+        .route("/feeds/of/{token}/{file}", get(own::feed))
         .route("/digests/{name}/", get(archive))
         .route("/digests/{name}", get(with_slash))
         .route("/digests/{name}/{page}/", get(past_digest))
@@ -101,6 +106,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/confirm/{token}", get(reader::ask_confirm).post(reader::confirm))
         .route("/unsubscribe/{token}", get(reader::ask_leave).post(reader::leave))
         .route("/preferences/{token}", get(reader::preferences).post(reader::save_preferences))
+        .route("/preferences/{token}/feed", post(own::renewed))
         .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(reports::routes())

@@ -18,16 +18,16 @@ use crate::domain::newsletter::Cadence;
 use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
-use crate::task::confirm;
 use crate::task::pages::{FilledForm, Say, Shown, form_page, preferences_page};
+use crate::task::{confirm, hours};
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 
 /// A form's fields, in their order; a name may come several times.
-type Fields = Form<Vec<(String, String)>>;
+pub(super) type Fields = Form<Vec<(String, String)>>;
 
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim()).unwrap_or_default()
 }
 
@@ -114,7 +114,7 @@ fn capitalised(text: &str) -> String {
 }
 
 /// The holder of a link, if the link is good and its person still there.
-async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<Option<(Link, Subscriber)>, Failure> {
+pub(super) async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<Option<(Link, Subscriber)>, Failure> {
     let Some(link) = app.publication.keyring.verify(purpose, token, app.publication.clock.now()) else {
         return Ok(None);
     };
@@ -122,12 +122,12 @@ async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<Option<(Link
 }
 
 /// One thing to say to one reader.
-fn say(app: &App, say: Say<'_>) -> Result<Response, Failure> {
+pub(super) fn say(app: &App, say: Say<'_>) -> Result<Response, Failure> {
     Ok(private(app.notice(say)?))
 }
 
 /// What a link that is not good any more leads to.
-fn stale(app: &App) -> Result<Response, Failure> {
+pub(super) fn stale(app: &App) -> Result<Response, Failure> {
     let text = "This link is not valid any more. It may have been cut off on its way, or have been used up.";
     let link = Some((app.urls.local("/subscribe"), "Stay in touch"));
     let page = say(app, Say { heading: "This link has run out", text, link, ..Say::default() })?;
@@ -157,11 +157,12 @@ pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<S
 
 pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((link, _)) = holder(&app, Purpose::Confirm, &token).await? else { return stale(&app) };
-    let feeds = app.publication.store.confirm(link.subscriber, app.publication.clock.now()).await?;
+    let feeds = confirm::confirm(&app.publication, link.subscriber).await?;
     if feeds.is_empty() {
         return stale(&app);
     }
-    let feeds = titles(&app, feeds.iter().filter_map(|feed| FeedName::parse(feed)));
+    app.poke.notify_one();
+    let feeds = titles(&app, feeds);
     let text = format!("{feeds} will come to you by mail from now on. Every message has a link to change or end that.");
     let preferences = Link { purpose: Purpose::Preferences, subscriber: link.subscriber, feed: None, expires_at: None };
     let preferences = app.urls.local(&format!("/preferences/{}", app.publication.keyring.sign(&preferences)));
@@ -224,6 +225,8 @@ pub(super) async fn save_preferences(
     }
     for (feed, cadence) in &chosen {
         store.choose(link.subscriber, feed, *cadence, now).await?;
+        let (hour, day) = (field(&fields, &format!("hour.{feed}")), field(&fields, &format!("day.{feed}")));
+        hours::prefer(&app.publication, link.subscriber, feed, hour, day).await?;
     }
     let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
     let typed = field(&fields, "time_zone");

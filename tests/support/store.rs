@@ -9,7 +9,7 @@ use tidings::domain::digest::{DigestId, DigestKey, DigestState, Tally};
 use tidings::domain::feed::FeedName;
 use tidings::domain::newsletter::Cadence;
 use tidings::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
-use tidings::store::{FileRow, NewDigest, NewSubscription, Store, SyncBatch};
+use tidings::store::{Clocks, FileRow, NewDigest, NewSubscription, Store, SyncBatch};
 
 /// Some minutes after the beginning of time in these tests.
 pub fn at(minutes: i64) -> DateTime<Utc> {
@@ -101,7 +101,7 @@ pub async fn new_digest(store: &Store, newsletter: &FeedName, slot: DateTime<Utc
         articles: released.iter().map(|one| (one.article.id, one.release.number)).collect(),
         cursor_from: -1,
         cursor_below: Some(cut_off),
-        zones: None,
+        clocks: Clocks::All,
         default_zone: "Europe/Lisbon".into(),
         state: DigestState::Sending,
         note: None,

@@ -102,6 +102,8 @@ CREATE TABLE subscribers (
     time_zone TEXT,
     -- What else is known, as a JSON object.
     attributes TEXT,
+    -- Which address of their own feed holds: it is in the address, and those of before are gone.
+    feed_version BIGINT NOT NULL DEFAULT 1,
     created_at BIGINT NOT NULL
 );
 
@@ -119,11 +121,13 @@ CREATE TABLE subscriptions (
     confirmed_at BIGINT,
     ended_at BIGINT,
     confirmation_sent_at BIGINT,
+    -- At which hour and on which day they want it, where that is theirs to choose: `07:00`, `mon 07:00`, `15 07:00`.
+    preferred TEXT,
     PRIMARY KEY (subscriber, feed)
 );
 -- Readers are counted from this index alone. The cursor stands last: a digest moves those of all its readers, each within
 -- its page.
-CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, time_zone, subscriber, cursor);
+CREATE INDEX subscriptions_feed ON subscriptions (feed, state, cadence, time_zone, preferred, subscriber, cursor);
 -- Those who asked, or asked again, since their confirmation was sent.
 CREATE INDEX subscriptions_asking ON subscriptions (subscriber, feed)
     WHERE state = 'pending' AND (confirmation_sent_at IS NULL OR confirmation_sent_at < created_at);
@@ -133,6 +137,19 @@ CREATE INDEX subscriptions_pending ON subscriptions (created_at) WHERE state = '
 
 -- Those who left, to be erased after a while.
 CREATE INDEX subscriptions_ended ON subscriptions (ended_at) WHERE state = 'ended';
+-- Welcomes, queued as subscriptions are confirmed. A row stays: each reader is welcomed to a newsletter once.
+CREATE TABLE welcomes (
+    subscriber TEXT NOT NULL,
+    feed TEXT NOT NULL,
+    -- Up to which release it brings articles: there the cursor began.
+    cut_off BIGINT NOT NULL,
+    confirmed_at BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    attempts BIGINT NOT NULL,
+    settled_at BIGINT,
+    PRIMARY KEY (subscriber, feed)
+);
+CREATE INDEX welcomes_due ON welcomes (due_at) WHERE settled_at IS NULL;
 
 CREATE TABLE suppressions (
     address_hash TEXT PRIMARY KEY,

@@ -543,7 +543,7 @@ fn is_failure_of_the_connection(outcome: &Outcome) -> bool {
 }
 
 /// A random number from 0 to 1.
-fn jitter() -> f64 {
+pub(in crate::task) fn jitter() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness retries are merely less spread out.
     let _ = getrandom::fill(&mut bytes);

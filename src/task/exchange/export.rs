@@ -150,6 +150,11 @@ fn row(held: &Held, attributes: &Attributes) -> [String; COLUMNS.len()] {
         each(&|one| written(one.created_at)),
         dates(&|one| one.confirmed_at),
         dates(&|one| one.ended_at),
+        if held.taken.iter().any(|one| one.preferred.is_some()) {
+            each(&|one| one.preferred.clone().unwrap_or_default())
+        } else {
+            String::new()
+        },
         defused(held.suppressed.as_deref().unwrap_or_default()),
         if attributes.is_empty() { String::new() } else { defused_json(&attributes.to_json()) },
     ]
@@ -168,6 +173,7 @@ fn object(held: &Held, attributes: &Attributes) -> serde_json::Value {
                 "created_at": written(one.created_at),
                 "confirmed_at": one.confirmed_at.map(written),
                 "ended_at": one.ended_at.map(written),
+                "preferred": one.preferred,
             })
         })
         .collect();

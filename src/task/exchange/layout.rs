@@ -96,6 +96,7 @@ pub(super) enum Column {
     CreatedAt,
     ConfirmedAt,
     EndedAt,
+    Preferred,
     Suppressed,
     BouncedAt,
     Reason,
@@ -122,6 +123,7 @@ fn column(tool: Tool, name: &str) -> Option<Column> {
         (_, "language") => Column::Language,
         (_, "time_zone" | "timezone" | "time zone") => Column::TimeZone,
         (Tool::Tidings | Tool::Unknown, "feeds" | "subscriptions") => Column::Feeds,
+        (Tool::Tidings | Tool::Unknown, "preferred") => Column::Preferred,
         (Tool::Tidings | Tool::Unknown, "suppressed") => Column::Suppressed,
         (Tool::Tidings | Tool::Unknown | Tool::Listmonk, "state" | "status")
         | (Tool::Buttondown, "type" | "subscriber_type") => Column::State,
@@ -332,6 +334,7 @@ fn spread(list: &[Value], cells: &mut Cells) {
         (Column::CreatedAt, "created_at"),
         (Column::ConfirmedAt, "confirmed_at"),
         (Column::EndedAt, "ended_at"),
+        (Column::Preferred, "preferred"),
     ] {
         cells[column as usize] = one(name);
     }

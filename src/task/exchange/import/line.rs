@@ -13,6 +13,7 @@ use crate::domain::address::{AddressFault, EmailAddress};
 use crate::domain::attributes::Attributes;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
+use crate::domain::preference::Preferred;
 use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
@@ -295,7 +296,8 @@ impl<'a> Reading<'a> {
             let has_ended = state == SubscriptionState::Ended;
             let ended_at = has_ended.then(|| date(Column::EndedAt, at).unwrap_or(self.now));
             let created_at = created_at.unwrap_or(self.now);
-            Ok(Arriving { feed, cadence, state, created_at, confirmed_at, ended_at })
+            let preferred = Preferred::parse(of(Column::Preferred, at)).filter(|own| *own != Preferred::default());
+            Ok(Arriving { feed, cadence, state, created_at, confirmed_at, ended_at, preferred })
         });
         arriving.collect()
     }
