@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::subscribers::subscription;
 use super::{Store, StoreError, id, instant, on};
+use crate::domain::consent::Entry;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::digest::{Digest, DigestId};
 use crate::domain::subscription::{Subscriber, SubscriberId, Subscription};
@@ -33,6 +34,8 @@ pub struct Taken {
     pub ended_at: Option<DateTime<Utc>>,
     /// When its confirmation went out, if it has.
     pub confirmation_sent_at: Option<DateTime<Utc>>,
+    /// Until when it is paused, where it ends by itself.
+    pub paused_until: Option<DateTime<Utc>>,
 }
 
 /// A delivery as it stands.
@@ -63,10 +66,12 @@ pub struct Held {
     pub taken: Vec<Taken>,
     /// Why no mail goes there, if so.
     pub suppressed: Option<String>,
+    /// What they agreed to and took back, the oldest first.
+    pub consents: Vec<Entry>,
 }
 
-type HeldColumns = (String, String, String, String, i64, i64, Option<i64>, Option<i64>, Option<i64>);
-type Dates = (i64, Option<i64>, Option<i64>, Option<i64>);
+type HeldColumns = (String, String, String, String, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+type Dates = (i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 type DeliveryColumns = (String, i64, String, i64, Option<i64>, Option<i64>, Option<String>);
 
 impl Store {
@@ -86,7 +91,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn taken_by(&self, who: SubscriberId) -> Result<Vec<Taken>, StoreError> {
-        let sql = "SELECT created_at, confirmed_at, ended_at, confirmation_sent_at FROM subscriptions \
+        let sql = "SELECT created_at, confirmed_at, ended_at, confirmation_sent_at, paused_until FROM subscriptions \
                    WHERE subscriber = $1 AND feed = $2";
         let mut taken = vec![];
         for subscription in self.subscriptions_of(who).await? {
@@ -94,12 +99,13 @@ impl Store {
             let dates: Option<Dates> = on!(self.database, pool => {
                 sqlx::query_as(sql).bind(who.to_string()).bind(feed).fetch_optional(pool).await
             })?;
-            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at)) = dates else { continue };
+            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at, paused_until)) = dates else { continue };
             taken.push(Taken {
                 created_at: instant(created_at)?,
                 confirmed_at: confirmed_at.map(instant).transpose()?,
                 ended_at: ended_at.map(instant).transpose()?,
                 confirmation_sent_at: confirmation_sent_at.map(instant).transpose()?,
+                paused_until: paused_until.map(instant).transpose()?,
                 subscription,
             });
         }
@@ -112,9 +118,10 @@ impl Store {
     /// When the database fails.
     pub async fn held(&self, after: Option<SubscriberId>, limit: usize) -> Result<Vec<Held>, StoreError> {
         let people = self.subscribers(None, after, limit).await?;
-        let ids: Vec<String> = people.iter().map(|person| person.subscriber.id.to_string()).collect();
+        let ids: Vec<SubscriberId> = people.iter().map(|person| person.subscriber.id).collect();
+        let mut consents = self.consents(&ids).await?;
         let sql = format!(
-            "SELECT subscriber, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, confirmation_sent_at \
+            "SELECT subscriber, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, confirmation_sent_at, paused_until \
              FROM subscriptions WHERE subscriber IN {} ORDER BY subscriber, feed",
             self.database.list(1)
         );
@@ -126,7 +133,7 @@ impl Store {
         for person in people {
             let key = person.subscriber.id.to_string();
             let mut taken = vec![];
-            while let Some((_, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, sent_at)) =
+            while let Some((_, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, sent_at, paused_until)) =
                 rows.next_if(|row| row.0 == key)
             {
                 taken.push(Taken {
@@ -135,9 +142,11 @@ impl Store {
                     confirmed_at: confirmed_at.map(instant).transpose()?,
                     ended_at: ended_at.map(instant).transpose()?,
                     confirmation_sent_at: sent_at.map(instant).transpose()?,
+                    paused_until: paused_until.map(instant).transpose()?,
                 });
             }
-            held.push(Held { subscriber: person.subscriber, taken, suppressed: person.suppressed });
+            let consents = consents.remove(&person.subscriber.id).unwrap_or_default();
+            held.push(Held { subscriber: person.subscriber, taken, suppressed: person.suppressed, consents });
         }
         Ok(held)
     }

@@ -417,10 +417,15 @@ impl Store {
         if found == 0 {
             return Ok(0);
         }
+        // Locked first, and asked again then: a delivery may be queued anew meanwhile, for a reader who came back.
+        let lock = format!("UPDATE digests SET state = state WHERE {done}");
         let sql = format!("UPDATE digests SET state = 'sent', finished_at = $1 WHERE {done}");
-        Ok(on!(self.database, pool => {
-            sqlx::query(AssertSqlSafe(sql)).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
-        })?)
+        begin!(self.database, tx => {
+            sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
+            let finished = sqlx::query(AssertSqlSafe(sql)).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            Ok(finished)
+        })
     }
 
     /// Up to where the scheduler has looked for slots; begins at `now`, so that a new newsletter owes nothing.

@@ -3,11 +3,13 @@
 pub mod archive;
 pub mod calendar;
 pub mod check;
+pub mod choices;
 pub mod compose;
 pub mod confirm;
 pub mod dispatch;
 pub mod exchange;
 pub mod fit;
+pub mod letters;
 pub mod notice;
 pub mod pages;
 pub mod present;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::letters::MOVE_WITHIN;
 use super::{Publication, TaskError};
 
 pub use crate::store::Banned;
@@ -12,10 +13,11 @@ pub fn unconfirmed_before(publication: &Publication) -> DateTime<Utc> {
     now.checked_sub_signed(publication.config.form.unconfirmed).unwrap_or(now)
 }
 
-/// Forgets them. Returns how many subscriptions and how many people.
+/// Forgets them, and what was said of changes of address that are over. Returns how many subscriptions and how many people.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn purge(publication: &Publication) -> Result<(u64, u64), TaskError> {
+    publication.store.forget_moves(publication.clock.now() - MOVE_WITHIN).await?;
     Ok(publication.store.purge_unconfirmed(unconfirmed_before(publication)).await?)
 }
