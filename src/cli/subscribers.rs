@@ -2,6 +2,7 @@
 
 mod exchange;
 mod farewell;
+mod shown;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,13 @@ pub(super) enum Verb {
         #[arg(long)]
         feed: Option<String>,
     },
+    /// Show all that is held of one person, and what they agreed to and when
+    Show {
+        /// Their address
+        address: String,
+    },
+    /// Say why people left, where they said so
+    Reasons,
     #[expect(clippy::doc_markdown, reason = "this is what --help prints")]
     /// Take people in from a CSV or JSON file
     ///
@@ -96,6 +104,8 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
             add(publication, &address, name.as_deref(), &feeds, time_zone.as_deref(), json).await
         }
         Verb::List { feed } => list(publication, feed.as_deref(), json).await,
+        Verb::Show { address } => shown::show(publication, &address, json).await,
+        Verb::Reasons => shown::reasons(publication, json).await,
         Verb::Import { file, feed, overwrite, dry_run } => {
             exchange::import(publication, &file, feed.as_deref(), overwrite, dry_run, json).await
         }

@@ -91,7 +91,7 @@ impl Store {
             });
         }
         for list in entries.values_mut() {
-            list.sort_by(|a, b| (a.at, &a.feed, a.step).cmp(&(b.at, &b.feed, b.step)));
+            list.sort_by(|a, b| (a.at, a.step, &a.feed).cmp(&(b.at, b.step, &b.feed)));
         }
         Ok(entries)
     }

@@ -144,6 +144,7 @@ fn object(held: &Held) -> serde_json::Value {
                 "created_at": written(one.created_at),
                 "confirmed_at": one.confirmed_at.map(written),
                 "ended_at": one.ended_at.map(written),
+                "paused_until": one.paused_until.map(written),
             })
         })
         .collect();
@@ -154,5 +155,6 @@ fn object(held: &Held) -> serde_json::Value {
         "time_zone": person.time_zone.map(chrono_tz::Tz::name),
         "subscriptions": subscriptions,
         "suppressed": held.suppressed,
+        "consents": held.consents,
     })
 }
