@@ -88,7 +88,8 @@ async fn a_pause_over_three_slots_brings_the_articles_once(url: String) {
     let until = at("2026-11-28T00:00:00Z");
     assert_eq!(store.pause(ann, until, Consent::new(Source::Preferences, lantern.now())).await.unwrap(), 1);
     assert_eq!(store.pause(ann, until, lantern.now()).await.unwrap(), 0, "twice is once");
-    for (slot, slug) in [("2026-11-25T07:01:00Z", "a1"), ("2026-11-26T07:01:00Z", "a2"), ("2026-11-27T07:01:00Z", "a3")] {
+    for (slot, slug) in [("2026-11-25T07:01:00Z", "a1"), ("2026-11-26T07:01:00Z", "a2"), ("2026-11-27T07:01:00Z", "a3")]
+    {
         lantern.set_clock(at(slot));
         assert_eq!(tick_and_send(&lantern).await, 1, "{slot}: only Ben's");
         lantern.release(&[slug]).await;
@@ -102,7 +103,8 @@ async fn a_pause_over_three_slots_brings_the_articles_once(url: String) {
     lantern.set_clock(at("2026-11-29T07:01:00Z"));
     assert_eq!(tick_and_send(&lantern).await, 0, "nothing comes twice");
     let slugs = ["a0", "a1", "a2", "a3"];
-    let anns: Vec<_> = sink.messages().iter().filter(|message| message.to.concat() == ANN).map(|m| m.bytes.clone()).collect();
+    let anns: Vec<_> =
+        sink.messages().iter().filter(|message| message.to.concat() == ANN).map(|m| m.bytes.clone()).collect();
     assert_eq!(anns.len(), 1);
     let mut all = Letter::read(&anns[0]).brings(&slugs);
     all.sort_unstable();
@@ -114,11 +116,8 @@ async fn a_pause_is_kept_by_saving_and_ended_by_its_own_button(url: String) {
     let lantern = Lantern::open(&url, Setup::default()).await;
     let ann = lantern.reader(ANN, Cadence::Daily, Some("Asia/Tokyo")).await;
     let save = async |cadence: Cadence, pause: Option<&str>| {
-        let wanted = Wanted {
-            feeds: vec![(news(), cadence)],
-            pause_until: pause.map(str::to_owned),
-            ..Wanted::default()
-        };
+        let wanted =
+            Wanted { feeds: vec![(news(), cadence)], pause_until: pause.map(str::to_owned), ..Wanted::default() };
         choices::save(&lantern.publication, &person(&lantern, ann).await, &wanted).await.unwrap()
     };
     let store = &lantern.publication.store;
@@ -296,6 +295,12 @@ async fn mail_moves_to_an_address_that_says_yes(url: String) {
     lantern.dispatch().await;
     assert_eq!(sink.messages().last().unwrap().to.concat(), "ann@third.example");
     assert_eq!(ledger(&lantern, ann).await, ["added news daily by cli", "address_changed by preferences"]);
+    // Whoever was moved against their will takes it back at once.
+    lantern.pass(TimeDelta::minutes(1));
+    wish(&lantern, ann, ANN).await;
+    assert_eq!(send(&lantern).await, 1);
+    assert!(press(&lantern, &token(&sink)).await);
+    assert_eq!(person(&lantern, ann).await.address.as_str(), ANN);
     // A link that is too old moves nothing.
     lantern.pass(TimeDelta::days(3));
     wish(&lantern, ann, "ann@late.example").await;
@@ -319,14 +324,20 @@ async fn an_address_that_is_taken_banned_or_wished_for_by_another_is_not_written
     store.suppress(&banned, "complaint", "", lantern.now()).await.unwrap();
     for address in ["BEN@reader.example", "banned@reader.example", ANN] {
         wish(&lantern, ann, address).await;
-        assert_eq!((send(&lantern).await, store.wished_move(ann, lantern.now() - MOVE_WITHIN).await.unwrap()), (0, None));
+        assert_eq!(
+            (send(&lantern).await, store.wished_move(ann, lantern.now() - MOVE_WITHIN).await.unwrap()),
+            (0, None)
+        );
     }
     wish(&lantern, ann, "new@reader.example").await;
     wish(&lantern, ben, "new@reader.example").await;
     assert_eq!(send(&lantern).await, 1);
     let link = token(&sink);
     // Taken or banned while the link was on its way.
-    store.suppress(&lantern.publication.keyring.address_hash("new@reader.example"), "complaint", "", lantern.now()).await.unwrap();
+    store
+        .suppress(&lantern.publication.keyring.address_hash("new@reader.example"), "complaint", "", lantern.now())
+        .await
+        .unwrap();
     assert!(!press(&lantern, &link).await);
     store.lift(&lantern.publication.keyring.address_hash("new@reader.example")).await.unwrap();
     let cid = lantern.reader("new@reader.example", Cadence::Daily, None).await;
@@ -432,9 +443,12 @@ async fn an_import_is_in_the_ledger_without_a_line_of_its_own(url: String) {
     let store = &lantern.publication.store;
     let take = async |file: &str, overwrite: bool| {
         let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite };
-        import(&lantern.publication, &how, Box::new(std::io::Cursor::new(file.to_owned().into_bytes())), &|_, _| {}).await.unwrap()
+        import(&lantern.publication, &how, Box::new(std::io::Cursor::new(file.to_owned().into_bytes())), &|_, _| {})
+            .await
+            .unwrap()
     };
-    let report = take(&format!("address,feeds,created_at,confirmed_at\n{ANN},news:daily,2025-01-01,2025-01-02\n"), false).await;
+    let report =
+        take(&format!("address,feeds,created_at,confirmed_at\n{ANN},news:daily,2025-01-01,2025-01-02\n"), false).await;
     assert_eq!(report.subscriptions, 1, "{report:?}");
     assert_eq!(lantern.count("SELECT COUNT(*) FROM consents").await, 0);
     let ann = lantern.who(ANN).await;
@@ -568,10 +582,19 @@ async fn one_page_holds_every_choice_and_each_way_works_without_a_script() {
         assert!(ways.iter().any(|action| action.ends_with(&format!("{page}{way}"))), "{way}: {ways:?}");
     }
     // The language is the reader's from then on, on the page as well.
-    let fields = [("feed", "news"), ("cadence.news", "weekly"), ("language", "de"), ("time_zone", "Europe/Berlin"), ("pause_until", "2026-12-24")];
+    let fields = [
+        ("feed", "news"),
+        ("cadence.news", "weekly"),
+        ("language", "de"),
+        ("time_zone", "Europe/Berlin"),
+        ("pause_until", "2026-12-24"),
+    ];
     let saved = site.post(&page, &fields).await;
     let text = saved.text();
-    assert!(text.contains("lang=\"de\"") && text.contains("Gespeichert.") && text.contains("24. Dezember 2026"), "{text}");
+    assert!(
+        text.contains("lang=\"de\"") && text.contains("Gespeichert.") && text.contains("24. Dezember 2026"),
+        "{text}"
+    );
     assert!(text.contains("value=\"2026-12-24\""));
     let resume = attributes(&text, "action").into_iter().find(|action| action.ends_with("/resume")).expect("a button");
     assert!(!site.post(&resume, &[]).await.text().contains("/resume"), "it rests no more");
@@ -611,10 +634,13 @@ async fn one_page_holds_every_choice_and_each_way_works_without_a_script() {
 async fn a_click_by_mistake_is_taken_back_on_the_page_that_follows_it() {
     let (site, ann) = site().await;
     let leave = format!("/unsubscribe/{}", signed(&site, Purpose::Leave, ann, Some("news")));
+    assert!(site.get(&leave).await.text().contains("Leave everything"));
     let page = site.ask("POST", &leave).await.text();
     assert!(page.contains("You have left") && page.contains("Leave everything"), "{page}");
     let actions = attributes(&page, "action");
-    let way = |part: &str| actions.iter().find(|action| action.contains(part)).unwrap_or_else(|| panic!("{part}: {actions:?}"));
+    let way = |part: &str| {
+        actions.iter().find(|action| action.contains(part)).unwrap_or_else(|| panic!("{part}: {actions:?}"))
+    };
     let thanks = site.post(way("/reason"), &[("reason", "too_often"), ("words", "Every hour")]).await;
     assert!(thanks.status == 200 && thanks.text().contains("Thank you"));
     assert_eq!(site.app.publication.store.reason_counts().await.unwrap().len(), 1);

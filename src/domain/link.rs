@@ -317,14 +317,8 @@ mod tests {
     #[test]
     fn every_purpose_has_tokens_of_its_own() {
         let ring = ring(&[[1; 32]]);
-        const ALL: [Purpose; 6] = [
-            Purpose::Confirm,
-            Purpose::Leave,
-            Purpose::Preferences,
-            Purpose::Return,
-            Purpose::Erase,
-            Purpose::Address,
-        ];
+        const ALL: [Purpose; 6] =
+            [Purpose::Confirm, Purpose::Leave, Purpose::Preferences, Purpose::Return, Purpose::Erase, Purpose::Address];
         for signed in ALL {
             let token = ring.sign(&Link { purpose: signed, ..link(None) });
             for asked in ALL {

@@ -70,6 +70,37 @@ pub struct Held {
     pub consents: Vec<Entry>,
 }
 
+/// A digest that a reader was to get, for the reader's own eyes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Brought {
+    /// Of which newsletter.
+    pub newsletter: String,
+    /// At which cadence.
+    pub cadence: String,
+    /// For when.
+    pub slot: DateTime<Utc>,
+    /// Where it stands.
+    pub state: String,
+    /// Since when.
+    pub settled_at: Option<DateTime<Utc>>,
+    /// Why it was not sent.
+    pub outcome: Option<String>,
+}
+
+/// What came back from an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CameBack {
+    /// What it was, in a word.
+    pub kind: String,
+    /// The code that it bore.
+    pub code: Option<String>,
+    /// What was said.
+    pub text: String,
+    /// When it came in.
+    pub at: DateTime<Utc>,
+}
+
+type BroughtColumns = (String, String, i64, String, Option<i64>, Option<String>);
 type HeldColumns = (String, String, String, String, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 type Dates = (i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 type DeliveryColumns = (String, i64, String, i64, Option<i64>, Option<i64>, Option<String>);
@@ -99,7 +130,9 @@ impl Store {
             let dates: Option<Dates> = on!(self.database, pool => {
                 sqlx::query_as(sql).bind(who.to_string()).bind(feed).fetch_optional(pool).await
             })?;
-            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at, paused_until)) = dates else { continue };
+            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at, paused_until)) = dates else {
+                continue;
+            };
             taken.push(Taken {
                 created_at: instant(created_at)?,
                 confirmed_at: confirmed_at.map(instant).transpose()?,
@@ -133,8 +166,18 @@ impl Store {
         for person in people {
             let key = person.subscriber.id.to_string();
             let mut taken = vec![];
-            while let Some((_, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, sent_at, paused_until)) =
-                rows.next_if(|row| row.0 == key)
+            while let Some((
+                _,
+                feed,
+                cadence,
+                state,
+                cursor,
+                created_at,
+                confirmed_at,
+                ended_at,
+                sent_at,
+                paused_until,
+            )) = rows.next_if(|row| row.0 == key)
             {
                 taken.push(Taken {
                     subscription: subscription(&feed, &cadence, &state, cursor)?,
@@ -182,5 +225,34 @@ impl Store {
             });
         }
         Ok(deliveries)
+    }
+
+    /// Every digest that someone was to get, the newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn brought_to(&self, who: SubscriberId) -> Result<Vec<Brought>, StoreError> {
+        let sql = "SELECT g.newsletter, g.cadence, g.slot, d.state, d.settled_at, d.outcome FROM deliveries d \
+                   JOIN digests g ON g.id = d.digest WHERE d.subscriber = $1 ORDER BY g.id DESC";
+        let rows: Vec<BroughtColumns> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(who.to_string()).fetch_all(pool).await)?;
+        let brought = |(newsletter, cadence, slot, state, settled_at, outcome): BroughtColumns| {
+            let settled_at = settled_at.map(instant).transpose()?;
+            Ok(Brought { newsletter, cadence, slot: instant(slot)?, state, settled_at, outcome })
+        };
+        rows.into_iter().map(brought).collect()
+    }
+
+    /// What came back from someone's address, the newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reports_to(&self, who: SubscriberId, address_hash: &str) -> Result<Vec<CameBack>, StoreError> {
+        let sql = "SELECT kind, code, text, created_at FROM reports WHERE subscriber = $1 OR address_hash = $2 \
+                   ORDER BY created_at DESC, id";
+        let rows: Vec<(String, Option<String>, String, i64)> = on!(self.database, pool => {
+            sqlx::query_as(sql).bind(who.to_string()).bind(address_hash).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(|(kind, code, text, at)| Ok(CameBack { kind, code, text, at: instant(at)? })).collect()
     }
 }

@@ -3,7 +3,7 @@
 //! Of an import it has no line: a million of them would take as long as the import itself. Their subscriptions say when
 //! they came and when they were confirmed elsewhere, and the lines are made of that when they are read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::AssertSqlSafe;
 
@@ -39,8 +39,7 @@ macro_rules! record {
 }
 pub(super) use record;
 
-type Columns =
-    (String, i64, String, String, Option<String>, String, Option<String>, Option<String>, i64);
+type Columns = (String, i64, String, String, Option<String>, String, Option<String>, Option<String>, i64);
 
 impl Store {
     /// What someone agreed to and took back, the oldest first.
@@ -70,10 +69,10 @@ impl Store {
             on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
         // What is derived knows only how often it comes now.
         let is_kept = |row: &Columns| row.8 == 0;
-        let changed: Vec<(String, String)> =
+        let changed: HashSet<(String, String)> =
             rows.iter().filter(|row| is_kept(row)).map(|row| (row.0.clone(), row.2.clone())).collect();
         for row in rows.iter_mut().filter(|row| !is_kept(row)) {
-            if changed.iter().any(|(who, feed)| *who == row.0 && *feed == row.2) {
+            if changed.contains(&(row.0.clone(), row.2.clone())) {
                 row.4 = None;
             }
         }

@@ -13,6 +13,7 @@ mod digests;
 mod facts;
 mod farewell;
 mod intake;
+mod moves;
 mod notices;
 mod releases;
 mod reports;
@@ -24,13 +25,14 @@ mod trials;
 
 use chrono::{DateTime, Utc};
 
-pub use account::{Ban, Delivery, Held, Taken};
+pub use account::{Ban, Brought, CameBack, Delivery, Held, Taken};
 pub use alerts::Alert;
 pub use book::{Book, Page};
-pub use choices::{Brought, Letter, Reason, Returned};
+pub use choices::{Reason, Returned};
 pub use deliveries::{Claimed, Settled};
 pub use digests::{NewDigest, ReaderGroup};
 pub use intake::{Arrival, Arriving, TakenIn};
+pub use moves::Letter;
 pub use notices::{Absence, Noted, Telling};
 pub use reports::{NewReport, Recorded};
 pub use senders::Sender;

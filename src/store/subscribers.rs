@@ -95,7 +95,8 @@ fn steps(kept: Vec<(String, String, String, String, i64)>, now: DateTime<Utc>) -
 
 /// The same step of one person for several feeds, each with its cadence.
 pub(super) fn lines(who: SubscriberId, step: Step, feeds: &[(String, String)]) -> Vec<Line> {
-    let line = |(feed, cadence): &(String, String)| (who.to_string(), feed.clone(), step.as_str(), Some(cadence.clone()));
+    let line =
+        |(feed, cadence): &(String, String)| (who.to_string(), feed.clone(), step.as_str(), Some(cadence.clone()));
     feeds.iter().map(line).collect()
 }
 

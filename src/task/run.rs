@@ -273,7 +273,8 @@ async fn confirm_what_waits(
     stop: &Stop,
     on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<bool, TaskError> {
-    let confirmed = confirm::send_confirmations_until(publication, stop).await? + letters::send_letters(publication, stop).await?;
+    let confirmed =
+        confirm::send_confirmations_until(publication, stop).await? + letters::send_letters(publication, stop).await?;
     if confirmed > 0 {
         on_event(Event::Confirmed(confirmed));
         return Ok(false);

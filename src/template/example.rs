@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
-    ConfirmFacts, ConfirmView, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView,
-    Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, Page, PageView,
-    PastDigest, PauseView, Preferences, PublicationView, QuestionView, ReaderView, ReasonView, StepView, SubscriberView, WelcomeView,
-    YearView,
+    ConfirmFacts, ConfirmView, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView,
+    FormView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView, LinkView, MonthView, NewsletterView,
+    Notice, NoticeFacts, NoticeMail, NoticeView, Page, PageView, PastDigest, PauseView, Preferences, PublicationView,
+    QuestionView, ReaderView, ReasonView, StepView, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;

@@ -24,7 +24,9 @@ pub(super) async fn ask(State(app): State<Arc<App>>, Path(token): Path<String>) 
     let what = choices::what_ends(&app.publication, link.feed.as_ref());
     let button = Some((app.urls.local(&format!("/unsubscribe/{token}")), "unsubscribe"));
     let text = ("leave_text", vec![("what", what.as_str())]);
-    say(&app, &reader.language, Word { heading: "leave_title", text, button, ..Word::default() })
+    let everything = || choices::leave_all(&app.publication, &app.presenter(), link.subscriber);
+    let link = link.feed.is_some().then(|| (everything(), "choices_leave_all"));
+    say(&app, &reader.language, Word { heading: "leave_title", text, button, link })
 }
 
 /// One click and out (RFC 8058): any POST acts, whatever its body, at once, and answers without a redirect.

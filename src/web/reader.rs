@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::reply::{Failure, page, private};
 use super::App;
+use super::reply::{Failure, page, private};
 use crate::domain::address::EmailAddress;
 use crate::domain::consent::{Consent, Source};
 use crate::domain::feed::FeedName;
@@ -157,7 +157,8 @@ pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<S
 
 pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((link, _)) = holder(&app, Purpose::Confirm, &token).await? else { return stale(&app) };
-    let feeds = app.publication.store.confirm(link.subscriber, Consent::new(Source::Form, app.publication.clock.now())).await?;
+    let feeds =
+        app.publication.store.confirm(link.subscriber, Consent::new(Source::Form, app.publication.clock.now())).await?;
     if feeds.is_empty() {
         return stale(&app);
     }
