@@ -124,8 +124,9 @@ fn consent(publication: &Publication, speech: &Speech<'_>, zone: Tz, entry: &Ent
         _ => speech.word(&key, &values),
     };
     let at = entry.at.with_timezone(&zone).fixed_offset();
+    let (day, time) = (speech.date(at, DateStyle::Long), speech.time(at));
     ConsentView {
-        date: format!("{}, {}", speech.date(at, DateStyle::Long), speech.time(at)),
+        date: speech.word("comma", &[("first", Value::Text(&day)), ("last", Value::Text(&time))]),
         date_iso: at.to_rfc3339_opts(SecondsFormat::Secs, true),
         text,
         source: speech.word(&format!("source_{}", entry.source.as_str()), &[]),
