@@ -263,6 +263,16 @@ async fn everything(lantern: &Lantern, form: Form) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// An export without the lines of the ledger that an import makes: they say when something came here, and what is brought
+/// back came at another time.
+fn without_arrivals(json: &str) -> serde_json::Value {
+    let mut people: serde_json::Value = serde_json::from_str(json).unwrap();
+    for person in people.as_array_mut().unwrap() {
+        person["consents"].as_array_mut().unwrap().retain(|entry| entry["source"] != "import");
+    }
+    people
+}
+
 async fn an_export_of_everyone_fills_an_empty_publication_with_the_same(url: String) {
     let feeds = ["news", "sport"].map(|name| (name, NEWS.to_owned())).into();
     let lantern = Lantern::open(&url, Setup { feeds, ..Setup::default() }).await;
@@ -289,7 +299,7 @@ async fn an_export_of_everyone_fills_an_empty_publication_with_the_same(url: Str
         let report = read(&lantern, copy).await.unwrap();
         assert_eq!((report.subscribers, report.faulty), (5, 0), "{report:?}");
         assert_eq!(everything(&lantern, Form::Csv).await, csv);
-        assert_eq!(everything(&lantern, Form::Json).await, json);
+        assert_eq!(without_arrivals(&everything(&lantern, Form::Json).await), without_arrivals(&json));
     }
     let again = read(&lantern, &csv).await.unwrap();
     assert_eq!((again.subscribers, again.suppressed, again.reasons["known"]), (0, 1, 4));

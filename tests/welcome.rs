@@ -61,7 +61,7 @@ async fn join(lantern: &Lantern, address: &str, feeds: &[FeedName]) -> Subscribe
     let feeds: Vec<_> = feeds.iter().map(|feed| (feed.clone(), Cadence::Daily)).collect();
     subscribe(&lantern.publication, &subscriber, &feeds, SubscriptionState::Pending).await.unwrap();
     let who = lantern.who(address).await;
-    assert_eq!(confirm(&lantern.publication, who).await.unwrap().len(), feeds.len());
+    assert_eq!(confirm(&lantern.publication, who, lantern.publication.clock.now()).await.unwrap().len(), feeds.len());
     who
 }
 

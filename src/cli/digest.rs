@@ -344,6 +344,10 @@ async fn send(
     json: bool,
 ) -> anyhow::Result<Ended> {
     let (feed, newsletter) = compose::newsletter(publication, name)?;
+    if !dry_run {
+        // Whose pause is over is among its readers.
+        publication.store.resume_due(publication.clock.now()).await?;
+    }
     let plan = what.plan(publication, feed, newsletter).await?;
     if plan.readers() == 0 || plan.existing.is_some() {
         let unfinished = publication

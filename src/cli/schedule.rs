@@ -32,8 +32,8 @@ pub(super) async fn run(
         if json {
             let standing: Vec<_> =
                 standing.iter().map(|(digest, waiting)| json!({ "digest": digest, "waiting": waiting })).collect();
-            let Calendar { slots, slotless } = &calendar;
-            output::json(&json!({ "slots": slots, "slotless": slotless, "standing": standing }))?;
+            let Calendar { slots, slotless, resting } = &calendar;
+            output::json(&json!({ "slots": slots, "slotless": slotless, "resting": resting, "standing": standing }))?;
             return Ok(Ended::Well);
         }
         show(publication, &calendar);
@@ -101,6 +101,11 @@ fn show(publication: &Publication, calendar: &Calendar) {
     }
     for row in &calendar.slotless {
         output::say(&slotless(row));
+    }
+    for row in &calendar.resting {
+        let until = row.first_until.map(|at| format!("; the first goes on {}", when(publication, at)));
+        let readers = count(row.readers, "reader has", "readers have");
+        output::say(&format!("{}: {readers} paused{}", row.newsletter, until.unwrap_or_default()));
     }
 }
 

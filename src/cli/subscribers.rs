@@ -3,6 +3,7 @@
 mod attributes;
 mod exchange;
 mod farewell;
+mod shown;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -48,11 +49,6 @@ pub(super) enum Verb {
         #[arg(long)]
         segment: Option<String>,
     },
-    /// One person: what they chose and when, attributes, whether mail goes there
-    Show {
-        /// Their address
-        address: String,
-    },
     /// Set attributes of one person, as in city=Lisbon
     Set {
         /// Their address
@@ -64,6 +60,13 @@ pub(super) enum Verb {
         #[arg(long, value_name = "NAME")]
         unset: Vec<String>,
     },
+    /// Show all that is held of one person, and what they agreed to and when
+    Show {
+        /// Their address
+        address: String,
+    },
+    /// Say why people left, where they said so
+    Reasons,
     #[expect(clippy::doc_markdown, reason = "this is what --help prints")]
     /// Take people in from a CSV or JSON file
     ///
@@ -124,10 +127,11 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
             add(publication, &address, name.as_deref(), &feeds, time_zone.as_deref(), json).await
         }
         Verb::List { feed, segment } => list(publication, feed.as_deref(), segment.as_deref(), json).await,
-        Verb::Show { address } => attributes::show(publication, &address, json).await,
+        Verb::Show { address } => shown::show(publication, &address, json).await,
         Verb::Set { address, attributes, unset } => {
             attributes::set(publication, &address, &attributes, &unset, json).await
         }
+        Verb::Reasons => shown::reasons(publication, json).await,
         Verb::Import { file, feed, overwrite, dry_run } => {
             exchange::import(publication, &file, feed.as_deref(), overwrite, dry_run, json).await
         }

@@ -33,6 +33,12 @@ pub enum Purpose {
     Leave,
     /// See and change the choices.
     Preferences,
+    /// Take up again what was left a moment ago.
+    Return,
+    /// Be forgotten.
+    Erase,
+    /// Get the mail at another address: the one that the link went to.
+    Address,
 }
 
 impl Purpose {
@@ -41,6 +47,9 @@ impl Purpose {
             Self::Confirm => b'c',
             Self::Leave => b'l',
             Self::Preferences => b'p',
+            Self::Return => b'r',
+            Self::Erase => b'e',
+            Self::Address => b'a',
         }
     }
 }
@@ -118,13 +127,42 @@ impl Keyring {
 
     /// The token of a link.
     pub fn sign(&self, link: &Link) -> String {
+        let feed = link.feed.as_ref().map_or("", FeedName::as_str);
+        self.seal(link.purpose, link.subscriber, link.expires_at, feed)
+    }
+
+    /// What a token allows, if it is ours, serves `purpose`, and has not expired at `now`.
+    pub fn verify(&self, purpose: Purpose, token: &str, now: DateTime<Utc>) -> Option<Link> {
+        let (subscriber, expires_at, feed) = self.open(purpose, token, now)?;
+        let feed = if feed.is_empty() { None } else { Some(FeedName::parse(&feed)?) };
+        Some(Link { purpose, subscriber, feed, expires_at })
+    }
+
+    /// The token by which a subscriber's mail moves to the address with this hash.
+    pub fn sign_address(&self, subscriber: SubscriberId, address_hash: &str, expires_at: DateTime<Utc>) -> String {
+        self.seal(Purpose::Address, subscriber, Some(expires_at), address_hash)
+    }
+
+    /// Whose mail a token moves, and the hash of the address that it moves to.
+    pub fn verify_address(&self, token: &str, now: DateTime<Utc>) -> Option<(SubscriberId, String)> {
+        let (subscriber, _, address_hash) = self.open(Purpose::Address, token, now)?;
+        Some((subscriber, address_hash))
+    }
+
+    fn seal(
+        &self,
+        purpose: Purpose,
+        subscriber: SubscriberId,
+        expires_at: Option<DateTime<Utc>>,
+        about: &str,
+    ) -> String {
         let mut bytes = Vec::with_capacity(FIXED_BYTES + 16 + MAC_BYTES);
-        bytes.push(link.purpose.byte());
-        bytes.extend_from_slice(link.subscriber.0.as_bytes());
-        let minutes = link.expires_at.map_or(0, |at| u32::try_from(at.timestamp() / 60).unwrap_or(u32::MAX));
+        bytes.push(purpose.byte());
+        bytes.extend_from_slice(subscriber.0.as_bytes());
+        let minutes = expires_at.map_or(0, |at| u32::try_from(at.timestamp() / 60).unwrap_or(u32::MAX));
         bytes.extend_from_slice(&minutes.to_be_bytes());
-        bytes.extend_from_slice(link.feed.as_ref().map_or("", FeedName::as_str).as_bytes());
-        self.seal(bytes)
+        bytes.extend_from_slice(about.as_bytes());
+        self.put_seal(bytes)
     }
 
     /// The token of a reader's own feed.
@@ -133,7 +171,7 @@ impl Keyring {
         bytes.push(OWN_FEED);
         bytes.extend_from_slice(own.subscriber.0.as_bytes());
         bytes.extend_from_slice(&own.version.to_be_bytes());
-        self.seal(bytes)
+        self.put_seal(bytes)
     }
 
     /// Whose own feed a token leads to, if it is ours.
@@ -146,7 +184,7 @@ impl Keyring {
         Some(OwnFeed { subscriber, version: u32::from_be_bytes(payload[17..].try_into().ok()?) })
     }
 
-    fn seal(&self, mut payload: Vec<u8>) -> String {
+    fn put_seal(&self, mut payload: Vec<u8>) -> String {
         let mac = hmac::sign(&self.keys[0], &payload);
         payload.extend_from_slice(&mac.as_ref()[..MAC_BYTES]);
         URL_SAFE_NO_PAD.encode(payload)
@@ -164,8 +202,13 @@ impl Keyring {
         genuine.then_some(bytes)
     }
 
-    /// What a token allows, if it is ours, serves `purpose`, and has not expired at `now`.
-    pub fn verify(&self, purpose: Purpose, token: &str, now: DateTime<Utc>) -> Option<Link> {
+    /// Who, until when, and about what.
+    fn open(
+        &self,
+        purpose: Purpose,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Option<(SubscriberId, Option<DateTime<Utc>>, String)> {
         let payload = self.unseal(token)?;
         if *payload.first()? != purpose.byte() || payload.len() < FIXED_BYTES {
             return None;
@@ -176,9 +219,8 @@ impl Keyring {
         if expires_at.is_some_and(|at| at <= now) {
             return None;
         }
-        let feed = std::str::from_utf8(&payload[FIXED_BYTES..]).ok()?;
-        let feed = if feed.is_empty() { None } else { Some(FeedName::parse(feed)?) };
-        Some(Link { purpose, subscriber, feed, expires_at })
+        let about = std::str::from_utf8(&payload[FIXED_BYTES..]).ok()?;
+        Some((subscriber, expires_at, about.to_owned()))
     }
 
     /// The left part of a delivery's Message-ID: the same for every attempt, and no one else's to guess.
@@ -331,6 +373,37 @@ mod tests {
             assert_eq!(ring.verify_own_feed(&ring.sign(&Link { purpose, feed: None, ..link(None) })), None);
         }
         assert_eq!(Keyring::new(&[[2; 32]]).unwrap().verify_own_feed(&token), None);
+    }
+
+    #[test]
+    fn every_purpose_has_tokens_of_its_own() {
+        let ring = ring(&[[1; 32]]);
+        const ALL: [Purpose; 6] =
+            [Purpose::Confirm, Purpose::Leave, Purpose::Preferences, Purpose::Return, Purpose::Erase, Purpose::Address];
+        for signed in ALL {
+            let token = ring.sign(&Link { purpose: signed, ..link(None) });
+            for asked in ALL {
+                assert_eq!(ring.verify(asked, &token, now()).is_some(), asked == signed, "{signed:?} as {asked:?}");
+            }
+            assert_eq!(ring.verify_address(&token, now()).is_some(), signed == Purpose::Address);
+        }
+    }
+
+    #[test]
+    fn a_token_that_moves_mail_is_bound_to_its_address() {
+        let (ring, who) = (ring(&[[1; 32]]), SubscriberId(Uuid::from_u128(7)));
+        let (one, other) = (ring.address_hash("a@b.example"), ring.address_hash("c@b.example"));
+        let until = now() + chrono::TimeDelta::hours(1);
+        let token = ring.sign_address(who, &one, until);
+        assert_eq!(ring.verify_address(&token, now()), Some((who, one)));
+        assert_ne!(token, ring.sign_address(who, &other, until));
+        assert_eq!(ring.verify_address(&token, until), None);
+        let bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut forged = bytes.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ring.verify_address(&URL_SAFE_NO_PAD.encode(forged), now()), None);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod address;
 pub mod article;
 pub mod attributes;
 pub mod brakes;
+pub mod consent;
 pub mod cron;
 pub mod delivery;
 pub mod digest;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::subscribers::subscription;
 use super::{Store, StoreError, id, instant, on};
+use crate::domain::consent::Entry;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::digest::{Digest, DigestId};
 use crate::domain::subscription::{Subscriber, SubscriberId, Subscription};
@@ -35,6 +36,8 @@ pub struct Taken {
     pub confirmation_sent_at: Option<DateTime<Utc>>,
     /// The hour and day that they prefer, if any.
     pub preferred: Option<String>,
+    /// Until when it is paused, where it ends by itself.
+    pub paused_until: Option<DateTime<Utc>>,
 }
 
 /// A delivery as it stands.
@@ -65,10 +68,44 @@ pub struct Held {
     pub taken: Vec<Taken>,
     /// Why no mail goes there, if so.
     pub suppressed: Option<String>,
+    /// What they agreed to and took back, the oldest first.
+    pub consents: Vec<Entry>,
 }
 
-type HeldColumns = (String, String, String, String, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<String>);
-type Dates = (i64, Option<i64>, Option<i64>, Option<i64>, Option<String>);
+/// A digest that a reader was to get, for the reader's own eyes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Brought {
+    /// Of which newsletter.
+    pub newsletter: String,
+    /// At which cadence.
+    pub cadence: String,
+    /// For when.
+    pub slot: DateTime<Utc>,
+    /// Where it stands.
+    pub state: String,
+    /// Since when.
+    pub settled_at: Option<DateTime<Utc>>,
+    /// Why it was not sent.
+    pub outcome: Option<String>,
+}
+
+/// What came back from an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CameBack {
+    /// What it was, in a word.
+    pub kind: String,
+    /// The code that it bore.
+    pub code: Option<String>,
+    /// What was said.
+    pub text: String,
+    /// When it came in.
+    pub at: DateTime<Utc>,
+}
+
+type BroughtColumns = (String, String, i64, String, Option<i64>, Option<String>);
+type HeldColumns =
+    (String, String, String, String, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
+type Dates = (i64, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
 type DeliveryColumns = (String, i64, String, i64, Option<i64>, Option<i64>, Option<String>);
 
 impl Store {
@@ -88,7 +125,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn taken_by(&self, who: SubscriberId) -> Result<Vec<Taken>, StoreError> {
-        let sql = "SELECT created_at, confirmed_at, ended_at, confirmation_sent_at, preferred FROM subscriptions \
+        let sql = "SELECT created_at, confirmed_at, ended_at, confirmation_sent_at, preferred, paused_until FROM subscriptions \
                    WHERE subscriber = $1 AND feed = $2";
         let mut taken = vec![];
         for subscription in self.subscriptions_of(who).await? {
@@ -96,13 +133,17 @@ impl Store {
             let dates: Option<Dates> = on!(self.database, pool => {
                 sqlx::query_as(sql).bind(who.to_string()).bind(feed).fetch_optional(pool).await
             })?;
-            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at, preferred)) = dates else { continue };
+            let Some((created_at, confirmed_at, ended_at, confirmation_sent_at, preferred, paused_until)) = dates
+            else {
+                continue;
+            };
             taken.push(Taken {
                 created_at: instant(created_at)?,
                 confirmed_at: confirmed_at.map(instant).transpose()?,
                 ended_at: ended_at.map(instant).transpose()?,
                 confirmation_sent_at: confirmation_sent_at.map(instant).transpose()?,
                 preferred,
+                paused_until: paused_until.map(instant).transpose()?,
                 subscription,
             });
         }
@@ -115,9 +156,10 @@ impl Store {
     /// When the database fails.
     pub async fn held(&self, after: Option<SubscriberId>, limit: usize) -> Result<Vec<Held>, StoreError> {
         let people = self.subscribers(None, after, limit).await?;
-        let ids: Vec<String> = people.iter().map(|person| person.subscriber.id.to_string()).collect();
+        let ids: Vec<SubscriberId> = people.iter().map(|person| person.subscriber.id).collect();
+        let mut consents = self.consents(&ids).await?;
         let sql = format!(
-            "SELECT subscriber, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, confirmation_sent_at, preferred \
+            "SELECT subscriber, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, confirmation_sent_at, preferred, paused_until \
              FROM subscriptions WHERE subscriber IN {} ORDER BY subscriber, feed",
             self.database.list(1)
         );
@@ -129,8 +171,19 @@ impl Store {
         for person in people {
             let key = person.subscriber.id.to_string();
             let mut taken = vec![];
-            while let Some((_, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, sent_at, preferred)) =
-                rows.next_if(|row| row.0 == key)
+            while let Some((
+                _,
+                feed,
+                cadence,
+                state,
+                cursor,
+                created_at,
+                confirmed_at,
+                ended_at,
+                sent_at,
+                preferred,
+                paused_until,
+            )) = rows.next_if(|row| row.0 == key)
             {
                 taken.push(Taken {
                     subscription: subscription(&feed, &cadence, &state, cursor)?,
@@ -139,9 +192,11 @@ impl Store {
                     ended_at: ended_at.map(instant).transpose()?,
                     confirmation_sent_at: sent_at.map(instant).transpose()?,
                     preferred,
+                    paused_until: paused_until.map(instant).transpose()?,
                 });
             }
-            held.push(Held { subscriber: person.subscriber, taken, suppressed: person.suppressed });
+            let consents = consents.remove(&person.subscriber.id).unwrap_or_default();
+            held.push(Held { subscriber: person.subscriber, taken, suppressed: person.suppressed, consents });
         }
         Ok(held)
     }
@@ -177,5 +232,34 @@ impl Store {
             });
         }
         Ok(deliveries)
+    }
+
+    /// Every digest that someone was to get, the newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn brought_to(&self, who: SubscriberId) -> Result<Vec<Brought>, StoreError> {
+        let sql = "SELECT g.newsletter, g.cadence, g.slot, d.state, d.settled_at, d.outcome FROM deliveries d \
+                   JOIN digests g ON g.id = d.digest WHERE d.subscriber = $1 ORDER BY g.id DESC";
+        let rows: Vec<BroughtColumns> =
+            on!(self.database, pool => sqlx::query_as(sql).bind(who.to_string()).fetch_all(pool).await)?;
+        let brought = |(newsletter, cadence, slot, state, settled_at, outcome): BroughtColumns| {
+            let settled_at = settled_at.map(instant).transpose()?;
+            Ok(Brought { newsletter, cadence, slot: instant(slot)?, state, settled_at, outcome })
+        };
+        rows.into_iter().map(brought).collect()
+    }
+
+    /// What came back from someone's address, the newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reports_to(&self, who: SubscriberId, address_hash: &str) -> Result<Vec<CameBack>, StoreError> {
+        let sql = "SELECT kind, code, text, created_at FROM reports WHERE subscriber = $1 OR address_hash = $2 \
+                   ORDER BY created_at DESC, id";
+        let rows: Vec<(String, Option<String>, String, i64)> = on!(self.database, pool => {
+            sqlx::query_as(sql).bind(who.to_string()).bind(address_hash).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(|(kind, code, text, at)| Ok(CameBack { kind, code, text, at: instant(at)? })).collect()
     }
 }

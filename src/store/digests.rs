@@ -15,8 +15,8 @@ use crate::domain::brakes::Share;
 use crate::domain::digest::{Digest, DigestId, DigestKey, DigestState, Tally};
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
-use crate::domain::segment::{SegmentName, Setting, Whom};
 use crate::domain::notice::NoticeKind;
+use crate::domain::segment::{SegmentName, Setting, Whom};
 use crate::domain::subscription::SubscriberId;
 use crate::domain::trial::{Part, Trial};
 
@@ -489,10 +489,15 @@ impl Store {
         if found == 0 {
             return Ok(0);
         }
+        // Locked first, and asked again then: a delivery may be queued anew meanwhile, for a reader who came back.
+        let lock = format!("UPDATE digests SET state = state WHERE {done}");
         let sql = format!("UPDATE digests SET state = 'sent', finished_at = $1 WHERE {done}");
-        Ok(on!(self.database, pool => {
-            sqlx::query(AssertSqlSafe(sql)).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected())
-        })?)
+        begin!(self.database, tx => {
+            sqlx::query(AssertSqlSafe(lock)).execute(&mut *tx).await?;
+            let finished = sqlx::query(AssertSqlSafe(sql)).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            Ok(finished)
+        })
     }
 
     /// Up to where the scheduler has looked for slots; begins at `now`, so that a new newsletter owes nothing.

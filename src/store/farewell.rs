@@ -72,15 +72,25 @@ impl Store {
                     .bind(address_hash).fetch_optional(&mut *tx).await?;
                 // A relay's words may name the address; the ban itself stays, under a keyed hash.
                 sqlx::query("UPDATE suppressions SET detail = NULL WHERE address_hash = $1").bind(address_hash).execute(&mut *tx).await?;
+                sqlx::query("DELETE FROM moves WHERE address_hash = $1").bind(address_hash).execute(&mut *tx).await?;
                 sqlx::query("UPDATE reports SET subscriber = NULL, text = '', address_hash = $2 WHERE address_hash = $1 OR subscriber = $3")
                     .bind(address_hash).bind(&nobody).bind(who.as_deref().unwrap_or_default()).execute(&mut *tx).await?;
                 if let Some(who) = &who {
                     sqlx::query("DELETE FROM deliveries WHERE subscriber = $1 AND settled_at IS NULL").bind(who).execute(&mut *tx).await?;
                     sqlx::query("UPDATE deliveries SET subscriber = $2, claim = NULL, outcome = NULL, log = NULL WHERE subscriber = $1")
                         .bind(who).bind(&nobody).execute(&mut *tx).await?;
-                    sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(who).execute(&mut *tx).await?;
-                    sqlx::query("DELETE FROM welcomes WHERE subscriber = $1").bind(who).execute(&mut *tx).await?;
-                    sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(who).execute(&mut *tx).await?;
+                    // Why somebody left is counted, in nobody's words.
+                    sqlx::query("UPDATE reasons SET subscriber = $2, words = '' WHERE subscriber = $1")
+                        .bind(who).bind(&nobody).execute(&mut *tx).await?;
+                    for sql in [
+                        "DELETE FROM consents WHERE subscriber = $1",
+                        "DELETE FROM moves WHERE subscriber = $1",
+                        "DELETE FROM welcomes WHERE subscriber = $1",
+                        "DELETE FROM subscriptions WHERE subscriber = $1",
+                        "DELETE FROM subscribers WHERE id = $1",
+                    ] {
+                        sqlx::query(sql).bind(who).execute(&mut *tx).await?;
+                    }
                     removed += 1;
                 }
             }
@@ -165,6 +175,10 @@ impl Store {
             let ended: Vec<String> = sqlx::query_scalar(AssertSqlSafe(ended)).bind(millis(before)).fetch_all(&mut *tx).await?;
             let gone: Vec<String> = sqlx::query_scalar(AssertSqlSafe(alone)).bind(json(&ended)).fetch_all(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(unnamed)).bind(json(&gone)).execute(&mut *tx).await?;
+            for table in ["consents", "moves", "reasons"] {
+                let sql = format!("DELETE FROM {table} WHERE subscriber IN {}", self.database.list(1));
+                sqlx::query(AssertSqlSafe(sql)).bind(json(&gone)).execute(&mut *tx).await?;
+            }
             tx.commit().await?;
             (ended.len() as u64, gone.len() as u64)
         });

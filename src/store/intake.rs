@@ -174,9 +174,18 @@ impl Store {
         );
         let change_subscriptions = format!(
             "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
-             ended_at = r.ended_at, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
+             ended_at = r.ended_at, paused_until = NULL, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
              WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' \
              AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
+            self.database.rows(1, &SUBSCRIPTIONS)
+        );
+        // What came before has a line of its own in the ledger; what comes now says so itself.
+        let note_changes = format!(
+            "INSERT INTO consents (subscriber, at, feed, step, cadence, source) \
+             SELECT s.id, CAST($2 AS BIGINT), r.feed, CASE WHEN r.state = 'ended' THEN 'left' WHEN r.state = 'paused' AND n.state <> 'paused' \
+             THEN 'paused' ELSE 'changed' END, r.cadence, 'import' \
+             FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key JOIN subscriptions n ON n.subscriber = s.id AND n.feed = r.feed \
+             WHERE n.state <> 'ended' AND (n.cadence <> r.cadence OR n.state <> r.state) ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
             self.database.rows(1, &SUBSCRIPTIONS)
         );
         // The zone stands with each subscription as well.
@@ -187,8 +196,8 @@ impl Store {
             self.database.rows(1, &PEOPLE)
         );
         let insert_subscriptions = format!(
-            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred) \
-             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at, r.preferred \
+            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred, imported_at) \
+             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at, r.preferred, CAST($3 AS BIGINT) \
              FROM {} AS r CROSS JOIN subscribers s WHERE s.address_key = r.address_key \
              ON CONFLICT (subscriber, feed) DO NOTHING",
             self.database.rows(1, &SUBSCRIPTIONS)
@@ -222,6 +231,7 @@ impl Store {
                     rows = Rows::of(arrivals, &known.collect::<Result<_, StoreError>>()?, now);
                     taken.overfull = rows.overfull;
                 }
+                sqlx::query(AssertSqlSafe(note_changes)).persistent(false).bind(&rows.subscriptions).bind(millis(now)).execute(&mut *tx).await?;
                 for sql in [change_people, change_subscriptions] {
                     let rows = if sql.starts_with("UPDATE subscribers") { &rows.people } else { &rows.subscriptions };
                     taken.changed += sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(rows).execute(&mut *tx).await?.rows_affected();
@@ -230,7 +240,7 @@ impl Store {
             }
             taken.people = sqlx::query(AssertSqlSafe(insert_people)).persistent(false).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
             taken.subscriptions = sqlx::query(AssertSqlSafe(insert_subscriptions)).persistent(false)
-                .bind(&rows.subscriptions).bind(cursor).execute(&mut *tx).await?.rows_affected();
+                .bind(&rows.subscriptions).bind(cursor).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
             if let Some((_, less)) = room {
                 sqlx::query(less).execute(&mut *tx).await?;
             }

@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
+use super::consents::{Line, record};
 use super::{Store, StoreError, begin, id, json, millis, on};
 use crate::domain::address::EmailAddress;
+use crate::domain::consent::{Consent, Step};
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, SubscriberId, Subscription, SubscriptionState};
@@ -81,6 +83,23 @@ pub(super) fn subscription(feed: &str, cadence: &str, state: &str, cursor: i64) 
     })
 }
 
+/// The lines of the ledger for subscriptions that were asked for or put in. Who asks again within a day asks the same.
+fn steps(kept: Vec<(String, String, String, String, i64)>, now: DateTime<Utc>) -> Vec<Line> {
+    let line = |(subscriber, feed, cadence, state, created_at): (String, String, String, String, i64)| {
+        let is_pending = state == SubscriptionState::Pending.as_str();
+        let step = if is_pending { Step::Asked } else { Step::Added };
+        (!is_pending || created_at == millis(now)).then(|| (subscriber, feed, step.as_str(), Some(cadence)))
+    };
+    kept.into_iter().filter_map(line).collect()
+}
+
+/// The same step of one person for several feeds, each with its cadence.
+pub(super) fn lines(who: SubscriberId, step: Step, feeds: &[(String, String)]) -> Vec<Line> {
+    let line =
+        |(feed, cadence): &(String, String)| (who.to_string(), feed.clone(), step.as_str(), Some(cadence.clone()));
+    feeds.iter().map(line).collect()
+}
+
 impl Store {
     /// Adds subscriptions, all or none: new people are created, what someone already chose stays as it is.
     /// Returns how many people and how many subscriptions are new. The cursors start at the newest release.
@@ -94,8 +113,10 @@ impl Store {
         &self,
         new: &[NewSubscription],
         revive: bool,
-        now: DateTime<Utc>,
+        consent: impl Into<Consent>,
     ) -> Result<(u64, u64), StoreError> {
+        let consent = consent.into();
+        let now = consent.at;
         let (mut people, mut subscriptions) = (0, 0);
         // PostgreSQL does not let one statement touch a row twice: what is said twice counts once.
         let mut said = HashSet::new();
@@ -146,7 +167,7 @@ impl Store {
                     // Asking again within a day is the same question: only after that is it a new one.
                     insert
                         .push(" ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
-                               cursor = excluded.cursor, confirmed_at = excluded.confirmed_at, ended_at = NULL, \
+                               cursor = excluded.cursor, confirmed_at = excluded.confirmed_at, ended_at = NULL, paused_until = NULL, \
                                created_at = CASE WHEN subscriptions.state = 'ended' OR subscriptions.confirmation_sent_at IS NULL \
                                OR subscriptions.confirmation_sent_at <= ")
                         .push_bind(millis(now - ONE_CONFIRMATION_PER))
@@ -154,7 +175,11 @@ impl Store {
                 } else {
                     insert.push(" ON CONFLICT (subscriber, feed) DO NOTHING");
                 }
-                subscriptions += insert.build().persistent(full).execute(&mut *tx).await?.rows_affected();
+                insert.push(" RETURNING subscriber, feed, cadence, state, created_at");
+                let kept: Vec<(String, String, String, String, i64)> =
+                    insert.build_query_as().persistent(full).fetch_all(&mut *tx).await?;
+                subscriptions += kept.len() as u64;
+                record!(self, tx, consent, steps(kept, now));
             }
             tx.commit().await?;
         });
@@ -253,8 +278,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn confirm(&self, who: SubscriberId, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
-        self.confirm_and_welcome(who, &[], now).await
+    pub async fn confirm(&self, who: SubscriberId, consent: impl Into<Consent>) -> Result<Vec<String>, StoreError> {
+        self.confirm_and_welcome(who, &[], consent.into()).await
     }
 
     /// Ends someone's subscription to `feed`, or all of them; deliveries not yet claimed are skipped.
@@ -266,28 +291,31 @@ impl Store {
         &self,
         who: SubscriberId,
         feed: Option<&FeedName>,
-        now: DateTime<Utc>,
+        consent: impl Into<Consent>,
     ) -> Result<u64, StoreError> {
+        let consent = consent.into();
+        let now = consent.at;
         let feed = feed.map_or("", FeedName::as_str);
         let ended = begin!(self.database, tx => {
-            let ended = sqlx::query(
-                "UPDATE subscriptions SET state = 'ended', ended_at = $3 \
-                 WHERE subscriber = $1 AND ($2 = '' OR feed = $2) AND state <> 'ended'",
+            let ended: Vec<(String, String)> = sqlx::query_as(
+                "UPDATE subscriptions SET state = 'ended', ended_at = $3, ended_from = state \
+                 WHERE subscriber = $1 AND ($2 = '' OR feed = $2) AND state <> 'ended' RETURNING feed, cadence",
             )
-            .bind(who.to_string()).bind(feed).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
+            .bind(who.to_string()).bind(feed).bind(millis(now)).fetch_all(&mut *tx).await?;
             sqlx::query(
                 "UPDATE deliveries SET state = 'skipped', settled_at = $3, outcome = 'left' WHERE subscriber = $1 \
                  AND state IN ('queued', 'deferred') AND digest IN (SELECT id FROM digests WHERE $2 = '' OR newsletter = $2)",
             )
             .bind(who.to_string()).bind(feed).bind(millis(now)).execute(&mut *tx).await?;
+            record!(self, tx, consent, lines(who, Step::Left, &ended));
             tx.commit().await?;
-            ended
+            ended.len() as u64
         });
         Ok(ended)
     }
 
-    /// Sets how often someone gets a feed; begins the subscription where there was none or it had ended. Nothing happens
-    /// where there is no such person.
+    /// Sets how often someone gets a feed; begins the subscription where there was none or it had ended, and ends its pause.
+    /// Nothing happens where there is no such person.
     ///
     /// # Errors
     /// When the database fails.
@@ -296,20 +324,52 @@ impl Store {
         who: SubscriberId,
         feed: &FeedName,
         cadence: Cadence,
-        now: DateTime<Utc>,
+        consent: impl Into<Consent>,
     ) -> Result<(), StoreError> {
+        self.choose_until(who, feed, cadence, None, consent).await
+    }
+
+    /// The same, to begin or go on paused until then where that is given.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn choose_until(
+        &self,
+        who: SubscriberId,
+        feed: &FeedName,
+        cadence: Cadence,
+        paused_until: Option<DateTime<Utc>>,
+        consent: impl Into<Consent>,
+    ) -> Result<(), StoreError> {
+        let consent = consent.into();
         // Taking up again starts at the newest release; changing the cadence keeps the cursor.
-        let sql = "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at) \
-                   SELECT s.id, $2, $3, 'active', s.time_zone, c.value, $4, $4 FROM subscribers s CROSS JOIN counters c \
+        let sql = "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, paused_until) \
+                   SELECT s.id, $2, $3, $5, s.time_zone, c.value, $4, $4, $6 FROM subscribers s CROSS JOIN counters c \
                    WHERE s.id = $1 AND c.name = 'release' \
                    ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, ended_at = NULL, \
                    cursor = CASE WHEN subscriptions.state = 'ended' THEN excluded.cursor ELSE subscriptions.cursor END, \
-                   confirmed_at = COALESCE(subscriptions.confirmed_at, excluded.confirmed_at), state = 'active'";
-        on!(self.database, pool => {
-            sqlx::query(sql)
-                .bind(who.to_string()).bind(feed.as_str()).bind(cadence.as_str()).bind(millis(now))
-                .execute(pool).await.map(drop)
-        })?;
+                   confirmed_at = COALESCE(subscriptions.confirmed_at, excluded.confirmed_at), \
+                   state = excluded.state, paused_until = excluded.paused_until";
+        let state = if paused_until.is_some() { SubscriptionState::Paused } else { SubscriptionState::Active };
+        let before = "SELECT cadence, state FROM subscriptions WHERE subscriber = $1 AND feed = $2";
+        begin!(self.database, tx => {
+            let before: Option<(String, String)> =
+                sqlx::query_as(before).bind(who.to_string()).bind(feed.as_str()).fetch_optional(&mut *tx).await?;
+            let done = sqlx::query(sql)
+                .bind(who.to_string()).bind(feed.as_str()).bind(cadence.as_str()).bind(millis(consent.at))
+                .bind(state.as_str()).bind(paused_until.map(millis))
+                .execute(&mut *tx).await?.rows_affected();
+            let step = match &before {
+                Some((known, state)) if state == "active" || state == "paused" => {
+                    (known != cadence.as_str()).then_some(Step::Changed)
+                }
+                _ => Some(Step::Confirmed),
+            };
+            if let Some(step) = step.filter(|_| done > 0) {
+                record!(self, tx, consent, lines(who, step, &[(feed.to_string(), cadence.to_string())]));
+            }
+            tx.commit().await?;
+        });
         Ok(())
     }
 
@@ -393,6 +453,16 @@ impl Store {
         Ok(())
     }
 
+    /// Sets the language that someone's mail and pages speak; none is the publication's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_language(&self, who: SubscriberId, language: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE subscribers SET language = $2 WHERE id = $1";
+        on!(self.database, pool => sqlx::query(sql).bind(who.to_string()).bind(language).execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
     /// Up to `limit` people who asked for something since their last confirmation was sent, if any was, and had none
     /// since `not_since`: one mail per address however often its form is posted.
     ///
@@ -411,6 +481,7 @@ impl Store {
              (SELECT DISTINCT n.subscriber FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
               WHERE {asking} AND {UNSUPPRESSED} AND NOT EXISTS \
               (SELECT 1 FROM subscriptions o WHERE o.subscriber = n.subscriber AND o.confirmation_sent_at > $1) \
+              AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.address_hash = s.address_hash AND m.sent_at > $1) \
               ORDER BY n.subscriber LIMIT $2) ORDER BY n.subscriber, n.feed"
         );
         let rows: Vec<SubscriberWith<String>> = on!(self.database, pool => {

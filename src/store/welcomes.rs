@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
+use super::consents::record;
+use super::subscribers::lines;
 use super::{Store, StoreError, begin, id, instant, json, millis, on};
+use crate::domain::consent::{Consent, Step};
 use crate::domain::feed::FeedName;
 use crate::domain::subscription::SubscriberId;
 
@@ -32,11 +35,12 @@ impl Store {
         &self,
         who: SubscriberId,
         welcoming: &[&str],
-        now: DateTime<Utc>,
+        consent: Consent,
     ) -> Result<Vec<String>, StoreError> {
+        let now = consent.at;
         let confirm = "UPDATE subscriptions SET state = 'active', confirmed_at = $2, \
                        cursor = (SELECT value FROM counters WHERE name = 'release') \
-                       WHERE subscriber = $1 AND state = 'pending' RETURNING feed";
+                       WHERE subscriber = $1 AND state = 'pending' RETURNING feed, cadence";
         let welcome = format!(
             "INSERT INTO welcomes (subscriber, feed, cut_off, confirmed_at, due_at, attempts) \
              SELECT n.subscriber, n.feed, n.cursor, CAST($2 AS BIGINT), CAST($2 AS BIGINT), 0 FROM subscriptions n \
@@ -44,8 +48,10 @@ impl Store {
             self.database.list(3)
         );
         begin!(self.database, tx => {
-            let feeds: Vec<String> =
-                sqlx::query_scalar(confirm).bind(who.to_string()).bind(millis(now)).fetch_all(&mut *tx).await?;
+            let confirmed: Vec<(String, String)> =
+                sqlx::query_as(confirm).bind(who.to_string()).bind(millis(now)).fetch_all(&mut *tx).await?;
+            record!(self, tx, consent, lines(who, Step::Confirmed, &confirmed));
+            let feeds: Vec<String> = confirmed.into_iter().map(|(feed, _)| feed).collect();
             let welcoming: Vec<&String> = feeds.iter().filter(|feed| welcoming.contains(&feed.as_str())).collect();
             if !welcoming.is_empty() {
                 sqlx::query(AssertSqlSafe(welcome))

@@ -49,6 +49,19 @@ pub struct Calendar {
     pub slots: Vec<Coming>,
     /// Who gets mail without one, or no mail.
     pub slotless: Vec<Slotless>,
+    /// Who has paused.
+    pub resting: Vec<Resting>,
+}
+
+/// Readers of a newsletter who have paused it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resting {
+    /// Which.
+    pub newsletter: FeedName,
+    /// How many.
+    pub readers: u64,
+    /// When the first of them gets it again by itself.
+    pub first_until: Option<DateTime<Utc>>,
 }
 
 /// Feeds as they are defined somewhere, with the zone of readers who named none.
@@ -105,7 +118,7 @@ pub async fn coming(
     let now = publication.clock.now();
     let until = now + time;
     let mut slots: BTreeMap<(DateTime<Utc>, FeedName, Cadence), BTreeMap<String, u64>> = BTreeMap::new();
-    let mut slotless = vec![];
+    let (mut slotless, mut resting) = (vec![], vec![]);
     for feed in definitions.feeds.iter().filter(|feed| only.is_none_or(|only| feed.name == *only)) {
         let Some(newsletter) = &feed.newsletter else { continue };
         let mut readers: BTreeMap<(Cadence, String), (ReaderGroup, u64)> = BTreeMap::new();
@@ -113,6 +126,10 @@ pub async fn coming(
             let name = clock_name(Some(newsletter), &group, definitions.zone.name());
             let number = group.readers;
             readers.entry((group.cadence, name)).or_insert((group, 0)).1 += number;
+        }
+        let (paused, first_until) = publication.store.paused(&feed.name).await?;
+        if paused > 0 {
+            resting.push(Resting { newsletter: feed.name.clone(), readers: paused, first_until });
         }
         let mut without: BTreeMap<Cadence, u64> = BTreeMap::new();
         for ((cadence, name), (group, readers)) in readers {
@@ -138,7 +155,7 @@ pub async fn coming(
         }));
     }
     let coming = |((slot, newsletter, cadence), readers)| Coming { slot, newsletter, cadence, readers };
-    Ok(Calendar { slots: slots.into_iter().map(coming).collect(), slotless })
+    Ok(Calendar { slots: slots.into_iter().map(coming).collect(), slotless, resting })
 }
 
 /// A setting of a newsletter that differs.

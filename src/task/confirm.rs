@@ -6,6 +6,7 @@ use super::dispatch::{Stop, describe, single_mailer};
 use super::present::Presenter;
 use super::{Publication, TaskError};
 use crate::domain::address::{EmailAddress, Mailbox};
+use crate::domain::consent::{Consent, Source};
 use crate::domain::delivery::{Fault, Outcome, fault};
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
@@ -27,7 +28,8 @@ const PUT_OFF: u32 = 3;
 /// Subscribes someone to feeds, in the state given. What they chose before stays; what they ended is taken up again.
 /// Returns how many people and how many subscriptions are new.
 ///
-/// Whether the address is new, known or suppressed makes no difference that a visitor could see.
+/// Whether the address is new, known or suppressed makes no difference that a visitor could see. What is pending was asked
+/// for with the form, what is active put in by an editor; see [`subscribe_by`] for what the form knows besides.
 ///
 /// # Errors
 /// When the store fails.
@@ -36,6 +38,21 @@ pub async fn subscribe(
     subscriber: &Subscriber,
     feeds: &[(FeedName, Cadence)],
     state: SubscriptionState,
+) -> Result<(u64, u64), TaskError> {
+    let source = if state == SubscriptionState::Pending { Source::Form } else { Source::Cli };
+    subscribe_by(publication, subscriber, feeds, state, Consent::new(source, publication.clock.now())).await
+}
+
+/// The same, with what is to be kept of the consent.
+///
+/// # Errors
+/// When the store fails.
+pub async fn subscribe_by(
+    publication: &Publication,
+    subscriber: &Subscriber,
+    feeds: &[(FeedName, Cadence)],
+    state: SubscriptionState,
+    consent: Consent,
 ) -> Result<(u64, u64), TaskError> {
     let hash = publication.keyring.address_hash(&subscriber.address.key());
     let new: Vec<_> = feeds
@@ -48,7 +65,7 @@ pub async fn subscribe(
             state,
         })
         .collect();
-    Ok(publication.store.subscribe(&new, true, publication.clock.now()).await?)
+    Ok(publication.store.subscribe(&new, true, consent).await?)
 }
 
 /// Sends the confirmations that wait. Returns how many were handed over.
@@ -146,14 +163,18 @@ pub(super) async fn hand_over(
 ///
 /// # Errors
 /// When the store fails; then nothing is confirmed.
-pub async fn confirm(publication: &Publication, who: SubscriberId) -> Result<Vec<FeedName>, TaskError> {
+pub async fn confirm(
+    publication: &Publication,
+    who: SubscriberId,
+    consent: impl Into<Consent>,
+) -> Result<Vec<FeedName>, TaskError> {
     let welcoming: Vec<&str> = publication
         .feeds
         .iter()
         .filter(|feed| feed.newsletter.as_ref().is_some_and(|newsletter| newsletter.welcome))
         .map(|feed| feed.name.as_str())
         .collect();
-    let confirmed = publication.store.confirm_and_welcome(who, &welcoming, publication.clock.now()).await?;
+    let confirmed = publication.store.confirm_and_welcome(who, &welcoming, consent.into()).await?;
     Ok(confirmed.iter().filter_map(|feed| FeedName::parse(feed)).collect())
 }
 

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod calendar;
 pub mod check;
+pub mod choices;
 pub mod compose;
 pub mod confirm;
 pub mod dispatch;
@@ -10,6 +11,7 @@ pub mod document;
 pub mod exchange;
 pub mod fit;
 pub mod hours;
+pub mod letters;
 pub mod notice;
 pub mod own_feed;
 pub mod pages;

@@ -2,17 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::present::{Presenter, cadences};
-use super::{Publication, TaskError, hours, own_feed};
+use super::present::Presenter;
+use super::{Publication, TaskError};
 use crate::domain::article::Released;
 use crate::domain::feed::Feed;
-use crate::domain::link::{Link, Purpose};
-use crate::domain::preference::Preferred;
-use crate::domain::subscription::{Subscriber, SubscriptionState};
 pub use crate::template::view::Common;
 use crate::template::view::{
-    ActionView, ArticlePage, Card, ChoiceView, FeedPage, FormView, Home, LinkView, Notice, NoticeView, OwnFeedView,
-    Page, Preferences, SubscriberView,
+    ActionView, ArticlePage, Card, FeedPage, FormView, Home, LinkView, Notice, NoticeView, Page,
 };
 
 /// Articles on the home page.
@@ -165,65 +161,4 @@ pub fn notice_page(
     };
     let page = presenter.page("notice", say.heading, "", String::new(), None);
     Ok(publication.templates.page("notice", &Page { common, page, form: None, own: Notice { notice } })?)
-}
-
-/// How a reader's choices are shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
-    /// As they are.
-    AsTheyAre,
-    /// Saved just now.
-    Saved,
-    /// Saved just now, but for what this says.
-    SavedBut(String),
-}
-
-/// A reader's choices. `token` is the link that they came by.
-///
-/// # Errors
-/// When the store fails or the template cannot be rendered.
-pub async fn preferences_page(
-    publication: &Publication,
-    presenter: &Presenter<'_>,
-    common: &Common,
-    token: &str,
-    subscriber: &Subscriber,
-    shown: Shown,
-) -> Result<String, TaskError> {
-    let subscriptions = publication.store.subscriptions_of(subscriber.id).await?;
-    let preferred = publication.store.preferences_of(subscriber.id).await?;
-    let speech = presenter.speech();
-    let choices = publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).map(|feed| {
-        let preferred = preferred.iter().find(|(known, _)| *known == feed.name);
-        let preferred = preferred.and_then(|(_, text)| Preferred::parse(text)).unwrap_or_default();
-        let own = subscriptions.iter().find(|subscription| subscription.feed == feed.name);
-        ChoiceView {
-            feed: feed.name.to_string(),
-            title: feed.title.clone(),
-            description: feed.description.clone(),
-            active: own.is_some_and(|own| own.state == SubscriptionState::Active),
-            cadences: cadences(feed, own.map(|own| own.cadence)),
-            hours: hours::hours(feed, preferred, &speech),
-            days: hours::days(feed, preferred, &speech),
-            feed_url: presenter.urls.feed(&feed.name),
-        }
-    });
-    let leave = Link { purpose: Purpose::Leave, subscriber: subscriber.id, feed: None, expires_at: None };
-    let zone = subscriber.time_zone.unwrap_or(publication.config.publication.time_zone);
-    let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-    let action = presenter.urls.local(&format!("/preferences/{token}/feed"));
-    let own_feed = OwnFeedView { action, ..own_feed::place(publication, &presenter.urls, subscriber.id).await? };
-    let own = Preferences {
-        own_feed,
-        subscriber: SubscriberView { address: subscriber.address.to_string(), name: subscriber.name.clone() },
-        subscriptions: choices.collect(),
-        action: presenter.urls.local(&format!("/preferences/{token}")),
-        unsubscribe_all_url: presenter.urls.local(&format!("/unsubscribe/{}", publication.keyring.sign(&leave))),
-        saved: shown == Shown::Saved,
-        error: if let Shown::SavedBut(error) = shown { Some(error) } else { None },
-        time_zone: zone.name().to_owned(),
-        time_zones: zones.filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect(),
-    };
-    let page = presenter.page("preferences", "Your mail, your way", "", String::new(), None);
-    Ok(publication.templates.page("preferences", &Page { common, page, form: None, own })?)
 }

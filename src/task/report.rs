@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{Publication, TaskError, fingerprint};
 use crate::config::reports::{Imap, with_token};
 use crate::domain::address::EmailAddress;
+use crate::domain::consent::{Consent, Source};
 use crate::domain::delivery::{Enhanced, Fault, Outcome, fault};
 use crate::domain::digest::DigestId;
 use crate::domain::link::{BounceToken, Purpose};
@@ -215,7 +216,8 @@ async fn leave(publication: &Publication, about: &About) -> Result<(), TaskError
         None => None,
     };
     let feed = digest.map(|digest| digest.key.newsletter);
-    publication.store.leave(about.subscriber, feed.as_ref(), publication.clock.now()).await?;
+    let consent = Consent::new(Source::Header, publication.clock.now());
+    publication.store.leave(about.subscriber, feed.as_ref(), consent).await?;
     Ok(())
 }
 

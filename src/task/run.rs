@@ -13,7 +13,7 @@ use super::progress::{self, Course, Progress};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
-use super::{Publication, TaskError, confirm, notice, publish, schedule, sync, tidy, welcome};
+use super::{Publication, TaskError, confirm, letters, notice, publish, schedule, sync, tidy, welcome};
 use crate::domain::subscription::ONE_CONFIRMATION_PER;
 
 /// How often slots, releases and retries are looked for: a slot is late by no more than this.
@@ -280,7 +280,8 @@ async fn confirm_what_waits(
     stop: &Stop,
     on_event: &(dyn Fn(Event) + Sync),
 ) -> Result<bool, TaskError> {
-    let confirmed = confirm::send_confirmations_until(publication, stop).await?;
+    let confirmed =
+        confirm::send_confirmations_until(publication, stop).await? + letters::send_letters(publication, stop).await?;
     if confirmed > 0 {
         on_event(Event::Confirmed(confirmed));
         return Ok(false);

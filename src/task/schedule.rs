@@ -15,14 +15,15 @@ use crate::store::{Clocks, ReaderGroup};
 /// Slots that are due, with the clocks whose readers they are for.
 type Due = BTreeMap<DateTime<Utc>, Clocks>;
 
-/// Composes the digest of every slot that came since the last look, and lets go what was held until now. Returns those
-/// that are new.
+/// Composes the digest of every slot that came since the last look, lets go what was held until now, and takes up again
+/// what was paused until now. Returns those that are new.
 ///
 /// # Errors
 /// When the store fails; then the slot is looked at again next time.
 pub async fn tick(publication: &Publication) -> Result<Vec<Digest>, TaskError> {
     let now = publication.clock.now();
     publication.store.release_held(now).await?;
+    publication.store.resume_due(now).await?;
     trial::look(publication).await?;
     let mut composed = vec![];
     for feed in publication.feeds.iter() {

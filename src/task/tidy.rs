@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use super::letters::MOVE_WITHIN;
 use super::{Publication, TaskError};
 use crate::domain::address::EmailAddress;
 use crate::mail::outbox::Outbox;
@@ -60,12 +61,13 @@ pub async fn due(publication: &Publication) -> Result<Purged, TaskError> {
     Ok(due)
 }
 
-/// Forgets them.
+/// Forgets them, and what was said of changes of address that are over.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn purge(publication: &Publication) -> Result<Purged, TaskError> {
     let (store, retention) = (&publication.store, publication.config.retention);
+    store.forget_moves(publication.clock.now() - MOVE_WITHIN).await?;
     let (subscriptions, subscribers) = store.purge_unconfirmed(unconfirmed_before(publication)).await?;
     let mut purged = Purged { subscriptions, subscribers, ..Purged::default() };
     if let Some(time) = retention.ended {

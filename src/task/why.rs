@@ -198,9 +198,14 @@ impl Witness<'_> {
                 expected.reasons.push(format!("left{when}"));
                 return Ok(expected);
             }
-            SubscriptionState::Paused => expected.reasons.push(
-                "paused by the reader: nothing is made until it is taken up again, and then nothing is missed".into(),
-            ),
+            SubscriptionState::Paused => expected.reasons.push(match taken.paused_until {
+                Some(until) => format!(
+                    "paused by the reader until {}: nothing is made until then, and then nothing is missed",
+                    self.on(until)
+                ),
+                None => "paused by the reader: nothing is made until it is taken up again, and then nothing is missed"
+                    .to_owned(),
+            }),
             SubscriptionState::Active => self.timing(newsletter, taken, &mut expected),
         }
         self.waiting(feed, newsletter, taken, &mut expected).await?;

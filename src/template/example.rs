@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
-    ConfirmFacts, ConfirmView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView, Home,
-    ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView,
-    OwnFeedView, Page, PageView, PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView,
-    SubscriberView, WelcomeView, YearView,
+    ConfirmFacts, ConfirmView, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView,
+    FormView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView, LinkView, MonthView, NewsletterView,
+    Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page, PageView, PastDigest, PauseView,
+    Preferences, PublicationView, QuestionView, ReaderView, ReasonView, StepView, SubscriberView, WelcomeView,
+    YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -44,6 +45,7 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("subscribe", &|| json(&serde_json::json!({})));
         page("notice", &|| json(&notice(full)));
         page("preferences", &|| json(&preferences(full)));
+        page("left", &|| json(&left(full)));
         for name in templates.mail_names() {
             problems.extend(templates.example(name, if full { Example::Full } else { Example::Bare }).err());
         }
@@ -208,12 +210,25 @@ fn preferences(full: bool) -> Preferences {
         days: if full { vec![option("", "As usual"), option("mon", "Monday")] } else { vec![] },
         feed_url: "https://example.org/feeds/news/".into(),
     };
+    let pause = PauseView {
+        on: full,
+        until: full.then(|| "1 December 2026".into()),
+        until_iso: full.then(|| "2026-12-01".into()),
+        from_iso: "2026-11-25".into(),
+        to_iso: "2027-11-24".into(),
+    };
+    let consent = ConsentView {
+        date: "24 November 2026".into(),
+        date_iso: "2026-11-24T07:00:00+00:00".into(),
+        text: "You confirmed News".into(),
+        source: "with the form".into(),
+    };
     Preferences {
         subscriber: SubscriberView { address: "reader@example.org".into(), name: full.then(|| "Reader".into()) },
         subscriptions: vec![choice],
         action: "/preferences/x".into(),
         unsubscribe_all_url: "/unsubscribe/x".into(),
-        saved: full,
+        said: full.then(|| "Saved.".into()),
         error: full.then(|| "There is no such time zone.".into()),
         time_zone: "Europe/Lisbon".into(),
         time_zones: vec!["Europe/Lisbon"],
@@ -224,6 +239,21 @@ fn preferences(full: bool) -> Preferences {
             action: "/preferences/x/feed".into(),
             version: 1,
         },
+        languages: vec![LanguageView { value: "en".into(), label: "English".into(), chosen: full }],
+        pause,
+        asked_address: full.then(|| "other@example.org".into()),
+        consents: if full { vec![consent] } else { vec![] },
+    }
+}
+
+fn left(full: bool) -> LeftPage {
+    LeftPage {
+        what: "News".into(),
+        read_on: if full { vec![feed(true)] } else { vec![] },
+        back_url: full.then(|| "/back/x".into()),
+        reason_url: full.then(|| "/unsubscribe/x/reason".into()),
+        reasons: if full { vec![ReasonView { value: "other", label: "Something else".into() }] } else { vec![] },
+        unsubscribe_all_url: full.then(|| "/unsubscribe/x".into()),
     }
 }
 
@@ -249,7 +279,7 @@ impl Templates {
 
     /// Whether a mail template is one of digests with as many articles as there are.
     pub fn shows_articles(&self, name: &str) -> bool {
-        !["confirm", "notice", "welcome", "alert"].contains(&name)
+        !["confirm", "letter", "notice", "welcome", "alert"].contains(&name)
     }
 
     /// A mail of example data.
@@ -260,6 +290,7 @@ impl Templates {
         let full = example != Example::Bare;
         match name {
             "confirm" => self.mail(name, &confirm(full)),
+            "letter" => self.mail(name, &letter(full)),
             "notice" => self.mail(name, &notice_mail(full)),
             "welcome" => self.mail(name, &welcome(full)),
             _ => {
@@ -370,6 +401,18 @@ fn confirm(full: bool) -> ConfirmView {
     let (language, dir) = language(full);
     let confirm = ConfirmFacts { url: "https://example.org/confirm/x".into(), feeds: vec!["News".into()], days: 7 };
     ConfirmView { language, dir, publication: publication(full), confirm }
+}
+
+fn letter(full: bool) -> LetterView {
+    let (language, dir) = language(full);
+    let letter = LetterFacts {
+        heading: "Heading".into(),
+        text: "Text".into(),
+        url: "https://example.org/address/x".into(),
+        button: "Do".into(),
+        note: "Note".into(),
+    };
+    LetterView { language, dir, publication: publication(full), letter }
 }
 
 /// A notice to the editors.

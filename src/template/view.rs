@@ -367,7 +367,7 @@ pub struct ChoiceView {
     pub title: String,
     /// One or two sentences.
     pub description: String,
-    /// Whether it comes by mail now.
+    /// Whether it comes by mail now, or after a pause.
     pub active: bool,
     /// How often.
     pub cadences: Vec<CadenceView>,
@@ -390,6 +390,45 @@ pub struct OptionView {
     pub chosen: bool,
 }
 
+/// A language that pages and mail can speak.
+#[derive(Debug, Clone, Serialize)]
+pub struct LanguageView {
+    /// Its tag.
+    pub value: String,
+    /// Its name in itself.
+    pub label: String,
+    /// Of this reader.
+    pub chosen: bool,
+}
+
+/// A reader's pause.
+#[derive(Debug, Clone, Serialize)]
+pub struct PauseView {
+    /// Whether there is one.
+    pub on: bool,
+    /// Its last day's morrow for people, where it ends by itself.
+    pub until: Option<String>,
+    /// The same for machines.
+    pub until_iso: Option<String>,
+    /// The soonest that can be chosen.
+    pub from_iso: String,
+    /// The latest that can be chosen.
+    pub to_iso: String,
+}
+
+/// A line of what a reader agreed to.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConsentView {
+    /// Date for people.
+    pub date: String,
+    /// Date for machines.
+    pub date_iso: String,
+    /// What.
+    pub text: String,
+    /// By which way.
+    pub source: String,
+}
+
 /// The preferences page's own data.
 #[derive(Debug, Clone, Serialize)]
 pub struct Preferences {
@@ -397,13 +436,13 @@ pub struct Preferences {
     pub subscriber: SubscriberView,
     /// Each feed on offer.
     pub subscriptions: Vec<ChoiceView>,
-    /// Where the form posts to.
+    /// Where the form posts to; each of the others has a path below it.
     pub action: String,
     /// Where leaving everything starts.
     pub unsubscribe_all_url: String,
-    /// Whether the choices were saved just now.
-    pub saved: bool,
-    /// What of them could not be.
+    /// What was done just now.
+    pub said: Option<String>,
+    /// What could not be.
     pub error: Option<String>,
     /// Zone of the reader.
     pub time_zone: String,
@@ -411,6 +450,14 @@ pub struct Preferences {
     pub time_zones: Vec<&'static str>,
     /// The reader's own feed.
     pub own_feed: OwnFeedView,
+    /// Every language.
+    pub languages: Vec<LanguageView>,
+    /// The pause.
+    pub pause: PauseView,
+    /// The address that was asked whether mail may come there.
+    pub asked_address: Option<String>,
+    /// What they agreed to, the newest first.
+    pub consents: Vec<ConsentView>,
 }
 
 /// Where a reader's own feed is.
@@ -426,6 +473,60 @@ pub struct OwnFeedView {
     pub action: String,
     /// Which address this is, counted from 1.
     pub version: u32,
+}
+
+/// A reason to leave that can be chosen.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReasonView {
+    /// The word for it.
+    pub value: &'static str,
+    /// For people.
+    pub label: String,
+}
+
+/// The own data of the page after leaving.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeftPage {
+    /// What comes no more.
+    pub what: String,
+    /// Where to read it on.
+    pub read_on: Vec<FeedView>,
+    /// Where the way back posts to, as long as there is one.
+    pub back_url: Option<String>,
+    /// Where a reason posts to, where one is asked for.
+    pub reason_url: Option<String>,
+    /// The reasons.
+    pub reasons: Vec<ReasonView>,
+    /// Where leaving everything starts, where something still comes.
+    pub unsubscribe_all_url: Option<String>,
+}
+
+/// What a letter says, in words of its reader.
+#[derive(Debug, Clone, Serialize)]
+pub struct LetterFacts {
+    /// Heading.
+    pub heading: String,
+    /// One or two sentences.
+    pub text: String,
+    /// Where its button leads.
+    pub url: String,
+    /// What the button says.
+    pub button: String,
+    /// What stands below it.
+    pub note: String,
+}
+
+/// What the template of a letter sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct LetterView {
+    /// The language of the mail: helpers speak it.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// The publication.
+    pub publication: PublicationView,
+    /// What it says.
+    pub letter: LetterFacts,
 }
 
 /// The newsletter that a digest belongs to.

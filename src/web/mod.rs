@@ -4,7 +4,9 @@
 //! memory; pages are rendered when they are asked for.
 
 mod cache;
+mod leaving;
 mod own;
+mod preferences;
 mod reader;
 mod reply;
 mod reports;
@@ -104,9 +106,18 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/feed.css", get(document))
         .route("/subscribe", get(reader::form).post(reader::sign_up))
         .route("/confirm/{token}", get(reader::ask_confirm).post(reader::confirm))
-        .route("/unsubscribe/{token}", get(reader::ask_leave).post(reader::leave))
-        .route("/preferences/{token}", get(reader::preferences).post(reader::save_preferences))
-        .route("/preferences/{token}/feed", post(own::renewed))
+        .route("/unsubscribe/{token}", get(leaving::ask).post(leaving::leave))
+        .route("/unsubscribe/{token}/reason", post(leaving::reason))
+        .route("/back/{token}", get(leaving::ask_back).post(leaving::back))
+        .route("/preferences/{token}", get(preferences::preferences).post(preferences::save))
+        .route("/preferences/{token}/resume", post(preferences::resume))
+        .route("/preferences/{token}/address", post(preferences::ask_move))
+        .route("/preferences/{token}/feed", post(preferences::take_feed))
+        .route("/preferences/{token}/own-feed", post(own::renewed))
+        .route("/preferences/{token}/data", get(preferences::data))
+        .route("/preferences/{token}/erase", get(preferences::ask_erase))
+        .route("/erase/{token}", post(preferences::erase))
+        .route("/address/{token}", get(preferences::ask_address).post(preferences::take_address))
         .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(reports::routes())

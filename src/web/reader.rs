@@ -1,25 +1,25 @@
-//! The form, and what the signed links in mail lead to: confirming, leaving, choosing.
+//! The form, and the link that confirms what was asked for with it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Form;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::App;
 use super::reply::{Failure, page, private};
-use super::{App, missing};
 use crate::domain::address::EmailAddress;
+use crate::domain::consent::{Consent, Source};
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
 use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
-use crate::task::pages::{FilledForm, Say, Shown, form_page, preferences_page};
-use crate::task::{confirm, hours};
+use crate::task::confirm;
+use crate::task::pages::{FilledForm, Say, form_page};
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
@@ -32,7 +32,7 @@ pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
 }
 
 /// The feeds ticked, each with the cadence chosen for it, or its default.
-fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
+pub(super) fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
     let ticked = |name: &str| fields.iter().any(|(field, value)| field == "feed" && value == name);
     let offered = app.publication.feeds.iter().filter_map(|feed| Some((feed, feed.newsletter.as_ref()?)));
     offered
@@ -157,7 +157,8 @@ pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<S
 
 pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((link, _)) = holder(&app, Purpose::Confirm, &token).await? else { return stale(&app) };
-    let feeds = confirm::confirm(&app.publication, link.subscriber).await?;
+    let consent = Consent::new(Source::Form, app.publication.clock.now());
+    let feeds = confirm::confirm(&app.publication, link.subscriber, consent).await?;
     if feeds.is_empty() {
         return stale(&app);
     }
@@ -168,78 +169,4 @@ pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<Strin
     let preferences = app.urls.local(&format!("/preferences/{}", app.publication.keyring.sign(&preferences)));
     let link = Some((preferences, "Choose what comes, and how often"));
     say(&app, Say { heading: "You are subscribed", text: &text, link, ..Say::default() })
-}
-
-pub(super) async fn ask_leave(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
-    let Some((link, _)) = holder(&app, Purpose::Leave, &token).await? else { return stale(&app) };
-    let what = link.feed.map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed]));
-    let text = format!("Press the button, and no more mail comes from {what}.");
-    let button = Some((app.urls.local(&format!("/unsubscribe/{token}")), "Unsubscribe"));
-    say(&app, Say { heading: "Leave?", text: &text, button, ..Say::default() })
-}
-
-/// One click and out (RFC 8058): any POST acts, whatever its body, at once, and answers without a redirect.
-pub(super) async fn leave(
-    State(app): State<Arc<App>>,
-    Path(token): Path<String>,
-    _body: Bytes,
-) -> Result<Response, Failure> {
-    let now = app.publication.clock.now();
-    let Some(link) = app.publication.keyring.verify(Purpose::Leave, &token, now) else { return stale(&app) };
-    app.publication.store.leave(link.subscriber, link.feed.as_ref(), now).await?;
-    let what = link
-        .feed
-        .as_ref()
-        .map_or_else(|| app.publication.config.publication.title.clone(), |feed| titles(&app, [feed.clone()]));
-    let text =
-        format!("No more mail comes from {what}. The same articles stay readable as a feed, without any address.");
-    let feed = link.feed.as_ref().map_or_else(|| app.urls.home(), |feed| app.urls.feed(feed));
-    let link = Some((feed, "Read it as a feed"));
-    say(&app, Say { heading: "You have left", text: &text, link, ..Say::default() })
-}
-
-pub(super) async fn preferences(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
-    let Some((_, subscriber)) = holder(&app, Purpose::Preferences, &token).await? else { return stale(&app) };
-    Ok(private(
-        preferences_page(&app.publication, &app.presenter(), &app.common, &token, &subscriber, Shown::AsTheyAre)
-            .await?,
-    ))
-}
-
-pub(super) async fn save_preferences(
-    State(app): State<Arc<App>>,
-    Path(token): Path<String>,
-    Form(fields): Fields,
-) -> Result<Response, Failure> {
-    let Some((link, subscriber)) = holder(&app, Purpose::Preferences, &token).await? else { return stale(&app) };
-    let now = app.publication.clock.now();
-    let store = &app.publication.store;
-    let chosen = chosen(&app, &fields);
-    for subscription in store.subscriptions_of(link.subscriber).await? {
-        // A feed that the page did not show, such as one whose definition has a fault today, was not unticked.
-        let shown = app.publication.feed(&subscription.feed).is_some_and(|feed| feed.newsletter.is_some());
-        let kept = chosen.iter().any(|(feed, _)| *feed == subscription.feed);
-        if shown && !kept && subscription.state == SubscriptionState::Active {
-            store.leave(link.subscriber, Some(&subscription.feed), now).await?;
-        }
-    }
-    for (feed, cadence) in &chosen {
-        store.choose(link.subscriber, feed, *cadence, now).await?;
-        let (hour, day) = (field(&fields, &format!("hour.{feed}")), field(&fields, &format!("day.{feed}")));
-        hours::prefer(&app.publication, link.subscriber, feed, hour, day).await?;
-    }
-    let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
-    let typed = field(&fields, "time_zone");
-    let zone = chrono_tz::TZ_VARIANTS.into_iter().find(|zone| zone.name().eq_ignore_ascii_case(typed));
-    let shown = if zone.is_some() || typed.is_empty() {
-        Shown::Saved
-    } else {
-        let typed = shorten(&one_line(typed), MAX_NAME);
-        Shown::SavedBut(format!(
-            "There is no time zone {typed:?}: choose one such as Europe/Lisbon. The rest is saved."
-        ))
-    };
-    store.set_profile(link.subscriber, name.as_deref(), zone.or(subscriber.time_zone)).await?;
-    let Some(subscriber) = store.subscriber(link.subscriber).await? else { return Ok(missing(&app)?) };
-    Ok(private(preferences_page(&app.publication, &app.presenter(), &app.common, &token, &subscriber, shown).await?))
 }

@@ -1,6 +1,5 @@
-//! `tidings subscribers show` and `set`.
+//! `tidings subscribers set`.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, json};
 
 use super::super::output;
@@ -21,61 +20,9 @@ async fn found(publication: &Publication, address: &str) -> anyhow::Result<Resul
 }
 
 /// Attributes as they are typed.
-fn written(attributes: &Attributes) -> Vec<(String, String)> {
+pub(super) fn written(attributes: &Attributes) -> Vec<(String, String)> {
     let shown = |value: &serde_json::Value| word(value).unwrap_or_else(|| value.to_string());
     attributes.iter().map(|(name, value)| (name.to_owned(), shown(value))).collect()
-}
-
-pub(super) async fn show(publication: &Publication, address: &str, json: bool) -> anyhow::Result<Ended> {
-    let person = match found(publication, address).await? {
-        Ok(person) => person,
-        Err(ended) => return Ok(ended),
-    };
-    let store = &publication.store;
-    let attributes = store.attributes_of(&[person.id]).await?.remove(&person.id).unwrap_or_default();
-    let taken = store.taken_by(person.id).await?;
-    let ban = store.ban(&publication.keyring.address_hash(&person.address.key())).await?;
-    if json {
-        let subscriptions: Vec<_> = taken
-            .iter()
-            .map(|one| {
-                json!({
-                    "feed": one.subscription.feed, "cadence": one.subscription.cadence,
-                    "state": one.subscription.state, "created_at": one.created_at,
-                    "confirmed_at": one.confirmed_at, "ended_at": one.ended_at,
-                })
-            })
-            .collect();
-        output::json(&json!({
-            "id": person.id, "address": person.address, "name": person.name, "language": person.language,
-            "time_zone": person.time_zone.map(chrono_tz::Tz::name), "attributes": attributes,
-            "subscriptions": subscriptions, "suppressed": ban,
-        }))?;
-        return Ok(Ended::Well);
-    }
-    let zone = publication.config.publication.time_zone;
-    let on = |at: DateTime<Utc>| at.with_timezone(&zone).format("%-d %B %Y").to_string();
-    let mut rows = vec![vec!["Address".to_owned(), person.address.to_string()]];
-    let mut add = |name: &str, value: Option<String>| {
-        rows.extend(value.map(|value| vec![name.to_owned(), value]));
-    };
-    add("Name", person.name);
-    add("Language", person.language);
-    add("Time zone", person.time_zone.map(|zone| zone.name().to_owned()));
-    for one in &taken {
-        let subscription = &one.subscription;
-        let since = match (subscription.state.as_str(), one.ended_at) {
-            ("ended", Some(at)) => format!("ended on {}", on(at)),
-            (state, _) => format!("{state}, since {}", on(one.confirmed_at.unwrap_or(one.created_at))),
-        };
-        add("Subscription", Some(format!("{} {}: {since}", subscription.feed, subscription.cadence)));
-    }
-    for (name, value) in written(&attributes) {
-        add("Attribute", Some(format!("{name}={value}")));
-    }
-    add("Suppressed", ban.map(|ban| format!("{}, since {}", ban.cause, on(ban.at))));
-    output::table(&rows);
-    Ok(Ended::Well)
 }
 
 pub(super) async fn set(

@@ -123,6 +123,12 @@ CREATE TABLE subscriptions (
     confirmation_sent_at BIGINT,
     -- At which hour and on which day they want it, where that is theirs to choose: `07:00`, `mon 07:00`, `15 07:00`.
     preferred TEXT,
+    -- Until when it is paused.
+    paused_until BIGINT,
+    -- What it was before it ended, to be that again after a mistaken click.
+    ended_from TEXT,
+    -- When it came from elsewhere: of what was imported the ledger keeps no line of its own.
+    imported_at BIGINT,
     PRIMARY KEY (subscriber, feed)
 );
 -- Readers are counted from this index alone. The cursor stands last: a digest moves those of all its readers, each within
@@ -150,6 +156,48 @@ CREATE TABLE welcomes (
     PRIMARY KEY (subscriber, feed)
 );
 CREATE INDEX welcomes_due ON welcomes (due_at) WHERE settled_at IS NULL;
+
+-- Those whose pause ends by itself.
+CREATE INDEX subscriptions_paused ON subscriptions (paused_until) WHERE state = 'paused';
+
+-- What readers agreed to and took back. The same step at the same instant is one.
+CREATE TABLE consents (
+    subscriber TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    -- Empty where it is about the person.
+    feed TEXT NOT NULL,
+    step TEXT NOT NULL,
+    cadence TEXT,
+    source TEXT NOT NULL,
+    text_version TEXT,
+    ip TEXT,
+    PRIMARY KEY (subscriber, at, feed, step)
+);
+
+-- Addresses that a reader's mail shall move to, or has moved away from, and when each was written to about it.
+CREATE TABLE moves (
+    address_hash TEXT PRIMARY KEY,
+    subscriber TEXT NOT NULL,
+    -- None where it is settled: the row then only says when that address was written to.
+    address TEXT,
+    -- Whether the mail moves away from this address; it has been done then.
+    is_old BOOLEAN NOT NULL,
+    asked_at BIGINT NOT NULL,
+    sent_at BIGINT
+);
+CREATE INDEX moves_subscriber ON moves (subscriber);
+
+-- Why readers left, where they said so.
+CREATE TABLE reasons (
+    subscriber TEXT NOT NULL,
+    -- Empty for everything.
+    feed TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    -- In their own words.
+    words TEXT NOT NULL,
+    PRIMARY KEY (subscriber, feed)
+);
 
 CREATE TABLE suppressions (
     address_hash TEXT PRIMARY KEY,

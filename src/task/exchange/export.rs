@@ -174,6 +174,7 @@ fn object(held: &Held, attributes: &Attributes) -> serde_json::Value {
                 "confirmed_at": one.confirmed_at.map(written),
                 "ended_at": one.ended_at.map(written),
                 "preferred": one.preferred,
+                "paused_until": one.paused_until.map(written),
             })
         })
         .collect();
@@ -185,5 +186,6 @@ fn object(held: &Held, attributes: &Attributes) -> serde_json::Value {
         "subscriptions": subscriptions,
         "suppressed": held.suppressed,
         "attributes": attributes,
+        "consents": held.consents,
     })
 }

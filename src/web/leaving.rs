@@ -1,0 +1,82 @@
+//! Leaving: one click in the mail program or one on the page, and the way back from a mistaken one.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::App;
+use super::preferences::{reader, say, stale};
+use super::reader::{Fields, field};
+use super::reply::{Failure, private};
+use crate::domain::consent::{Consent, Source};
+use crate::domain::feed::FeedName;
+use crate::domain::link::{Link, Purpose};
+use crate::task::choices::{self, Word};
+
+/// What a mail program posts (RFC 8058 §3.1), among other fields or alone.
+const ONE_CLICK: &[u8] = b"One-Click";
+
+pub(super) async fn ask(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
+    let Some((link, reader)) = reader(&app, Purpose::Leave, &token).await? else { return stale(&app) };
+    let what = choices::what_ends(&app.publication, link.feed.as_ref());
+    let button = Some((app.urls.local(&format!("/unsubscribe/{token}")), "unsubscribe"));
+    let text = ("leave_text", vec![("what", what.as_str())]);
+    let everything = || choices::leave_all(&app.publication, &app.presenter(), link.subscriber);
+    let link = link.feed.is_some().then(|| (everything(), "choices_leave_all"));
+    say(&app, &reader.language, Word { heading: "leave_title", text, button, link })
+}
+
+/// One click and out (RFC 8058): any POST acts, whatever its body, at once, and answers without a redirect.
+pub(super) async fn leave(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let now = app.publication.clock.now();
+    let Some(link) = app.publication.keyring.verify(Purpose::Leave, &token, now) else { return stale(&app) };
+    let is_one_click = body.windows(ONE_CLICK.len()).any(|part| part == ONE_CLICK);
+    let source = if is_one_click { Source::Header } else { Source::Preferences };
+    app.publication.store.leave(link.subscriber, link.feed.as_ref(), Consent::new(source, now)).await?;
+    let (presenter, common, feed) = (app.presenter(), &app.common, link.feed.as_ref());
+    let page = choices::left_page(&app.publication, &presenter, common, link.subscriber, feed, Some(&token)).await?;
+    Ok(private(page))
+}
+
+pub(super) async fn reason(
+    State(app): State<Arc<App>>,
+    Path(token): Path<String>,
+    Form(fields): Fields,
+) -> Result<Response, Failure> {
+    let Some((link, reader)) = reader(&app, Purpose::Leave, &token).await? else { return stale(&app) };
+    let (reason, words) = (field(&fields, "reason"), field(&fields, "words"));
+    choices::give_reason(&app.publication, link.subscriber, link.feed.clone(), reason, words).await?;
+    let home = Some((app.urls.local("/"), "choices_home"));
+    let text = ("left_thanks_text", vec![]);
+    say(&app, &reader.language, Word { heading: "left_thanks", text, link: home, ..Word::default() })
+}
+
+pub(super) async fn ask_back(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
+    let Some((link, reader)) = reader(&app, Purpose::Return, &token).await? else { return stale(&app) };
+    let what = choices::what_ends(&app.publication, link.feed.as_ref());
+    let button = Some((app.urls.local(&format!("/back/{token}")), "left_back"));
+    let text = ("back_ask_text", vec![("what", what.as_str())]);
+    say(&app, &reader.language, Word { heading: "back_ask", text, button, ..Word::default() })
+}
+
+pub(super) async fn back(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
+    let Some((link, reader)) = reader(&app, Purpose::Return, &token).await? else { return stale(&app) };
+    let returned = choices::take_back(&app.publication, &link).await?;
+    if returned.feeds.is_empty() {
+        return stale(&app);
+    }
+    let feeds: Vec<FeedName> = returned.feeds.iter().filter_map(|feed| FeedName::parse(feed)).collect();
+    let what = choices::titles(&app.publication, &reader.language, &feeds);
+    let preferences = Link { purpose: Purpose::Preferences, feed: None, expires_at: None, ..link };
+    let preferences = app.urls.local(&format!("/preferences/{}", app.publication.keyring.sign(&preferences)));
+    let text = ("back_text", vec![("what", what.as_str())]);
+    let link = Some((preferences, "preferences"));
+    say(&app, &reader.language, Word { heading: "back_title", text, link, ..Word::default() })
+}
