@@ -438,7 +438,7 @@ async fn every_step_stands_in_the_ledger(url: String) {
 }
 
 async fn an_import_is_in_the_ledger_without_a_line_of_its_own(url: String) {
-    use tidings::task::exchange::{Form, Import, export, import};
+    use tidings::task::exchange::{Form, Import, Which, export, import};
     let lantern = Lantern::open(&url, Setup::default()).await;
     let store = &lantern.publication.store;
     let take = async |file: &str, overwrite: bool| {
@@ -462,7 +462,7 @@ async fn an_import_is_in_the_ledger_without_a_line_of_its_own(url: String) {
     );
     // The export of everyone has it too, and can be brought back.
     let mut out = vec![];
-    export(&lantern.publication, None, true, Form::Json, &mut out).await.unwrap();
+    export(&lantern.publication, &Which { everyone: true, ..Which::default() }, Form::Json, &mut out).await.unwrap();
     let people: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(people[0]["consents"][2]["step"], "changed", "{people}");
     store.remove_subscriber(ann).await.unwrap();
