@@ -1,9 +1,10 @@
-//! `[form]`: whose address the form takes, and how long it waits for a yes.
+//! `[form]`: whose address the form takes, how long it waits for a yes, and in which languages it speaks.
 
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::span::{SPAN_HINT, Span};
 use super::written::{Reader, Text};
@@ -20,7 +21,12 @@ pub struct Form {
     pub refuses_disposable: bool,
     /// The disposable domains.
     pub disposable: Domains,
+    /// The languages that readers can have beside the publication's; none written means all that have words.
+    pub languages: Option<Vec<String>>,
 }
+
+/// Longest language tag, in characters (RFC 5646 §4.4.1).
+const MAX_LANGUAGE: usize = 35;
 
 /// As long as the link in a confirmation holds.
 const UNCONFIRMED: TimeDelta = TimeDelta::days(7);
@@ -32,6 +38,7 @@ pub(super) struct WrittenForm {
     role_addresses: Text,
     disposable: Text,
     disposable_file: Option<PathBuf>,
+    languages: Option<Vec<Spanned<String>>>,
 }
 
 impl Reader<'_> {
@@ -51,10 +58,24 @@ impl Reader<'_> {
             },
         };
         let unconfirmed = span.map_or(UNCONFIRMED, Span::delta);
-        Form { unconfirmed, refuses_roles, refuses_disposable, disposable }
+        let languages = written.languages.map(|languages| self.languages(&languages));
+        Form { unconfirmed, refuses_roles, refuses_disposable, disposable, languages }
     }
 
-    fn refuses(&mut self, written: Option<&toml::Spanned<String>>, key: &str) -> bool {
+    fn languages(&mut self, written: &[Spanned<String>]) -> Vec<String> {
+        for language in written {
+            let tag = language.get_ref();
+            let is_tag = tag.len() <= MAX_LANGUAGE
+                && tag.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            if !is_tag {
+                let what = format!("form.languages holds what is no language tag: {tag:?}");
+                self.complain(Some(language), what, "write languages = [\"de\", \"pt-BR\"]");
+            }
+        }
+        written.iter().map(|language| language.get_ref().clone()).collect()
+    }
+
+    fn refuses(&mut self, written: Option<&Spanned<String>>, key: &str) -> bool {
         match written.map(|text| text.get_ref().as_str()) {
             None | Some("allow") => false,
             Some("refuse") => true,

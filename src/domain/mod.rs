@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod digest;
 pub mod entry;
 pub mod feed;
+pub mod language;
 pub mod link;
 pub mod newsletter;
 pub mod notice;

@@ -122,7 +122,9 @@ fn confirmation(
     waiting: &PendingConfirmation,
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, TaskError> {
-    let presenter = Presenter::new(publication, publication.config.live_urls());
+    let languages = &publication.languages;
+    let language = languages.at(languages.of_reader(waiting.subscriber.language.as_deref()));
+    let presenter = Presenter::new(publication, publication.config.live_urls()).speaking(language);
     let config = &publication.config;
     let link = Link {
         purpose: Purpose::Confirm,

@@ -1,6 +1,7 @@
 //! The use cases. The one place where sources, store, templates, feeds and mail meet.
 
 pub mod archive;
+mod cadences;
 pub mod calendar;
 pub mod check;
 pub mod compose;
@@ -31,11 +32,13 @@ use chrono::{DateTime, Utc};
 
 use crate::config::Config;
 use crate::domain::feed::{Feed, FeedName};
+use crate::domain::language::Languages;
 use crate::domain::link::Keyring;
 use crate::mail::dkim::Signers;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError};
 use crate::template::Templates;
+use crate::template::words::canonical;
 
 /// What stops a task: a fault in what a person wrote, or one of the machine.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +135,8 @@ pub struct Publication {
     pub feed_problems: Arc<[Problem]>,
     /// The templates.
     pub templates: Arc<Templates>,
+    /// The languages that readers can have.
+    pub languages: Arc<Languages>,
     /// The store.
     pub store: Store,
     /// The keys of signed links.
@@ -154,11 +159,13 @@ impl Publication {
         let signers = sign::signers(&config).map_err(TaskError::Problems)?;
         let store = Store::open(config.database_url.reveal()).await?;
         let keyring = keyring(&store).await?;
+        let languages = languages(&config, &templates);
         Ok(Self {
             config: Arc::new(config),
             feeds: feeds.into(),
             feed_problems: feed_problems.into(),
             templates: Arc::new(templates),
+            languages: Arc::new(languages),
             store,
             keyring: Arc::new(keyring),
             signers: Arc::new(signers),
@@ -169,6 +176,17 @@ impl Publication {
     /// The feed with this name.
     pub fn feed(&self, name: &FeedName) -> Option<&Feed> {
         self.feeds.iter().find(|feed| feed.name == *name)
+    }
+}
+
+/// The publication's language, with those that the configuration names, or else all that have words.
+fn languages(config: &Config, templates: &Templates) -> Languages {
+    let own = &config.publication.language;
+    let words = templates.words();
+    match &config.form.languages {
+        // Without words it would be English under another name; `check` says so.
+        Some(named) => Languages::new(own, named.iter().filter(|named| words.has(named)).cloned()),
+        None => Languages::new(own, words.languages().map(canonical)),
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
-use super::present::{Presenter, cadences};
+use super::present::{Presenter, Speech, Value};
 use super::{Publication, TaskError};
+use crate::domain::address::AddressFault;
 use crate::domain::article::Released;
 use crate::domain::feed::Feed;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::subscription::{Subscriber, SubscriptionState};
+use crate::problem::printable;
 pub use crate::template::view::Common;
 use crate::template::view::{
     ActionView, ArticlePage, Card, ChoiceView, FeedPage, FormView, Home, LinkView, Notice, NoticeView, Page,
-    Preferences, SubscriberView,
+    Preferences, SubscribePage, SubscriberView,
 };
 
 /// Articles on the home page.
@@ -115,6 +117,34 @@ pub struct FilledForm {
     pub error: Option<String>,
 }
 
+/// Why an address is not taken, and what to do about it.
+pub fn fault_of_address(speech: &Speech<'_>, fault: &AddressFault) -> String {
+    let is_around = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';');
+    let key = match fault {
+        AddressFault::Empty => "address_empty",
+        AddressFault::NoAt => "address_no_at",
+        AddressFault::SeveralAts => "address_several_ats",
+        AddressFault::NoLocalPart => "address_no_local_part",
+        AddressFault::LocalPartTooLong | AddressFault::TooLong => "address_long",
+        AddressFault::Quoted => "address_quoted",
+        AddressFault::Dots => "address_dots",
+        AddressFault::Brackets => "address_more",
+        AddressFault::Character(c) if is_around(*c) => "address_more",
+        AddressFault::Character(c) => {
+            let shown = printable(&c.to_string()).to_string();
+            return speech.word("address_character", &[("character", Value::Text(&shown))]);
+        }
+        AddressFault::NoDomain => "address_no_domain",
+        AddressFault::IpAddress => "address_ip",
+        AddressFault::NoDot => "address_no_dot",
+        AddressFault::Domain(domain) => {
+            let shown = printable(domain).to_string();
+            return speech.word("address_domain", &[("domain", Value::Text(&shown))]);
+        }
+    };
+    speech.word(key, &[])
+}
+
 /// The sign-up form on a page of its own.
 ///
 /// # Errors
@@ -125,11 +155,12 @@ pub fn form_page(
     common: &Common,
     filled: FilledForm,
 ) -> Result<String, TaskError> {
-    let description = "Get the articles by mail, as often as you like.";
-    let page = presenter.page("subscribe", "Stay in touch", description, presenter.urls.at("/subscribe"), None);
+    let speech = presenter.speech();
+    let (title, description) = (speech.word("stay_in_touch", &[]), speech.word("subscribe_about", &[]));
+    let page = presenter.page("subscribe", &title, &description, presenter.urls.at("/subscribe"), None);
     let FilledForm { address, name, chosen, error } = filled;
     let form = Some(FormView { address, name, chosen, error });
-    let own = serde_json::Map::new();
+    let own = SubscribePage { languages: presenter.languages(&presenter.urls.local("/subscribe")) };
     Ok(publication.templates.page("subscribe", &Page { common, page, form, own })?)
 }
 
@@ -197,7 +228,7 @@ pub async fn preferences_page(
             title: feed.title.clone(),
             description: feed.description.clone(),
             active: own.is_some_and(|own| own.state == SubscriptionState::Active),
-            cadences: cadences(feed, own.map(|own| own.cadence)),
+            cadences: presenter.cadences(feed, own.map(|own| own.cadence)),
             feed_url: presenter.urls.feed(&feed.name),
         }
     });

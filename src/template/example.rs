@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
     ConfirmFacts, ConfirmView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView, Home,
-    ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, Page, PageView,
-    PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView, SubscriberView, WelcomeView,
-    YearView,
+    ImageView, LanguageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, Page,
+    PageView, PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView, SubscribePage,
+    SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -24,13 +24,15 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
                 chosen: vec!["news".into()],
                 error: Some("That is not an address.".into()),
             });
+            let (language, dir) = language(full);
             let view = PageView {
                 title: "Title".into(),
                 description: "Description".into(),
                 url: "https://example.org/".into(),
                 kind: if name == "notice" || name == "preferences" { name } else { "home" },
-                dir: "ltr",
-                language: "en".into(),
+                dir,
+                language,
+                content_language: "en".into(),
                 archive: full.then(archive_feed),
             };
             let data = Page { common: &common, page: view, form, own: own() };
@@ -41,7 +43,7 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("feed", &|| json(&FeedPage { feed: feed(full), entries: cards(full) }));
         page("digest", &|| json(&digest_page(full)));
         page("archive", &|| json(&archive_page(full)));
-        page("subscribe", &|| json(&serde_json::json!({})));
+        page("subscribe", &|| json(&subscribe(full)));
         page("notice", &|| json(&notice(full)));
         page("preferences", &|| json(&preferences(full)));
         for name in templates.mail_names() {
@@ -178,6 +180,19 @@ fn article(full: bool) -> ArticleView {
         next: full.then(|| card(true)),
         json_ld: String::new(),
     }
+}
+
+fn subscribe(full: bool) -> SubscribePage {
+    let language = |tag: &str, name: &str, dir| LanguageView {
+        tag: tag.into(),
+        name: name.into(),
+        dir,
+        url: format!("/subscribe?lang={tag}"),
+        current: dir == "ltr",
+    };
+    let languages =
+        if full { vec![language("en", "English", "ltr"), language("ar", "العربية", "rtl")] } else { vec![] };
+    SubscribePage { languages }
 }
 
 fn notice(full: bool) -> Notice {

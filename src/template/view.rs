@@ -30,8 +30,10 @@ pub struct PageView {
     pub kind: &'static str,
     /// `ltr` or `rtl`.
     pub dir: &'static str,
-    /// Language tag.
+    /// Language tag: of its frame, and what helpers speak.
     pub language: String,
+    /// Language of what it shows, such as a feed's.
+    pub content_language: String,
     /// The feed of the archive that it belongs to.
     pub archive: Option<ArchiveFeedView>,
 }
@@ -215,6 +217,28 @@ pub struct Page<'a, T> {
     pub own: T,
 }
 
+/// A language that a reader can have.
+#[derive(Debug, Clone, Serialize)]
+pub struct LanguageView {
+    /// Language tag.
+    pub tag: String,
+    /// What its speakers call it.
+    pub name: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// This page in that language.
+    pub url: String,
+    /// Whether this is the page.
+    pub current: bool,
+}
+
+/// The own data of the page with the sign-up form.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubscribePage {
+    /// The languages to choose from; none where there is one.
+    pub languages: Vec<LanguageView>,
+}
+
 /// The home page's own data.
 #[derive(Debug, Clone, Serialize)]
 pub struct Home {
@@ -288,7 +312,7 @@ pub struct MonthView {
 /// A year of an archive.
 #[derive(Debug, Clone, Serialize)]
 pub struct YearView {
-    /// Its number.
+    /// Its number, as the language writes it.
     pub year: String,
     /// Its list.
     pub url: String,
@@ -303,7 +327,7 @@ pub struct ArchivePage {
     pub newsletter: NewsletterView,
     /// The newest digests.
     pub archive_url: String,
-    /// Which year; none is the newest ones.
+    /// Which year, as the language writes it; none is the newest ones.
     pub year: Option<String>,
     /// Newest first.
     pub months: Vec<MonthView>,

@@ -25,6 +25,10 @@ pub(super) fn private(html: String) -> Response {
     (headers, Html(html)).into_response()
 }
 
+/// Marks the answer to a request that failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed;
+
 /// A request that failed for a reason of ours.
 #[derive(Debug)]
 pub(super) struct Failure(TaskError);
@@ -40,6 +44,8 @@ impl IntoResponse for Failure {
         let error: &dyn std::error::Error = &self.0;
         tracing::error!(error, "a request failed");
         let text = "Something went wrong on our side. Please try again in a while.";
-        (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        let mut response = (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
+        response.extensions_mut().insert(Failed);
+        response
     }
 }
