@@ -146,8 +146,9 @@ impl Words {
     /// What a catalogue lacks of the first one, and of the publication's own words in any: words, what is filled in, and
     /// plural forms that its language needs.
     pub fn lacks(&self, language: &str) -> Vec<String> {
-        let none = Catalogue::new();
-        let catalogue = self.0.get(language).unwrap_or(&none);
+        // A shorter tag has its words too: `de` for `de-AT`.
+        let base = language.split('-').next().unwrap_or_default();
+        let said = |key: &str| [language, base].iter().find_map(|tag| self.0.get(*tag)?.get(key));
         let needed = plural_categories(language);
         let mut lacks = vec![];
         let is_own = |key: &str| key.strip_prefix(OWN).is_some_and(|rest| rest.starts_with('.'));
@@ -156,7 +157,7 @@ impl Words {
             wanted.entry(key.clone()).or_insert_with(|| word.clone());
         }
         for (key, first) in &wanted {
-            match catalogue.get(key) {
+            match said(key) {
                 None => lacks.push(key.clone()),
                 Some(word) => {
                     // A number may be part of the word itself, as in "one more": any of its forms will do.
