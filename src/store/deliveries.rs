@@ -59,6 +59,9 @@ struct ClaimedRow {
 /// Address, name and language.
 type Person = (String, Option<String>, Option<String>);
 
+/// The same after subscriber and newsletter.
+type PersonRow = (String, String, String, Option<String>, Option<String>);
+
 /// Those who still want what they are about to get, by subscriber and newsletter.
 type Wanted<'a> = HashMap<(&'a str, &'a str), Person>;
 
@@ -218,9 +221,9 @@ impl Store {
             self.database.list(1)
         );
         let ids = json(&rows.iter().map(|row| &row.subscriber).collect::<Vec<_>>());
-        let found: Vec<(String, String, String, Option<String>, Option<String>)> =
+        let found: Vec<PersonRow> =
             ledger!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
-        let person = |(who, feed, address, name, language)| ((who, feed), (address, name, language));
+        let person = |(who, feed, address, name, language): PersonRow| ((who, feed), (address, name, language));
         let mut found: HashMap<(String, String), Person> = found.into_iter().map(person).collect();
         Ok(rows
             .iter()

@@ -131,14 +131,14 @@ pub fn fault_of_address(speech: &Speech<'_>, fault: &AddressFault) -> String {
         AddressFault::Brackets => "address_more",
         AddressFault::Character(c) if is_around(*c) => "address_more",
         AddressFault::Character(c) => {
-            let shown = printable(&c.to_string()).to_string();
+            let shown = printable(&c.to_string());
             return speech.word("address_character", &[("character", Value::Text(&shown))]);
         }
         AddressFault::NoDomain => "address_no_domain",
         AddressFault::IpAddress => "address_ip",
         AddressFault::NoDot => "address_no_dot",
         AddressFault::Domain(domain) => {
-            let shown = printable(domain).to_string();
+            let shown = printable(domain);
             return speech.word("address_domain", &[("domain", Value::Text(&shown))]);
         }
     };
