@@ -5,6 +5,7 @@ pub mod calendar;
 pub mod check;
 pub mod compose;
 pub mod confirm;
+pub mod consent;
 pub mod dispatch;
 pub mod exchange;
 pub mod fit;
@@ -18,6 +19,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod sign;
+pub mod sign_up;
 pub mod sync;
 pub mod templates;
 pub mod tidy;
@@ -74,6 +76,12 @@ pub enum TaskError {
     /// The machine gave no randomness.
     #[error("this machine gives no random numbers")]
     Random,
+    /// What several waited for failed for all of them.
+    #[error("what was done for several at once failed")]
+    Shared(#[source] Arc<TaskError>),
+    /// A task of ours ended before its time.
+    #[error("this program is being ended")]
+    Interrupted,
     /// A thread of ours ended before its time.
     #[error("a thread of this program ended before its time")]
     Thread(#[from] tokio::task::JoinError),

@@ -1,38 +1,35 @@
-//! The form, and what the signed links in mail lead to: confirming, leaving, choosing.
+//! What the signed links in mail lead to: confirming, leaving, choosing.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Form;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::reply::{Failure, page, private};
+use super::reply::{Failure, private};
 use super::{App, missing};
-use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
-use crate::domain::provider;
-use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
+use crate::domain::subscription::{Subscriber, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
-use crate::task::confirm;
-use crate::task::pages::{FilledForm, Say, Shown, form_page, preferences_page};
+use crate::task::confirm::CONFIRM_WITHIN;
+use crate::task::pages::{Say, Shown, preferences_page};
 
 /// Longest name, in characters.
-const MAX_NAME: usize = 100;
+pub(super) const MAX_NAME: usize = 100;
 
 /// A form's fields, in their order; a name may come several times.
-type Fields = Form<Vec<(String, String)>>;
+pub(super) type Fields = Form<Vec<(String, String)>>;
 
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim()).unwrap_or_default()
 }
 
 /// The feeds ticked, each with the cadence chosen for it, or its default.
-fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
+pub(super) fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
     let ticked = |name: &str| fields.iter().any(|(field, value)| field == "feed" && value == name);
     let offered = app.publication.feeds.iter().filter_map(|feed| Some((feed, feed.newsletter.as_ref()?)));
     offered
@@ -45,79 +42,17 @@ fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
         .collect()
 }
 
-pub(super) async fn form(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
-    let chosen =
-        match app.publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).collect::<Vec<_>>().as_slice() {
-            [only] => vec![only.name.to_string()],
-            _ => vec![],
-        };
-    let form = FilledForm { chosen, ..FilledForm::default() };
-    Ok(page(form_page(&app.publication, &app.presenter(), &app.common, form)?, &headers))
-}
-
-pub(super) async fn sign_up(State(app): State<Arc<App>>, Form(fields): Fields) -> Result<Response, Failure> {
-    let typed = field(&fields, "address");
-    let feeds = chosen(&app, &fields);
-    let address = EmailAddress::parse(typed);
-    let error = match &address {
-        Err(fault) => Some(format!("{fault}: {}.", fault.hint())),
-        Ok(_) if feeds.is_empty() => Some("Please choose at least one feed.".to_owned()),
-        Ok(address) => refusal(&app, address).map(str::to_owned),
-    };
-    let (Ok(address), None) = (address, &error) else {
-        let form = FilledForm {
-            address: shorten(typed, 254),
-            name: shorten(field(&fields, "name"), MAX_NAME),
-            chosen: feeds.iter().map(|(name, _)| name.to_string()).collect(),
-            error: error.as_deref().map(capitalised),
-        };
-        return Ok((
-            StatusCode::UNPROCESSABLE_ENTITY,
-            private(form_page(&app.publication, &app.presenter(), &app.common, form)?),
-        )
-            .into_response());
-    };
-    // A person does not see this field, a robot fills it in; it is told the same as everyone.
-    if field(&fields, "website").is_empty() {
-        let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
-        let id = SubscriberId::new(app.publication.clock.now());
-        let subscriber = Subscriber { id, address: address.clone(), name, language: None, time_zone: None };
-        confirm::subscribe(&app.publication, &subscriber, &feeds, SubscriptionState::Pending).await?;
-        app.poke.notify_one();
-    }
-    let mut text = format!(
-        "If {address} is not on the list yet, a message is on its way there. Open it and press its button: \
-         then you are subscribed. It can take a few minutes; do look among the unwanted mail too."
-    );
-    if let Some(meant) = provider::probably_meant(&address) {
-        let _ = write!(text, " Did you mean {meant}? Then please subscribe once more, with that address.");
-    }
-    let link = Some((app.urls.home(), "To the home page"));
-    say(&app, Say { heading: "Check your mail", text: &text, link, ..Say::default() })
-}
-
-/// Why the form does not take an address, by what `[form]` says.
-fn refusal(app: &App, address: &EmailAddress) -> Option<&'static str> {
-    let form = &app.publication.config.form;
-    if form.refuses_roles && provider::is_role(address) {
-        return Some("Please give an address of your own: this one belongs to a role, not to a person.");
-    }
-    if form.refuses_disposable && form.disposable.hold(address) {
-        return Some("Please give an address that you keep: mail to this one is soon lost.");
-    }
-    None
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
 /// The holder of a link, if the link is good and its person still there.
 async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<Option<(Link, Subscriber)>, Failure> {
     let Some(link) = app.publication.keyring.verify(purpose, token, app.publication.clock.now()) else {
         return Ok(None);
     };
+    // A confirmation's link is good once.
+    if let (Purpose::Confirm, Some(expires_at)) = (purpose, link.expires_at)
+        && app.publication.store.confirmation_used(link.subscriber, expires_at - CONFIRM_WITHIN).await?
+    {
+        return Ok(None);
+    }
     Ok(app.publication.store.subscriber(link.subscriber).await?.map(|subscriber| (link, subscriber)))
 }
 
@@ -157,10 +92,12 @@ pub(super) async fn ask_confirm(State(app): State<Arc<App>>, Path(token): Path<S
 
 pub(super) async fn confirm(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((link, _)) = holder(&app, Purpose::Confirm, &token).await? else { return stale(&app) };
-    let feeds = app.publication.store.confirm(link.subscriber, app.publication.clock.now()).await?;
+    let now = app.publication.clock.now();
+    let feeds = app.publication.store.confirm(link.subscriber, now).await?;
     if feeds.is_empty() {
         return stale(&app);
     }
+    app.publication.store.use_confirmation(link.subscriber, now).await?;
     let feeds = titles(&app, feeds.iter().filter_map(|feed| FeedName::parse(feed)));
     let text = format!("{feeds} will come to you by mail from now on. Every message has a link to change or end that.");
     let preferences = Link { purpose: Purpose::Preferences, subscriber: link.subscriber, feed: None, expires_at: None };
