@@ -121,7 +121,7 @@ async fn every_response_has_its_policies_and_no_cookie() {
         }
         assert!(!policy.contains("unsafe"), "{what}: {policy}");
         // Only where the form is may a script run, and only ours.
-        let has_form = answer.text().contains("<form class=\"signup\"");
+        let has_form = what == "HEAD /" || answer.text().contains("<form class=\"signup\"");
         assert_eq!(policy.contains("; script-src 'self'; connect-src 'self';"), has_form, "{what}: {policy}");
         assert_eq!(policy.matches("script-src").count(), usize::from(has_form), "{what}: {policy}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{what}");

@@ -9,11 +9,13 @@ use crate::domain::feed::{Feed, FeedName};
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
 use crate::domain::subscription::{Subscriber, SubscriptionState};
+use crate::problem::Problem;
 pub use crate::template::view::Common;
 use crate::template::view::{
     ActionView, ArticlePage, Card, ChoiceView, ConsentText, FeedPage, FormView, HiddenView, Home, LinkView, Notice,
-    NoticeView, Page, Preferences, PressPage, SubscriberView,
+    NoticeView, Page, Preferences, PressPage, SnippetView, SubscriberView,
 };
+use crate::template::words::direction;
 
 /// Articles on the home page.
 const ON_HOME_PAGE: usize = 20;
@@ -179,6 +181,39 @@ pub fn press_page(
         hidden: press.hidden.into_iter().map(|(name, value)| HiddenView { name, value }).collect(),
     };
     Ok(publication.templates.page("press", &Page { common, page, form: None, own })?)
+}
+
+/// The form for any other site.
+#[derive(Debug, Clone, Copy)]
+pub struct Snippet<'a> {
+    /// What it offers; everything that comes by mail where this is empty.
+    pub feeds: &'a [FeedName],
+    /// Language of its words, if not the publication's.
+    pub language: Option<&'a str>,
+    /// Whether it brings the script that makes it answer in its place.
+    pub script: bool,
+}
+
+/// The form as HTML, to be put into any page.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub fn snippet(publication: &Publication, wanted: Snippet<'_>) -> Result<String, Problem> {
+    let urls = publication.config.live_urls();
+    let presenter = Presenter::new(publication, urls.clone());
+    let language = wanted.language.unwrap_or(&publication.config.publication.language);
+    let is_wanted =
+        |feed: &&Feed| feed.newsletter.is_some() && (wanted.feeds.is_empty() || wanted.feeds.contains(&feed.name));
+    let view = SnippetView {
+        language: language.to_owned(),
+        dir: direction(language),
+        subscribe_url: urls.at("/subscribe"),
+        chosen: publication.feeds.iter().filter(is_wanted).map(|feed| presenter.feed(feed)).collect(),
+        consent: super::consent::text(publication, language),
+        privacy_url: publication.config.form.privacy.as_ref().map(ToString::to_string),
+        script_url: wanted.script.then(|| urls.at("/form.js")),
+    };
+    publication.templates.page("snippet", &view)
 }
 
 /// One thing to say to a reader: with a button that posts to a URL, and a link, where there are such.

@@ -95,7 +95,7 @@ impl<'a> Presenter<'a> {
             home_url: self.urls.local("/"),
             subscribe_url: self.subscribe_url(),
             form_script_url: self.urls.local(&format!("/form.js?v={}", &super::fingerprint([&script])[..8])),
-            consent: super::consent::text(self.publication, self),
+            consent: super::consent::text(self.publication, &self.language),
             privacy_url: self.publication.config.form.privacy.as_ref().map(ToString::to_string),
             time_zone: self.publication.config.publication.time_zone.name(),
             stay: String::new(),

@@ -7,7 +7,7 @@ use super::view::{
     ConfirmFacts, ConfirmView, ConsentText, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView,
     FormView, HiddenView, Home, ImageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail,
     NoticeView, Page, PageView, PastDigest, Preferences, PressPage, PublicationView, QuestionView, ReaderView,
-    StepView, SubscriberView, WelcomeView, YearView,
+    SnippetView, StepView, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -47,6 +47,7 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("press", &|| json(&press()));
         page("notice", &|| json(&notice(full)));
         page("preferences", &|| json(&preferences(full)));
+        problems.extend(templates.page("snippet", &snippet(full)).err());
         for name in templates.mail_names() {
             problems.extend(templates.example(name, if full { Example::Full } else { Example::Bare }).err());
         }
@@ -90,6 +91,19 @@ fn common(full: bool) -> Common {
 
 fn consent() -> ConsentText {
     ConsentText { text: "You agree.".into(), version: "0123456789abcdef".into() }
+}
+
+fn snippet(full: bool) -> SnippetView {
+    let url = |path: &str| format!("https://example.org/{path}");
+    SnippetView {
+        language: "en".into(),
+        dir: "ltr",
+        subscribe_url: url("subscribe"),
+        chosen: vec![feed(true)],
+        consent: consent(),
+        privacy_url: full.then(|| url("privacy")),
+        script_url: full.then(|| url("form.js")),
+    }
 }
 
 fn press() -> PressPage {

@@ -352,6 +352,25 @@ pub struct PressPage {
     pub hidden: Vec<HiddenView>,
 }
 
+/// The form for any other site.
+#[derive(Debug, Clone, Serialize)]
+pub struct SnippetView {
+    /// Language tag.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// Where it posts to.
+    pub subscribe_url: String,
+    /// What it offers.
+    pub chosen: Vec<FeedView>,
+    /// What is agreed to.
+    pub consent: ConsentText,
+    /// Where readers find what is done with what they give.
+    pub privacy_url: Option<String>,
+    /// The form's script, where it is wanted.
+    pub script_url: Option<String>,
+}
+
 /// A button that acts.
 #[derive(Debug, Clone, Serialize)]
 pub struct ActionView {

@@ -180,9 +180,9 @@ fn faulty(app: &App, fields: &[(String, String)], fault: &str, as_json: bool) ->
         return Ok((STATUS, json(&object!({ "state": "faulty", "text": fault }))).into_response());
     }
     let form = FilledForm {
-        address: shorten(field(fields, "address"), MAX_SHOWN),
-        name: shorten(field(fields, "name"), MAX_NAME),
-        time_zone: shorten(field(fields, "time_zone"), MAX_NAME),
+        address: shorten(&one_line(field(fields, "address")), MAX_SHOWN),
+        name: shorten(&one_line(field(fields, "name")), MAX_NAME),
+        time_zone: shorten(&one_line(field(fields, "time_zone")), MAX_NAME),
         chosen: chosen(app, fields),
         error: Some(fault.to_owned()),
     };
