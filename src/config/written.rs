@@ -327,14 +327,12 @@ impl Reader<'_> {
     fn trusted_proxies(&mut self, written: &[Spanned<String>]) -> Vec<Range> {
         let mut ranges = vec![];
         for text in written {
-            match text.get_ref().parse() {
-                Ok(range) => ranges.push(range),
-                Err(()) => {
-                    let what =
-                        format!("serve.trusted_proxies holds what is no range of addresses: {:?}", text.get_ref());
-                    self.complain(Some(text), what, "write trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]");
-                }
+            if let Ok(range) = text.get_ref().parse() {
+                ranges.push(range);
+                continue;
             }
+            let what = format!("serve.trusted_proxies holds what is no range of addresses: {:?}", text.get_ref());
+            self.complain(Some(text), what, "write trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]");
         }
         ranges
     }

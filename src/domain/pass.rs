@@ -105,7 +105,7 @@ mod tests {
     }
 
     fn worked(pass: &str, work: u32) -> String {
-        (0_u64..).map(|number| number.to_string()).find(|number| is_worked(pass, number, work)).unwrap()
+        (0..1_000_000).map(|number: u64| number.to_string()).find(|number| is_worked(pass, number, work)).unwrap()
     }
 
     #[test]

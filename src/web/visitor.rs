@@ -41,7 +41,8 @@ fn seen(app: &App, peer: IpAddr, headers: &HeaderMap) -> Visitor {
         |name: &str| -> Vec<&str> { headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect() };
     let (forwarded_for, forwarded) = (values(FORWARDED_FOR), values(header::FORWARDED.as_str()));
     if trusted.is_empty() && is_local(peer) {
-        if !(forwarded_for.is_empty() && forwarded.is_empty()) && !app.has_warned.swap(true, Ordering::Relaxed) {
+        let says_more = !forwarded_for.is_empty() || !forwarded.is_empty();
+        if says_more && !app.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "a proxy says where requests come from and is not believed: name it in serve.trusted_proxies"
             );
