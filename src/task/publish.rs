@@ -313,10 +313,10 @@ fn link_card(url: String, title: &str) -> Card {
 
 /// Everything but the articles that pages depend on.
 fn rendering_fingerprint(publication: &Publication) -> String {
-    let site = &publication.config.publication;
+    let (site, form) = (&publication.config.publication, &publication.config.form);
     let mut parts: Vec<Vec<u8>> = vec![
         env!("CARGO_PKG_VERSION").into(),
-        format!("{site:?} {:?} {:?}", publication.config.serve_url, publication.config.form).into(),
+        format!("{site:?} {:?} {:?} {:?}", publication.config.serve_url, form.consent, form.privacy).into(),
         format!("{:?}", publication.feeds).into(),
         crate::template::built_in_fingerprint().into(),
     ];
