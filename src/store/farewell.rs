@@ -46,6 +46,7 @@ impl Store {
                 sqlx::query("UPDATE deliveries SET subscriber = $2, claim = NULL, outcome = NULL, log = NULL WHERE subscriber = $1")
                     .bind(who).bind(&nobody).execute(&mut *tx).await?;
                 sqlx::query("DELETE FROM subscriptions WHERE subscriber = $1").bind(who).execute(&mut *tx).await?;
+                sqlx::query("DELETE FROM confirmation_waits WHERE subscriber = $1").bind(who).execute(&mut *tx).await?;
                 sqlx::query("DELETE FROM subscribers WHERE id = $1").bind(who).execute(&mut *tx).await?;
             }
             tx.commit().await?;
@@ -93,10 +94,12 @@ impl Store {
             "UPDATE reports SET subscriber = NULL, text = '', address_hash = id WHERE subscriber IN {}",
             self.database.list(1)
         );
+        let waits = format!("DELETE FROM confirmation_waits WHERE subscriber IN {}", self.database.list(1));
         let purged = begin!(self.database, tx => {
             let ended: Vec<String> = sqlx::query_scalar(AssertSqlSafe(ended)).bind(millis(before)).fetch_all(&mut *tx).await?;
             let gone: Vec<String> = sqlx::query_scalar(AssertSqlSafe(alone)).bind(json(&ended)).fetch_all(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(unnamed)).bind(json(&gone)).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(waits)).bind(json(&gone)).execute(&mut *tx).await?;
             tx.commit().await?;
             (ended.len() as u64, gone.len() as u64)
         });

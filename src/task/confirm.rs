@@ -10,7 +10,7 @@ use crate::domain::delivery::{Fault, Outcome, fault};
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
-use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, SubscriptionState};
+use crate::domain::subscription::{Subscriber, SubscriptionState};
 use crate::mail::message::{self, Kind, Letter};
 use crate::store::{NewSubscription, PendingConfirmation};
 use crate::template::view::{ConfirmFacts, ConfirmView};
@@ -66,7 +66,7 @@ pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskEr
 /// As [`send_confirmations`].
 pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) -> Result<u64, TaskError> {
     let now = publication.clock.now();
-    let pending = publication.store.pending_confirmations(now - ONE_CONFIRMATION_PER, BATCH).await?;
+    let pending = publication.store.pending_confirmations(now, BATCH).await?;
     if pending.is_empty() {
         return Ok(0);
     }
@@ -77,6 +77,7 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
         let bounces = publication.bounces_to(waiting.subscriber.id, None);
         let from = bounces.as_deref().unwrap_or(publication.config.mail.from.address.as_str());
         let file_stem = format!("confirm-{}", waiting.subscriber.id);
+        let alias_hash = publication.keyring.address_hash(&waiting.subscriber.address.alias_key());
         let mut word = stop.clone();
         let connected = tokio::select! {
             connected = mailer.connect() => connected.map(drop),
@@ -86,6 +87,8 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
             break;
         }
         let outcome = match connected {
+            // Claimed before the network is touched, so that no two processes write to the same mailbox.
+            Ok(()) if !publication.store.claim_confirmation(waiting.subscriber.id, &alias_hash, now).await? => continue,
             Ok(()) => mailer.send(from, &waiting.subscriber.address, &file_stem, &bytes).await,
             Err(outcome) => {
                 tracing::warn!(outcome = describe(&outcome), "confirmations wait for the relay");
@@ -95,6 +98,7 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
         match outcome {
             Outcome::Refused { .. } if fault(&outcome) == Some(Fault::Sender) => {
                 tracing::error!(outcome = describe(&outcome), "confirmations wait until this is mended");
+                publication.store.give_confirmation_back(&alias_hash, now).await?;
                 break;
             }
             // The refusal of an address is remembered as sent: trying again would not change it.
@@ -106,6 +110,7 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
             // It may be about this address alone: the others are tried.
             Outcome::Deferred { .. } => {
                 tracing::warn!(outcome = describe(&outcome), "a confirmation was put off");
+                publication.store.give_confirmation_back(&alias_hash, now).await?;
                 put_off += 1;
                 if put_off == PUT_OFF {
                     break;

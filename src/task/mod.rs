@@ -6,6 +6,7 @@ pub mod calendar;
 pub mod check;
 pub mod compose;
 pub mod confirm;
+pub mod consent;
 pub mod dispatch;
 pub mod exchange;
 pub mod fit;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod sign;
+pub mod sign_up;
 pub mod sync;
 pub mod templates;
 pub mod tidy;
@@ -77,6 +79,12 @@ pub enum TaskError {
     /// The machine gave no randomness.
     #[error("this machine gives no random numbers")]
     Random,
+    /// What several waited for failed for all of them.
+    #[error("what was done for several at once failed")]
+    Shared(#[source] Arc<TaskError>),
+    /// A task of ours ended before its time.
+    #[error("this program is being ended")]
+    Interrupted,
     /// A thread of ours ended before its time.
     #[error("a thread of this program ended before its time")]
     Thread(#[from] tokio::task::JoinError),

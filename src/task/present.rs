@@ -93,12 +93,17 @@ impl<'a> Presenter<'a> {
     /// When the template `stay` cannot be rendered.
     pub fn common(&self) -> Result<Common, Problem> {
         let style = self.publication.templates.asset("page/style.css").unwrap_or_default();
+        let script = self.publication.templates.asset("page/form.js").unwrap_or_default();
         let mut common = Common {
             publication: self.publication(),
             feeds: self.publication.feeds.iter().map(|feed| self.feed(feed)).collect(),
             style_url: self.urls.local(&format!("/style.css?v={}", &super::fingerprint([&style])[..8])),
             home_url: self.urls.local("/"),
             subscribe_url: self.subscribe_url(),
+            form_script_url: self.urls.local(&format!("/form.js?v={}", &super::fingerprint([&script])[..8])),
+            consent: super::consent::text(self.publication, &self.language),
+            privacy_url: self.publication.config.form.privacy.as_ref().map(ToString::to_string),
+            time_zone: self.publication.config.publication.time_zone.name(),
             stay: String::new(),
             opml_url: self.urls.local("/feeds.opml"),
             icon_url: self.icon_url(),
@@ -117,7 +122,7 @@ impl<'a> Presenter<'a> {
     }
 
     /// Where the form is, and where it posts to. Published files cannot take an answer: `serve` does, wherever it is.
-    fn subscribe_url(&self) -> String {
+    pub(super) fn subscribe_url(&self) -> String {
         let config = &self.publication.config;
         match &config.serve_url {
             Some(_) if self.urls != config.live_urls() => config.live_urls().at("/subscribe"),

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::confirm::CONFIRM_WITHIN;
 use super::{Publication, TaskError};
 
 pub use crate::store::Banned;
@@ -17,5 +18,7 @@ pub fn unconfirmed_before(publication: &Publication) -> DateTime<Utc> {
 /// # Errors
 /// When the store fails.
 pub async fn purge(publication: &Publication) -> Result<(u64, u64), TaskError> {
+    let now = publication.clock.now();
+    publication.store.tidy_confirmations(now - CONFIRM_WITHIN, now).await?;
     Ok(publication.store.purge_unconfirmed(unconfirmed_before(publication)).await?)
 }

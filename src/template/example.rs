@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
-    ConfirmFacts, ConfirmView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView, Home,
-    ImageView, LanguageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, Page,
-    PageView, PastDigest, Preferences, PublicationView, QuestionView, ReaderView, StepView, SubscribePage,
-    SubscriberView, WelcomeView, YearView,
+    ConfirmFacts, ConfirmView, ConsentText, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView,
+    FormView, HiddenView, Home, ImageView, LanguageView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts,
+    NoticeMail, NoticeView, Page, PageView, PastDigest, Preferences, PressPage, PublicationView, QuestionView,
+    ReaderView, SnippetView, StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -21,6 +21,8 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
             let form = full.then(|| FormView {
                 address: "reader@example.org".into(),
                 name: String::new(),
+                time_zone: String::new(),
+                time_zones: vec!["Europe/Lisbon"],
                 chosen: vec!["news".into()],
                 error: Some("That is not an address.".into()),
             });
@@ -44,8 +46,10 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("digest", &|| json(&digest_page(full)));
         page("archive", &|| json(&archive_page(full)));
         page("subscribe", &|| json(&subscribe(full)));
+        page("press", &|| json(&press()));
         page("notice", &|| json(&notice(full)));
         page("preferences", &|| json(&preferences(full)));
+        problems.extend(templates.page("snippet", &snippet(full)).err());
         for name in templates.mail_names() {
             problems.extend(templates.example(name, if full { Example::Full } else { Example::Bare }).err());
         }
@@ -78,9 +82,35 @@ fn common(full: bool) -> Common {
         style_url: "/style.css".into(),
         home_url: "/".into(),
         subscribe_url: "/subscribe".into(),
+        form_script_url: "/form.js".into(),
+        consent: consent(),
+        privacy_url: full.then(|| "https://example.org/privacy".into()),
+        time_zone: "Europe/Lisbon",
         opml_url: "/feeds.opml".into(),
         icon_url: "/favicon.ico".into(),
     }
+}
+
+fn consent() -> ConsentText {
+    ConsentText { text: "You agree.".into(), version: "0123456789abcdef".into() }
+}
+
+fn snippet(full: bool) -> SnippetView {
+    let url = |path: &str| format!("https://example.org/{path}");
+    SnippetView {
+        language: "en".into(),
+        dir: "ltr",
+        subscribe_url: url("subscribe"),
+        chosen: vec![feed(true)],
+        consent: consent(),
+        privacy_url: full.then(|| url("privacy")),
+        script_url: full.then(|| url("form.js")),
+    }
+}
+
+fn press() -> PressPage {
+    let hidden = HiddenView { name: "pass".into(), value: "x".into() };
+    PressPage { address: "reader@example.org".into(), press_consent: consent(), hidden: vec![hidden] }
 }
 
 fn feed(full: bool) -> FeedView {

@@ -168,6 +168,15 @@ pub struct ArticleView {
     pub json_ld: String,
 }
 
+/// A text that is agreed to with the form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConsentText {
+    /// What is shown.
+    pub text: String,
+    /// A hash of it.
+    pub version: String,
+}
+
 /// What a form holds when it is shown again.
 #[derive(Debug, Clone, Serialize)]
 pub struct FormView {
@@ -175,6 +184,10 @@ pub struct FormView {
     pub address: String,
     /// As typed.
     pub name: String,
+    /// As typed.
+    pub time_zone: String,
+    /// Those there are.
+    pub time_zones: Vec<&'static str>,
     /// Names of the feeds ticked.
     pub chosen: Vec<String>,
     /// What is wrong with it.
@@ -194,6 +207,14 @@ pub struct Common {
     pub home_url: String,
     /// The sign-up form, and where it posts to.
     pub subscribe_url: String,
+    /// The script that makes the form answer in its place.
+    pub form_script_url: String,
+    /// What is agreed to with the form.
+    pub consent: ConsentText,
+    /// Where readers find what is done with what they give.
+    pub privacy_url: Option<String>,
+    /// The zone of readers who name none.
+    pub time_zone: &'static str,
     /// "Stay in touch" as HTML: the same on every page, so it is rendered once.
     pub stay: String,
     /// All feeds in one file.
@@ -333,6 +354,45 @@ pub struct ArchivePage {
     pub months: Vec<MonthView>,
     /// Newest first.
     pub years: Vec<YearView>,
+}
+
+/// A form's field that nobody sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct HiddenView {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: String,
+}
+
+/// The own data of the page with one button more.
+#[derive(Debug, Clone, Serialize)]
+pub struct PressPage {
+    /// Where the message is going to.
+    pub address: String,
+    /// What is agreed to.
+    pub press_consent: ConsentText,
+    /// What was typed, and the pass.
+    pub hidden: Vec<HiddenView>,
+}
+
+/// The form for any other site.
+#[derive(Debug, Clone, Serialize)]
+pub struct SnippetView {
+    /// Language tag.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// Where it posts to.
+    pub subscribe_url: String,
+    /// What it offers.
+    pub chosen: Vec<FeedView>,
+    /// What is agreed to.
+    pub consent: ConsentText,
+    /// Where readers find what is done with what they give.
+    pub privacy_url: Option<String>,
+    /// The form's script, where it is wanted.
+    pub script_url: Option<String>,
 }
 
 /// A button that acts.

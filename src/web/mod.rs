@@ -4,13 +4,17 @@
 //! memory; pages are rendered when they are asked for.
 
 mod cache;
+mod form;
 mod reader;
 mod reply;
 mod reports;
 mod speech;
+mod visitor;
 
 use std::future::IntoFuture;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,11 +31,14 @@ use tower_http::services::ServeFile;
 use crate::config::Urls;
 use crate::domain::article::Slug;
 use crate::domain::feed::FeedName;
+use crate::domain::limits::Limits;
 use crate::task::archive::Archive;
+use crate::task::consent::{self, ConsentText};
 use crate::task::dispatch::Stop;
 use crate::task::pages::{self, Common};
 use crate::task::present::Presenter;
 use crate::task::publish::Site;
+use crate::task::sign_up::SignUps;
 use crate::task::{Publication, TaskError};
 
 use reply::{Failed, Failure, page};
@@ -58,6 +65,11 @@ pub struct App {
     pub poke: Notify,
     /// Calls for a sync.
     pub changed: Arc<Notify>,
+    /// What may be agreed to with the form.
+    pub consents: Vec<ConsentText>,
+    sign_ups: SignUps,
+    limits: Mutex<Limits>,
+    has_warned: AtomicBool,
     urls: Urls,
     common: Common,
     /// The same in the other languages that readers can have.
@@ -76,7 +88,20 @@ impl App {
         let others = languages.iter().skip(1).map(common).collect::<Result<_, _>>()?;
         let common = common(languages.own())?;
         let changed = Arc::new(Notify::new());
-        Ok(Self { publication, site: ArcSwap::default(), poke: Notify::new(), changed, urls, common, others })
+        let form = &publication.config.form;
+        Ok(Self {
+            consents: consent::texts(&publication),
+            sign_ups: SignUps::new(publication.clone()),
+            limits: Mutex::new(Limits::new(form.per_network, form.overall)),
+            has_warned: AtomicBool::new(false),
+            publication,
+            site: ArcSwap::default(),
+            poke: Notify::new(),
+            changed,
+            urls,
+            common,
+            others,
+        })
     }
 
     fn presenter(&self) -> Presenter<'_> {
@@ -105,7 +130,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/feeds.opml", get(document))
         .route("/style.css", get(document))
         .route("/feed.css", get(document))
-        .route("/subscribe", get(reader::form).post(reader::sign_up))
+        .route("/form.js", get(document))
+        .route("/subscribe", get(form::form).post(form::sign_up))
         .route("/confirm/{token}", get(reader::ask_confirm).post(reader::confirm))
         .route("/unsubscribe/{token}", get(reader::ask_leave).post(reader::leave))
         .route("/preferences/{token}", get(reader::preferences).post(reader::save_preferences))
@@ -123,8 +149,9 @@ pub fn router(app: Arc<App>) -> Router {
 /// When the listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, app: Arc<App>, mut stop: Stop) -> std::io::Result<()> {
     let mut stopped = stop.clone();
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     let server =
-        axum::serve(listener, router(app)).with_graceful_shutdown(async move { stopped.given().await }).into_future();
+        axum::serve(listener, service).with_graceful_shutdown(async move { stopped.given().await }).into_future();
     tokio::select! {
         served = server => served,
         // A request that is never sent to its end would be waited for as long.

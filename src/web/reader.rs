@@ -1,38 +1,35 @@
-//! The form, and what the signed links in mail lead to: confirming, leaving, choosing.
+//! What the signed links in mail lead to: confirming, leaving, choosing.
 
 use std::sync::Arc;
 
 use axum::Form;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
-use super::reply::{Failure, page, private};
+use super::reply::{Failure, private};
 use super::speech::{Asked, Voice};
 use super::{App, missing};
-use crate::domain::address::EmailAddress;
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
-use crate::domain::provider;
-use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
+use crate::domain::subscription::{Subscriber, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
-use crate::task::confirm;
-use crate::task::pages::{FilledForm, Say, Shown, fault_of_address, form_page, preferences_page};
+use crate::task::confirm::CONFIRM_WITHIN;
+use crate::task::pages::{Say, Shown, preferences_page};
 
 /// Longest name, in characters.
-const MAX_NAME: usize = 100;
+pub(super) const MAX_NAME: usize = 100;
 
 /// A form's fields, in their order; a name may come several times.
-type Fields = Form<Vec<(String, String)>>;
+pub(super) type Fields = Form<Vec<(String, String)>>;
 
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim()).unwrap_or_default()
 }
 
 /// The feeds ticked, each with the cadence chosen for it, or its default.
-fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
+pub(super) fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
     let ticked = |name: &str| fields.iter().any(|(field, value)| field == "feed" && value == name);
     let offered = app.publication.feeds.iter().filter_map(|feed| Some((feed, feed.newsletter.as_ref()?)));
     offered
@@ -45,75 +42,17 @@ fn chosen(app: &App, fields: &[(String, String)]) -> Vec<(FeedName, Cadence)> {
         .collect()
 }
 
-pub(super) async fn form(State(app): State<Arc<App>>, asked: Asked, headers: HeaderMap) -> Result<Response, Failure> {
-    let chosen =
-        match app.publication.feeds.iter().filter(|feed| feed.newsletter.is_some()).collect::<Vec<_>>().as_slice() {
-            [only] => vec![only.name.to_string()],
-            _ => vec![],
-        };
-    let form = FilledForm { chosen, ..FilledForm::default() };
-    let voice = asked.voice(&app, None);
-    Ok(voice.headed(page(form_page(&app.publication, &voice.presenter, voice.common, form)?, &headers)))
-}
-
-pub(super) async fn sign_up(
-    State(app): State<Arc<App>>,
-    asked: Asked,
-    Form(fields): Fields,
-) -> Result<Response, Failure> {
-    let voice = asked.or_in_form(field(&fields, "lang")).voice(&app, None);
-    let typed = field(&fields, "address");
-    let feeds = chosen(&app, &fields);
-    let address = EmailAddress::parse(typed);
-    let error = match &address {
-        Err(fault) => Some(fault_of_address(voice.speech(), fault)),
-        Ok(_) if feeds.is_empty() => Some(voice.word("choose_feed")),
-        Ok(address) => refusal(&app, address).map(|key| voice.word(key)),
-    };
-    let (Ok(address), None) = (address, &error) else {
-        let form = FilledForm {
-            address: shorten(typed, 254),
-            name: shorten(field(&fields, "name"), MAX_NAME),
-            chosen: feeds.iter().map(|(name, _)| name.to_string()).collect(),
-            error,
-        };
-        let page = voice.private(form_page(&app.publication, &voice.presenter, voice.common, form)?);
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
-    };
-    // A person does not see this field, a robot fills it in; it is told the same as everyone.
-    if field(&fields, "website").is_empty() {
-        let name = Some(shorten(&one_line(field(&fields, "name")), MAX_NAME)).filter(|name| !name.is_empty());
-        let id = SubscriberId::new(app.publication.clock.now());
-        let subscriber = Subscriber { id, address: address.clone(), name, language: voice.to_keep(), time_zone: None };
-        confirm::subscribe(&app.publication, &subscriber, &feeds, SubscriptionState::Pending).await?;
-        app.poke.notify_one();
-    }
-    let mut text = voice.fill("check_mail_text", [("address", address.as_str())]);
-    if let Some(meant) = provider::probably_meant(&address) {
-        text = format!("{text} {}", voice.fill("mistyped", [("address", meant.as_str())]));
-    }
-    let (heading, label) = (voice.word("check_mail"), voice.word("to_home"));
-    let link = Some((app.urls.home(), label.as_str()));
-    voice.say(Say { heading: &heading, text: &text, link, ..Say::default() })
-}
-
-/// The word that says why the form does not take an address, by what `[form]` says.
-fn refusal(app: &App, address: &EmailAddress) -> Option<&'static str> {
-    let form = &app.publication.config.form;
-    if form.refuses_roles && provider::is_role(address) {
-        return Some("refused_role");
-    }
-    if form.refuses_disposable && form.disposable.hold(address) {
-        return Some("refused_disposable");
-    }
-    None
-}
-
 /// The holder of a link, if the link is good and its person still there.
 async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<Option<(Link, Subscriber)>, Failure> {
     let Some(link) = app.publication.keyring.verify(purpose, token, app.publication.clock.now()) else {
         return Ok(None);
     };
+    // A confirmation's link is good once.
+    if let (Purpose::Confirm, Some(expires_at)) = (purpose, link.expires_at)
+        && app.publication.store.confirmation_used(link.subscriber, expires_at - CONFIRM_WITHIN).await?
+    {
+        return Ok(None);
+    }
     Ok(app.publication.store.subscriber(link.subscriber).await?.map(|subscriber| (link, subscriber)))
 }
 
@@ -162,10 +101,12 @@ pub(super) async fn confirm(
         return asked.voice(&app, None).stale();
     };
     let voice = asked.voice(&app, Some(&subscriber));
-    let feeds = app.publication.store.confirm(link.subscriber, app.publication.clock.now()).await?;
+    let now = app.publication.clock.now();
+    let feeds = app.publication.store.confirm(link.subscriber, now).await?;
     if feeds.is_empty() {
         return voice.stale();
     }
+    app.publication.store.use_confirmation(link.subscriber, now).await?;
     let feeds = voice.titles(feeds.iter().filter_map(|feed| FeedName::parse(feed)));
     let text = voice.fill("subscribed_text", [("feeds", feeds.as_str())]);
     let preferences = Link { purpose: Purpose::Preferences, subscriber: link.subscriber, feed: None, expires_at: None };
