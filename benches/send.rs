@@ -306,7 +306,7 @@ async fn size_with(publication: &Publication, folder: &Path, articles: usize) ->
 
 async fn size(publication: &Publication, articles: usize) -> usize {
     let to = Mailbox::new(None, EmailAddress::parse("reader0000000@reader.example").unwrap());
-    sample(publication, "news", Some(articles), &to).await.unwrap().message.bytes.len()
+    sample(publication, "news", Some(articles), &to, None).await.unwrap().message.bytes.len()
 }
 
 /// CPU time of this process in user and system mode. Linux counts it in hundredths of a second.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use support::place::Place;
 use support::site::Site;
-use tidings::task::Clock;
+use tidings::domain::feed::FeedName;
+use tidings::task::{Clock, pages};
 
 /// Longer than a page takes on a busy machine, so that a browser that hangs is ended and named.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -39,10 +40,17 @@ fn is_there() -> bool {
 /// Opens an address with a new, empty profile, and closes the browser again.
 async fn open(address: &str) -> Seen {
     let address = address.to_owned();
-    tokio::task::spawn_blocking(move || open_and_wait(&address)).await.unwrap()
+    tokio::task::spawn_blocking(move || open_and_wait(&address, &[])).await.unwrap()
 }
 
-fn open_and_wait(address: &str) -> Seen {
+/// The same, while so much time passes for the page's scripts.
+async fn open_for(address: &str, time_ms: u32) -> Seen {
+    let address = address.to_owned();
+    let time = format!("--virtual-time-budget={time_ms}");
+    tokio::task::spawn_blocking(move || open_and_wait(&address, &[&time])).await.unwrap()
+}
+
+fn open_and_wait(address: &str, more: &[&str]) -> Seen {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("picture.png");
     let mut child = Command::new("chromium")
@@ -52,6 +60,7 @@ fn open_and_wait(address: &str) -> Seen {
         .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
         .arg(format!("--window-size={WIDTH},{HEIGHT}"))
         .arg(format!("--screenshot={}", picture.display()))
+        .args(more)
         .args(["--dump-dom", address])
         // What it puts beside its profile goes with the folder.
         .envs(["TMPDIR", "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, folder.path())))
@@ -170,4 +179,43 @@ async fn nothing_that_an_article_brings_along_runs() {
         let refused: Vec<_> = seen.console.iter().filter(|line| line.contains("Content Security Policy")).collect();
         assert!(refused.is_empty(), "{path}: {refused:#?}");
     }
+}
+
+/// Answers every request with this page, on a port of its own: another site.
+async fn elsewhere(html: String) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{html}",
+                html.len()
+            );
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    at
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_form_answers_in_its_place_on_another_site() {
+    if !is_there() {
+        return;
+    }
+    let site = Site::serve(Place::sample(), Clock::system()).await;
+    let publication = &site.app.publication;
+    let wanted = pages::Snippet { feeds: &[FeedName::parse("news").unwrap()], language: Some("fr"), script: true };
+    let form = pages::snippet(publication, wanted).unwrap();
+    let visitor = "addEventListener('load', () => { const form = document.forms[0]; \
+                   form.elements.address.value = 'mara@quill.example'; form.requestSubmit(); })";
+    let page = format!("<!doctype html><title>Elsewhere</title><main>{form}</main><script>{visitor}</script>");
+    let seen = open_for(&format!("http://{}/", elsewhere(page).await), 30_000).await;
+    assert!(seen.dom.contains("<title>Elsewhere</title>"), "{}", seen.dom);
+    assert!(seen.dom.contains("Check your mail") && seen.dom.contains("role=\"status\""), "{seen:#?}");
+    let who = publication.store.subscriber_by_address("mara@quill.example").await.unwrap();
+    assert!(who.is_some(), "{seen:#?}");
+    assert_eq!(site.mail().await.len(), 1);
 }

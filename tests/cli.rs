@@ -74,6 +74,7 @@ fn the_help_of_every_verb_reads_well() {
         &["check"],
         &["sync"],
         &["publish"],
+        &["form"],
         &["report"],
         &["serve"],
         &["worker"],
@@ -953,4 +954,25 @@ fn a_folder_that_cannot_be_read_is_not_an_empty_one() {
     std::fs::rename(&away, &articles).unwrap();
     place.run(&["publish"]).ended(0);
     assert_eq!(ids(&place, "news"), first);
+}
+
+#[test]
+fn the_form_for_other_sites_is_printed_with_its_feeds_language_and_script() {
+    let place = Place::sample();
+    let all = place.run(&["form"]).ended(0).out;
+    for feed in ["news", "offers", "announcements"] {
+        assert!(all.contains(&format!("name=\"feed\" value=\"{feed}\">")), "{all}");
+    }
+    assert!(
+        all.contains("action=\"http://127.0.0.1:8080/subscribe\"") && all.contains("/form.js\" defer></script>"),
+        "{all}"
+    );
+    let one = place.run(&["form", "news", "--language", "ar", "--no-script"]).ended(0).out;
+    assert!(one.contains("lang=\"ar\" dir=\"rtl\"") && one.contains("value=\"news\" checked>"), "{one}");
+    assert!(!one.contains("offers") && !one.contains("<script") && one.contains("name=\"consent\" value=\""), "{one}");
+    let json = place.run(&["form", "news", "--json"]).ended(0).json();
+    assert!(json["html"].as_str().is_some_and(|html| html.starts_with("<form ")), "{json}");
+    let unknown = place.run(&["form", "newz"]).ended(2);
+    assert!(unknown.err.contains("did you mean news?"), "{unknown:?}");
+    place.run(&["form", "--language", "tlh"]).ended(2);
 }

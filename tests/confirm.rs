@@ -22,6 +22,8 @@ support::engines::for_each_engine! {
     whoever_is_subscribed_or_suppressed_gets_no_confirmation,
     confirmations_wait_for_a_relay_that_is_away_or_refuses_us,
     an_address_that_is_put_off_does_not_hold_up_the_others,
+    aliases_share_a_limit_and_who_is_over_it_comes_later,
+    of_claims_at_once_one_is_good_and_what_is_given_back_can_be_claimed_again,
 }
 
 /// Posts the form.
@@ -163,4 +165,45 @@ async fn an_address_that_is_put_off_does_not_hold_up_the_others(url: String) {
     assert_eq!(send(&lantern).await, 4);
     assert_eq!(send(&lantern).await, 0);
     assert_eq!(sink.count(), 4);
+}
+
+async fn aliases_share_a_limit_and_who_is_over_it_comes_later(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let lantern = Lantern::with_relay(&url, sink.port()).await;
+    for alias in ["ann+a@reader.example", "ann+b@reader.example", "Ann@reader.example", "ann+c@reader.example"] {
+        post(&lantern, alias, None).await;
+    }
+    let mut sent = vec![];
+    for _ in 0..6 {
+        sent.push(send(&lantern).await);
+        assert_eq!(send(&lantern).await, 0, "who is over the limit does not wait in the way of others");
+        lantern.pass(TimeDelta::hours(25));
+    }
+    assert_eq!(sent, [1, 1, 1, 0, 0, 0]);
+    lantern.pass(TimeDelta::days(30));
+    assert_eq!(send(&lantern).await, 1);
+    assert_eq!(sink.count(), 4);
+}
+
+async fn of_claims_at_once_one_is_good_and_what_is_given_back_can_be_claimed_again(url: String) {
+    let lantern = Lantern::open(&url, support::publication::Setup::default()).await;
+    let (store, now) = (&lantern.publication.store, lantern.now());
+    let ids: Vec<_> = (0..8).map(|_| SubscriberId::new(now)).collect();
+    let claims = ids.iter().map(|id| store.claim_confirmation(*id, "a hash", now));
+    let claims = futures_util::future::join_all(claims).await;
+    assert_eq!(claims.into_iter().map(Result::unwrap).filter(|is_good| *is_good).count(), 1);
+    store.give_confirmation_back("a hash", now).await.unwrap();
+    assert!(store.claim_confirmation(ids[0], "a hash", now).await.unwrap());
+    for day in 1..=2 {
+        assert!(store.claim_confirmation(ids[0], "a hash", now + TimeDelta::days(day)).await.unwrap());
+    }
+    for day in 3..30 {
+        assert!(!store.claim_confirmation(ids[0], "a hash", now + TimeDelta::days(day)).await.unwrap(), "{day}");
+    }
+    assert!(store.claim_confirmation(ids[0], "a hash", now + TimeDelta::days(30)).await.unwrap());
+    store.give_confirmation_back("a hash", now + TimeDelta::days(30)).await.unwrap();
+    assert!(store.claim_confirmation(ids[0], "a hash", now + TimeDelta::days(31)).await.unwrap());
+    assert!(!store.claim_confirmation(ids[0], "a hash", now + TimeDelta::days(31)).await.unwrap());
+    store.tidy_confirmations(now, now + TimeDelta::days(62)).await.unwrap();
+    assert_eq!(lantern.count("SELECT COUNT(*) FROM confirmations").await, 0);
 }

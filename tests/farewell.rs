@@ -18,6 +18,7 @@ support::engines::for_each_engine! {
     who_is_erased_is_nowhere_and_the_figures_stay,
     reports_on_someone_who_is_gone_can_be_erased,
     who_never_confirmed_is_forgotten,
+    who_left_has_left_whoever_asks_for_it_again,
     people_are_kept_where_nothing_says_otherwise,
     who_gets_no_mail_any_more_is_erased_in_time,
 }
@@ -153,6 +154,27 @@ async fn who_never_confirmed_is_forgotten(url: String) {
         lantern.rows(left).await,
         [["ben@reader.example", news().as_str()], ["cid@reader.example", "news"], ["late@reader.example", "news"]]
     );
+}
+
+async fn who_left_has_left_whoever_asks_for_it_again(url: String) {
+    let lantern = Lantern::open(&url, Setup { more: "[form]\nunconfirmed = \"2d\"\n", ..Setup::default() }).await;
+    let address = EmailAddress::parse("ann@reader.example").unwrap();
+    lantern.reader(address.as_str(), Cadence::Daily, None).await;
+    let id = lantern.who(address.as_str()).await;
+    lantern.publication.store.leave(id, None, lantern.now()).await.unwrap();
+    let subscriber = Subscriber { id, address, name: None, language: None, time_zone: None };
+    let feeds = [(news(), Cadence::Daily)];
+    confirm::subscribe(&lantern.publication, &subscriber, &feeds, SubscriptionState::Pending).await.unwrap();
+    let state = "SELECT state, feed FROM subscriptions WHERE ended_at IS NOT NULL";
+    assert_eq!(lantern.rows(state).await, [["pending", "news"]]);
+    lantern.pass(TimeDelta::days(3));
+    assert_eq!(purged(&lantern).await, (0, 0), "not forgotten: a list from elsewhere would bring them back");
+    assert_eq!(lantern.rows(state).await, [["ended", "news"]]);
+    // Their own word is another matter.
+    confirm::subscribe(&lantern.publication, &subscriber, &feeds, SubscriptionState::Pending).await.unwrap();
+    confirm::confirm(&lantern.publication, id, lantern.now()).await.unwrap();
+    let state = "SELECT state, feed FROM subscriptions WHERE ended_at IS NULL";
+    assert_eq!(lantern.rows(state).await, [["active", "news"]]);
 }
 
 #[test]

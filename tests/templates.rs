@@ -199,7 +199,7 @@ async fn html_stays_below_what_gmail_clips_with_3_20_and_200_articles() {
         let to = Mailbox::new(Some("Mara Quill"), EmailAddress::parse("mara@example.org").unwrap());
         for number in [3, 20, 200] {
             let articles = many(&newest, number);
-            let sample = sample_of(&publication, feed, newsletter, &articles, None, &to).unwrap();
+            let sample = sample_of(&publication, feed, newsletter, &articles, None, &to, None).unwrap();
             let bytes = html_bytes(&sample.bodies.html);
             let language = &publication.config.publication.language;
             eprintln!("{language}, {number} articles: {bytes} bytes of HTML, {:?}", sample.notes);
@@ -272,7 +272,7 @@ async fn the_message_says_to_each_reader_what_the_template_says_in_full() {
     assert!(compiled.is_patched(), "one letter for all");
     for name in [None, Some("Mara <Quill> & \"O'Neill\""), Some("مارا"), Some("=C3=A9 . From")] {
         let to = Mailbox::new(name, EmailAddress::parse("mara@example.org").unwrap());
-        let sample = sample_of(&publication, feed, newsletter, &articles, None, &to).unwrap();
+        let sample = sample_of(&publication, feed, newsletter, &articles, None, &to, None).unwrap();
         let message = mail_parser::MessageParser::default().parse(&sample.message.bytes).unwrap();
         let same = |one: &str, other: &str| assert_eq!(one.replace("\r\n", "\n").trim(), other.trim(), "{name:?}");
         let html = message.html_bodies().next().unwrap().text_contents().unwrap();

@@ -39,8 +39,11 @@ pub(super) enum Verb {
         /// For a reader of this name
         #[arg(long)]
         name: Option<String>,
+        /// For a reader of this language, such as de
+        #[arg(long, value_name = "TAG")]
+        language: Option<String>,
         /// As this reader would get it now, from their address
-        #[arg(long = "for", value_name = "ADDRESS", conflicts_with_all = ["latest", "name"])]
+        #[arg(long = "for", value_name = "ADDRESS", conflicts_with_all = ["latest", "name", "language"])]
         reader: Option<String>,
     },
     /// Send what each reader has not had yet; sending twice is sending once
@@ -166,8 +169,9 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
         Verb::Preview { newsletter, form, reader: Some(address), .. } => {
             preview::preview_for(publication, &newsletter, form, &address).await
         }
-        Verb::Preview { newsletter, form, latest, name, reader: None } => {
-            preview::preview(publication, &newsletter, form, latest, name.as_deref()).await
+        Verb::Preview { newsletter, form, latest, name, language, reader: None } => {
+            let (name, language) = (name.as_deref(), language.as_deref());
+            preview::preview(publication, &newsletter, form, latest, name, language).await
         }
         Verb::Send {
             newsletter,

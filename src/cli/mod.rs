@@ -3,8 +3,10 @@
 
 mod digest;
 mod dkim;
+mod form;
 mod hold;
 mod init;
+mod log;
 mod output;
 mod preview;
 mod progress;
@@ -19,7 +21,6 @@ mod verbs;
 mod why;
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,6 +62,8 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
+    /// The sign-up form as HTML, for any other site
+    Form(form::Arguments),
     /// The people who get mail
     #[command(subcommand)]
     Subscribers(subscribers::Verb),
@@ -144,12 +147,7 @@ const BROKEN_OFF: &str = "broken off: what was under way goes out again in a min
 /// Runs the program with the arguments and environment of the process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDINGS_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    log::begin();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -221,6 +219,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Init { .. } | Verb::Check | Verb::Dkim(_) | Verb::Template(_) => Ok(Ended::Well),
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
+        Verb::Form(arguments) => form::run(&publication, &arguments, json),
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
         Verb::Segments { verb } => segments::run(&publication, verb, json).await,
         Verb::Suppressions(verb) => suppressions::run(&publication, verb, json).await,

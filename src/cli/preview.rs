@@ -36,7 +36,8 @@ pub(super) async fn preview_for(
         return Ok(Ended::WithFaults);
     }
     let to = Mailbox::new(reader.name.as_deref(), reader.address);
-    show_sample(&render::sample_of(publication, feed, newsletter, &articles, None, &to)?, form)
+    let language = reader.language.as_deref();
+    show_sample(&render::sample_of(publication, feed, newsletter, &articles, None, &to, language)?, form)
 }
 
 fn show_sample(sample: &render::Sample, form: Form) -> anyhow::Result<Ended> {
@@ -55,9 +56,16 @@ pub(super) async fn preview(
     form: Form,
     latest: Option<usize>,
     name: Option<&str>,
+    language: Option<&str>,
 ) -> anyhow::Result<Ended> {
+    if let Some(tag) = language.filter(|tag| publication.languages.find(tag).is_none()) {
+        let known: Vec<&str> = publication.languages.iter().collect();
+        return Err(
+            Usage(format!("no reader can have the language {tag}\n  hint: there are {}", known.join(", "))).into()
+        );
+    }
     let address = publication.config.mail.from.address.clone();
-    let sample = render::sample(publication, newsletter, latest, &Mailbox::new(name, address)).await?;
+    let sample = render::sample(publication, newsletter, latest, &Mailbox::new(name, address), language).await?;
     show_sample(&sample, form)
 }
 
@@ -73,9 +81,9 @@ pub(super) async fn test_message(
     let (feed, newsletter) = compose::newsletter(publication, name)?;
     let articles = what.plan(publication, feed, newsletter).await?.articles;
     let sample = if articles.is_empty() {
-        render::sample(publication, name, what.latest, &to).await?
+        render::sample(publication, name, what.latest, &to, None).await?
     } else {
-        render::sample_of(publication, feed, newsletter, &articles, what.note.as_deref(), &to)?
+        render::sample_of(publication, feed, newsletter, &articles, what.note.as_deref(), &to, None)?
     };
     output::problems(&sample.notes);
     let message = sample.message;

@@ -60,7 +60,7 @@ pub(super) struct WrittenEditors {
 /// Yes or no: the environment knows only texts.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Either")]
-struct Flag(bool);
+pub(super) struct Flag(pub(super) bool);
 
 #[derive(Deserialize)]
 #[serde(untagged)]

@@ -25,6 +25,7 @@ use url::Url;
 
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::delivery::{Brakes, RetryPolicy};
+use crate::domain::forwarded::Range;
 use crate::domain::pace::{DomainPace, Rate, WarmUp};
 use crate::domain::report::SoftRule;
 use crate::problem::Problem;
@@ -75,6 +76,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where readers reach `serve`, if that is not the publication's URL.
     pub serve_url: Option<Url>,
+    /// Who is believed about where a request came from.
+    pub trusted_proxies: Vec<Range>,
     /// Where reports on what was sent come in.
     pub reports: reports::Reports,
     /// What the form takes.

@@ -12,6 +12,7 @@ use super::sending;
 use super::{Config, Credentials, Mail, Publication, Relay, Secret, Tls};
 use crate::domain::address::Mailbox;
 use crate::domain::delivery::Brakes;
+use crate::domain::forwarded::Range;
 use crate::problem::{Problem, did_you_mean};
 
 const FILE: &str = "config.toml";
@@ -111,6 +112,7 @@ struct WrittenDatabase {
 struct WrittenServe {
     listen: Text,
     url: Text,
+    trusted_proxies: Vec<Spanned<String>>,
 }
 
 /// A number, or a text that is one: the environment knows only texts.
@@ -258,6 +260,7 @@ impl Reader<'_> {
             .parsed(written.serve.listen, "serve.listen", "write an address and port, such as 127.0.0.1:8080")
             .unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 8080)));
         let serve_url = self.url(written.serve.url, "serve.url");
+        let trusted_proxies = self.trusted_proxies(&written.serve.trusted_proxies);
         let reports = self.reports(written.reports);
         let soft_bounces = self.suppression(written.suppression);
         let form = self.form(written.form);
@@ -285,6 +288,7 @@ impl Reader<'_> {
                 database_url,
                 listen,
                 serve_url,
+                trusted_proxies,
                 reports,
                 form,
                 retention,
@@ -322,6 +326,19 @@ impl Reader<'_> {
             return None;
         }
         Some(url)
+    }
+
+    fn trusted_proxies(&mut self, written: &[Spanned<String>]) -> Vec<Range> {
+        let mut ranges = vec![];
+        for text in written {
+            if let Ok(range) = text.get_ref().parse() {
+                ranges.push(range);
+                continue;
+            }
+            let what = format!("serve.trusted_proxies holds what is no range of addresses: {:?}", text.get_ref());
+            self.complain(Some(text), what, "write trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]");
+        }
+        ranges
     }
 
     fn publication(&mut self, written: WrittenPublication) -> Option<Publication> {

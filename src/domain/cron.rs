@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Weekday};
 use croner::parser::{CronParser, Seconds, Year};
 
 /// A cron line that comes due some day.
@@ -46,6 +46,37 @@ impl CronLine {
         self.cron.describe().trim_end_matches('.').to_owned()
     }
 
+    /// Its days of the week and the times of each of them, where every week has the same and these are few.
+    pub fn in_week(&self) -> Option<(Vec<Weekday>, Vec<NaiveTime>)> {
+        /// More times than these nobody would read.
+        const MOST_TIMES: usize = 6;
+        let mut fields = self.text.split(' ');
+        let (minute, hour, day, month, weekday) =
+            (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let is_plain = |field: &str| field.bytes().all(|byte| byte.is_ascii_digit() || byte == b',');
+        let is_weekly = !weekday.contains(['#', 'l', 'L']) && day == "*" && month == "*";
+        if !is_plain(minute) || !is_plain(hour) || !is_weekly {
+            return None;
+        }
+        // Any Monday.
+        let (begin, end) = (NaiveDate::from_ymd_opt(2024, 1, 1)?, NaiveDate::from_ymd_opt(2024, 1, 8)?);
+        let (mut days, mut times) = (vec![], vec![]);
+        let mut next = self.next(begin.and_time(NaiveTime::MIN) - chrono::TimeDelta::seconds(1))?;
+        while next.date() < end {
+            if !days.contains(&next.weekday()) {
+                days.push(next.weekday());
+            }
+            if !times.contains(&next.time()) {
+                times.push(next.time());
+            }
+            if times.len() > MOST_TIMES {
+                return None;
+            }
+            next = self.next(next)?;
+        }
+        Some((days, times))
+    }
+
     /// The first time after `after` that a wall clock shows which never changes.
     pub(super) fn next(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
         self.cron.find_next_occurrence(&after.and_utc(), false).ok().map(|at| at.naive_utc())
@@ -81,6 +112,22 @@ mod tests {
         assert_eq!(leap.next(at("2026-11-24T00:00:00")), Some(at("2028-02-29T06:30:00")));
         assert_eq!(leap.next(at("2096-03-01T00:00:00")), Some(at("2104-02-29T06:30:00")));
         assert!(CronLine::parse("@weekly").is_ok());
+    }
+
+    #[test]
+    fn a_line_that_is_the_same_each_week_says_its_days_and_times() {
+        let week = |line: &str| {
+            let (days, times) = CronLine::parse(line).unwrap().in_week()?;
+            let times: Vec<String> = times.iter().map(|at| at.format("%H:%M").to_string()).collect();
+            Some((days, times.join(" ")))
+        };
+        let all = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
+        assert_eq!(week("0 7 * * *"), Some((all.to_vec(), "07:00".into())));
+        assert_eq!(week("30 7,18 * * mon-fri"), Some((all[..5].to_vec(), "07:30 18:30".into())));
+        assert_eq!(week("0 9 * * 0"), Some((vec![Weekday::Sun], "09:00".into())));
+        for line in ["0 7 1 * *", "0 7 * 3 *", "0 * * * *", "*/5 7 * * *", "0 7 * * mon#1", "0,5,10,15 7,8 * * *"] {
+            assert_eq!(week(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub struct OwnFeed {
 }
 
 /// What stands in the place of a purpose in the address of a reader's own feed.
-const OWN_FEED: u8 = b'f';
+const OWN_FEED: u8 = b'o';
 
 /// Whose delivery a bounce is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Keyring {
     /// The token of a link.
     pub fn sign(&self, link: &Link) -> String {
         let feed = link.feed.as_ref().map_or("", FeedName::as_str);
-        self.seal(link.purpose, link.subscriber, link.expires_at, feed)
+        self.token(link.purpose, link.subscriber, link.expires_at, feed)
     }
 
     /// What a token allows, if it is ours, serves `purpose`, and has not expired at `now`.
@@ -140,7 +140,7 @@ impl Keyring {
 
     /// The token by which a subscriber's mail moves to the address with this hash.
     pub fn sign_address(&self, subscriber: SubscriberId, address_hash: &str, expires_at: DateTime<Utc>) -> String {
-        self.seal(Purpose::Address, subscriber, Some(expires_at), address_hash)
+        self.token(Purpose::Address, subscriber, Some(expires_at), address_hash)
     }
 
     /// Whose mail a token moves, and the hash of the address that it moves to.
@@ -149,7 +149,7 @@ impl Keyring {
         Some((subscriber, address_hash))
     }
 
-    fn seal(
+    fn token(
         &self,
         purpose: Purpose,
         subscriber: SubscriberId,
@@ -162,7 +162,7 @@ impl Keyring {
         let minutes = expires_at.map_or(0, |at| u32::try_from(at.timestamp() / 60).unwrap_or(u32::MAX));
         bytes.extend_from_slice(&minutes.to_be_bytes());
         bytes.extend_from_slice(about.as_bytes());
-        self.put_seal(bytes)
+        self.sealed(bytes)
     }
 
     /// The token of a reader's own feed.
@@ -171,7 +171,7 @@ impl Keyring {
         bytes.push(OWN_FEED);
         bytes.extend_from_slice(own.subscriber.0.as_bytes());
         bytes.extend_from_slice(&own.version.to_be_bytes());
-        self.put_seal(bytes)
+        self.sealed(bytes)
     }
 
     /// Whose own feed a token leads to, if it is ours.
@@ -184,9 +184,9 @@ impl Keyring {
         Some(OwnFeed { subscriber, version: u32::from_be_bytes(payload[17..].try_into().ok()?) })
     }
 
-    fn put_seal(&self, mut payload: Vec<u8>) -> String {
-        let mac = hmac::sign(&self.keys[0], &payload);
-        payload.extend_from_slice(&mac.as_ref()[..MAC_BYTES]);
+    fn sealed(&self, mut payload: Vec<u8>) -> String {
+        let mac = self.seal(&payload);
+        payload.extend_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(payload)
     }
 
@@ -194,10 +194,7 @@ impl Keyring {
     fn unseal(&self, token: &str) -> Option<Vec<u8>> {
         let mut bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
-        let genuine = self.keys.iter().any(|key| {
-            let expected = hmac::sign(key, payload);
-            aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC_BYTES], mac).is_ok()
-        });
+        let genuine = self.is_sealed(payload, mac);
         bytes.truncate(bytes.len() - MAC_BYTES);
         genuine.then_some(bytes)
     }
@@ -221,6 +218,20 @@ impl Keyring {
         }
         let about = std::str::from_utf8(&payload[FIXED_BYTES..]).ok()?;
         Some((subscriber, expires_at, about.to_owned()))
+    }
+
+    /// The MAC of what a room of the domain made up itself; its first byte is no purpose of a link.
+    pub(super) fn seal(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
+        let mac = hmac::sign(&self.keys[0], bytes);
+        std::array::from_fn(|at| mac.as_ref()[at])
+    }
+
+    /// Whether one of our keys made this MAC.
+    pub(super) fn is_sealed(&self, bytes: &[u8], mac: &[u8]) -> bool {
+        self.keys.iter().any(|key| {
+            let expected = hmac::sign(key, bytes);
+            aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC_BYTES], mac).is_ok()
+        })
     }
 
     /// The left part of a delivery's Message-ID: the same for every attempt, and no one else's to guess.

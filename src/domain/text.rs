@@ -68,15 +68,6 @@ pub fn shorten(text: &str, max: usize) -> String {
     format!("{}…", cut.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '.' | '-' | '–')))
 }
 
-/// Names as people write them in a row: "A", "A and B", "A, B and C".
-pub fn join_names(names: &[String]) -> Option<String> {
-    match names {
-        [] => None,
-        [one] => Some(one.clone()),
-        [first @ .., last] => Some(format!("{} and {last}", first.join(", "))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,12 +88,5 @@ mod tests {
         assert_eq!(shorten("one two three", 9), "one two…");
         assert_eq!(shorten("one", 9), "one");
         assert_eq!(shorten("unbreakable", 5), "unbr…");
-    }
-
-    #[test]
-    fn names_stand_in_a_row() {
-        let names = ["A", "B", "C"].map(str::to_owned);
-        assert_eq!(join_names(&names).as_deref(), Some("A, B and C"));
-        assert_eq!(join_names(&names[..2]).as_deref(), Some("A and B"));
     }
 }

@@ -34,6 +34,8 @@ pub struct Claimed {
     pub address: EmailAddress,
     /// What to call them.
     pub name: Option<String>,
+    /// Language tag, if it is not the publication's.
+    pub language: Option<String>,
     /// Their cursor before this digest: they get what was released after it.
     pub cursor_from: i64,
     /// Attempts made before this one.
@@ -54,8 +56,14 @@ struct ClaimedRow {
     newsletter: String,
 }
 
-/// Address and name, by subscriber and newsletter.
-type Wanted<'a> = HashMap<(&'a str, &'a str), (String, Option<String>)>;
+/// Address, name and language.
+type Person = (String, Option<String>, Option<String>);
+
+/// The same after subscriber and newsletter.
+type PersonRow = (String, String, String, Option<String>, Option<String>);
+
+/// Those who still want what they are about to get, by subscriber and newsletter.
+type Wanted<'a> = HashMap<(&'a str, &'a str), Person>;
 
 /// What became of a claimed delivery.
 #[derive(Debug, Clone)]
@@ -119,7 +127,8 @@ impl Store {
             let (mut claimed, mut unwanted) = (vec![], vec![]);
             for row in &rows {
                 let (digest, subscriber) = (DigestId(id(&row.digest)?), SubscriberId(id(&row.subscriber)?));
-                let Some((address, name)) = wanted.get(&(row.subscriber.as_str(), row.newsletter.as_str())) else {
+                let person = wanted.get(&(row.subscriber.as_str(), row.newsletter.as_str()));
+                let Some((address, name, language)) = person else {
                     let outcome = Some("left or suppressed".to_owned());
                     let state = DeliveryState::Skipped;
                     unwanted.push(Settled {
@@ -154,6 +163,7 @@ impl Store {
                     subscriber,
                     address,
                     name: name.clone(),
+                    language: language.clone(),
                     cursor_from: row.cursor_from,
                     attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
                     first_attempt_at: row.first_attempt_at.map(instant).transpose()?,
@@ -200,21 +210,21 @@ impl Store {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// Address and name of those who still want what they are about to get, by subscriber and newsletter.
+    /// Address, name and language of those who still want what they are about to get, by subscriber and newsletter.
     async fn wanted<'a>(&self, rows: &'a [ClaimedRow]) -> Result<Wanted<'a>, StoreError> {
         if rows.is_empty() {
             return Ok(Wanted::new());
         }
         let sql = format!(
-            "SELECT n.subscriber, n.feed, s.address, s.name FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
+            "SELECT n.subscriber, n.feed, s.address, s.name, s.language FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
              WHERE n.subscriber IN {} AND n.state IN ('active', 'paused') AND {UNSUPPRESSED}",
             self.database.list(1)
         );
         let ids = json(&rows.iter().map(|row| &row.subscriber).collect::<Vec<_>>());
-        let found: Vec<(String, String, String, Option<String>)> =
+        let found: Vec<PersonRow> =
             ledger!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
-        let mut found: HashMap<(String, String), (String, Option<String>)> =
-            found.into_iter().map(|(who, feed, address, name)| ((who, feed), (address, name))).collect();
+        let person = |(who, feed, address, name, language): PersonRow| ((who, feed), (address, name, language));
+        let mut found: HashMap<(String, String), Person> = found.into_iter().map(person).collect();
         Ok(rows
             .iter()
             .filter_map(|row| {

@@ -83,6 +83,7 @@ impl Store {
                     sqlx::query("UPDATE reasons SET subscriber = $2, words = '' WHERE subscriber = $1")
                         .bind(who).bind(&nobody).execute(&mut *tx).await?;
                     for sql in [
+                        "DELETE FROM confirmation_waits WHERE subscriber = $1",
                         "DELETE FROM consents WHERE subscriber = $1",
                         "DELETE FROM moves WHERE subscriber = $1",
                         "DELETE FROM welcomes WHERE subscriber = $1",
@@ -147,7 +148,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn unconfirmed(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql = format!("SELECT COUNT(*) FROM subscriptions WHERE {UNCONFIRMED}");
+        let sql = format!("SELECT COUNT(*) FROM subscriptions WHERE {UNCONFIRMED} AND ended_at IS NULL");
         let number: i64 = on!(self.database, pool => {
             sqlx::query_scalar(AssertSqlSafe(sql)).bind(millis(before)).fetch_one(pool).await
         })?;
@@ -160,6 +161,8 @@ impl Store {
     /// # Errors
     /// When the database fails; then nothing is removed.
     pub async fn purge_unconfirmed(&self, before: DateTime<Utc>) -> Result<(u64, u64), StoreError> {
+        // Who had left before somebody asked for it again has left: nothing takes them in but their own word.
+        let left = format!("UPDATE subscriptions SET state = 'ended' WHERE {UNCONFIRMED} AND ended_at IS NOT NULL");
         let ended = format!("DELETE FROM subscriptions WHERE {UNCONFIRMED} RETURNING subscriber");
         let alone = format!(
             "DELETE FROM subscribers WHERE id IN {} \
@@ -172,10 +175,11 @@ impl Store {
             self.database.list(1)
         );
         let purged = begin!(self.database, tx => {
+            sqlx::query(AssertSqlSafe(left)).bind(millis(before)).execute(&mut *tx).await?;
             let ended: Vec<String> = sqlx::query_scalar(AssertSqlSafe(ended)).bind(millis(before)).fetch_all(&mut *tx).await?;
             let gone: Vec<String> = sqlx::query_scalar(AssertSqlSafe(alone)).bind(json(&ended)).fetch_all(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(unnamed)).bind(json(&gone)).execute(&mut *tx).await?;
-            for table in ["consents", "moves", "reasons"] {
+            for table in ["confirmation_waits", "consents", "moves", "reasons"] {
                 let sql = format!("DELETE FROM {table} WHERE subscriber IN {}", self.database.list(1));
                 sqlx::query(AssertSqlSafe(sql)).bind(json(&gone)).execute(&mut *tx).await?;
             }

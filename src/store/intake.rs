@@ -175,7 +175,7 @@ impl Store {
         let change_subscriptions = format!(
             "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
              ended_at = r.ended_at, paused_until = NULL, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
-             WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' \
+             WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
              AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
             self.database.rows(1, &SUBSCRIPTIONS)
         );
@@ -185,7 +185,7 @@ impl Store {
              SELECT s.id, CAST($2 AS BIGINT), r.feed, CASE WHEN r.state = 'ended' THEN 'left' WHEN r.state = 'paused' AND n.state <> 'paused' \
              THEN 'paused' ELSE 'changed' END, r.cadence, 'import' \
              FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key JOIN subscriptions n ON n.subscriber = s.id AND n.feed = r.feed \
-             WHERE n.state <> 'ended' AND (n.cadence <> r.cadence OR n.state <> r.state) ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
+             WHERE n.state <> 'ended' AND n.ended_at IS NULL AND (n.cadence <> r.cadence OR n.state <> r.state) ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
             self.database.rows(1, &SUBSCRIPTIONS)
         );
         // The zone stands with each subscription as well.

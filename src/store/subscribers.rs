@@ -41,24 +41,15 @@ pub struct ListedSubscriber {
     pub suppressed: Option<String>,
 }
 
-/// Someone who waits for a confirmation mail.
-#[derive(Debug, Clone)]
-pub struct PendingConfirmation {
-    /// The person.
-    pub subscriber: Subscriber,
-    /// The feeds asked for.
-    pub feeds: Vec<FeedName>,
-}
-
 /// Where no ban stands against the address of the subscriber `s`.
 pub(super) const UNSUPPRESSED: &str = "NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash)";
 
 type SubscriberColumns = (String, String, Option<String>, Option<String>, Option<String>);
 
 /// The same, with one column more.
-type SubscriberWith<T> = (String, String, Option<String>, Option<String>, Option<String>, T);
+pub(super) type SubscriberWith<T> = (String, String, Option<String>, Option<String>, Option<String>, T);
 
-fn subscriber((key, address, name, language, zone): SubscriberColumns) -> Result<Subscriber, StoreError> {
+pub(super) fn subscriber((key, address, name, language, zone): SubscriberColumns) -> Result<Subscriber, StoreError> {
     Ok(Subscriber {
         id: SubscriberId(id(&key)?),
         address: address_of(&address, &key)?,
@@ -167,7 +158,8 @@ impl Store {
                     // Asking again within a day is the same question: only after that is it a new one.
                     insert
                         .push(" ON CONFLICT (subscriber, feed) DO UPDATE SET cadence = excluded.cadence, state = excluded.state, \
-                               cursor = excluded.cursor, confirmed_at = excluded.confirmed_at, ended_at = NULL, paused_until = NULL, \
+                               cursor = excluded.cursor, confirmed_at = excluded.confirmed_at, \
+                               ended_at = CASE WHEN excluded.state = 'pending' THEN subscriptions.ended_at END, paused_until = NULL, \
                                created_at = CASE WHEN subscriptions.state = 'ended' OR subscriptions.confirmation_sent_at IS NULL \
                                OR subscriptions.confirmation_sent_at <= ")
                         .push_bind(millis(now - ONE_CONFIRMATION_PER))
@@ -460,52 +452,6 @@ impl Store {
     pub async fn set_language(&self, who: SubscriberId, language: Option<&str>) -> Result<(), StoreError> {
         let sql = "UPDATE subscribers SET language = $2 WHERE id = $1";
         on!(self.database, pool => sqlx::query(sql).bind(who.to_string()).bind(language).execute(pool).await.map(drop))?;
-        Ok(())
-    }
-
-    /// Up to `limit` people who asked for something since their last confirmation was sent, if any was, and had none
-    /// since `not_since`: one mail per address however often its form is posted.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn pending_confirmations(
-        &self,
-        not_since: DateTime<Utc>,
-        limit: i64,
-    ) -> Result<Vec<PendingConfirmation>, StoreError> {
-        let asking =
-            "n.state = 'pending' AND (n.confirmation_sent_at IS NULL OR n.confirmation_sent_at < n.created_at)";
-        let sql = format!(
-            "SELECT s.id, s.address, s.name, s.language, s.time_zone, n.feed \
-             FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber WHERE {asking} AND n.subscriber IN \
-             (SELECT DISTINCT n.subscriber FROM subscriptions n JOIN subscribers s ON s.id = n.subscriber \
-              WHERE {asking} AND {UNSUPPRESSED} AND NOT EXISTS \
-              (SELECT 1 FROM subscriptions o WHERE o.subscriber = n.subscriber AND o.confirmation_sent_at > $1) \
-              AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.address_hash = s.address_hash AND m.sent_at > $1) \
-              ORDER BY n.subscriber LIMIT $2) ORDER BY n.subscriber, n.feed"
-        );
-        let rows: Vec<SubscriberWith<String>> = on!(self.database, pool => {
-            sqlx::query_as(AssertSqlSafe(sql)).bind(millis(not_since)).bind(limit).fetch_all(pool).await
-        })?;
-        let mut pending: Vec<PendingConfirmation> = vec![];
-        for (key, address, name, language, zone, feed) in rows {
-            let feed = FeedName::parse(&feed).ok_or_else(|| StoreError::Corrupt(format!("feed {feed}")))?;
-            let subscriber = subscriber((key, address, name, language, zone))?;
-            match pending.last_mut().filter(|last| last.subscriber.id == subscriber.id) {
-                Some(last) => last.feeds.push(feed),
-                None => pending.push(PendingConfirmation { subscriber, feeds: vec![feed] }),
-            }
-        }
-        Ok(pending)
-    }
-
-    /// Remembers that someone's confirmation was handed over.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn confirmation_sent(&self, who: SubscriberId, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let sql = "UPDATE subscriptions SET confirmation_sent_at = $2 WHERE subscriber = $1 AND state = 'pending'";
-        on!(self.database, pool => sqlx::query(sql).bind(who.to_string()).bind(millis(now)).execute(pool).await.map(drop))?;
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ impl Store {
         consent: Consent,
     ) -> Result<Vec<String>, StoreError> {
         let now = consent.at;
-        let confirm = "UPDATE subscriptions SET state = 'active', confirmed_at = $2, \
+        let confirm = "UPDATE subscriptions SET state = 'active', confirmed_at = $2, ended_at = NULL, \
                        cursor = (SELECT value FROM counters WHERE name = 'release') \
                        WHERE subscriber = $1 AND state = 'pending' RETURNING feed, cadence";
         let welcome = format!(

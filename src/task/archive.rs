@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::present::Presenter;
+use chrono::NaiveDate;
+
+use super::present::{Presenter, Speech, Value};
 use super::{Publication, TaskError};
 use crate::domain::article::Released;
 use crate::domain::digest::{Digest, DigestId};
@@ -80,8 +82,8 @@ impl<'a> Archive<'a> {
         Ok(digests.into_iter().filter_map(view).collect())
     }
 
-    fn title(&self) -> String {
-        format!("{}, digest by digest", self.feed.title)
+    fn said(&self, speech: &Speech<'_>, key: &str) -> String {
+        speech.word(key, &[("newsletter", Value::Text(&self.feed.title))])
     }
 
     fn file(&self, format: Format) -> String {
@@ -90,7 +92,7 @@ impl<'a> Archive<'a> {
 
     fn page(&self, kind: &'static str, title: &str, description: &str, url: String) -> PageView {
         let archive = ArchiveFeedView {
-            title: self.title(),
+            title: self.said(&self.presenter.speech(), "archive_title"),
             rss: self.file(Format::Rss),
             atom: self.file(Format::Atom),
             json: self.file(Format::Json),
@@ -133,7 +135,7 @@ impl<'a> Archive<'a> {
     /// # Errors
     /// When the store fails or the template cannot be rendered.
     pub async fn list_page(&self, common: &Common, year: Option<&str>) -> Result<Option<String>, TaskError> {
-        let (store, urls) = (&self.publication.store, &self.presenter.urls);
+        let (store, urls, speech) = (&self.publication.store, &self.presenter.urls, self.presenter.speech());
         let limit = if year.is_some() { usize::MAX } else { NEWEST };
         let digests = store.archive(&self.feed.name, year, limit).await?;
         if digests.is_empty() {
@@ -142,7 +144,7 @@ impl<'a> Archive<'a> {
         let mut months: Vec<MonthView> = vec![];
         for (digest, view) in self.views(digests).await? {
             let zone = self.publication.config.publication.time_zone;
-            let name = digest.key.slot.with_timezone(&zone).format("%B %Y").to_string();
+            let name = speech.month(digest.key.slot.with_timezone(&zone).date_naive());
             let past = self.past(&digest, &view);
             match months.last_mut().filter(|month| month.name == name) {
                 Some(month) => month.digests.push(past),
@@ -151,21 +153,29 @@ impl<'a> Archive<'a> {
         }
         let years = store.archive_years(&self.feed.name).await?;
         let list = |name: &str| urls.in_archive(&self.feed.name, name);
+        let in_words = |year: &str| {
+            let day = year.parse().ok().and_then(|year| NaiveDate::from_yo_opt(year, 1));
+            day.map_or_else(|| year.to_owned(), |day| speech.year(day))
+        };
         let own = ArchivePage {
             newsletter: self.presenter.newsletter(self.feed),
             archive_url: urls.archive(&self.feed.name),
-            year: year.map(str::to_owned),
+            year: year.map(&in_words),
             months,
             years: years
                 .into_iter()
-                .map(|known| YearView { url: list(&known), current: year == Some(known.as_str()), year: known })
+                .map(|known| YearView {
+                    url: list(&known),
+                    current: year == Some(known.as_str()),
+                    year: in_words(&known),
+                })
                 .collect(),
         };
         let (title, url) = match year {
-            Some(year) => (format!("{}: {year}", self.feed.title), list(year)),
-            None => (self.title(), urls.archive(&self.feed.name)),
+            Some(year) => (format!("{}: {}", self.feed.title, in_words(year)), list(year)),
+            None => (self.said(&speech, "archive_title"), urls.archive(&self.feed.name)),
         };
-        let description = format!("Every digest of {} that was sent by mail.", self.feed.title);
+        let description = self.said(&speech, "archive_text");
         let page = self.page("archive", &title, &description, url);
         Ok(Some(self.publication.templates.page("archive", &Page { common, page, form: None, own })?))
     }
@@ -195,10 +205,12 @@ impl<'a> Archive<'a> {
             language: None,
         };
         let entries: Vec<Entry> = self.views(digests).await?.into_iter().map(entry).collect();
+        // A document speaks the language that it says it has.
+        let speech = self.publication.templates.speech(&self.feed.language);
         Ok(Some(FeedDocument {
             id: format!("tag:{founded_by}:digests/{}", self.feed.name),
-            title: format!("{}: {}", site.title, self.title()),
-            description: format!("Every digest of {} that was sent by mail.", self.feed.title),
+            title: format!("{}: {}", site.title, self.said(&speech, "archive_title")),
+            description: self.said(&speech, "archive_text"),
             language: self.feed.language.clone(),
             page_url: urls.archive(&self.feed.name),
             rss_url: self.file(Format::Rss),

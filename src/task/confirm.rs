@@ -11,7 +11,7 @@ use crate::domain::delivery::{Fault, Outcome, fault};
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
-use crate::domain::subscription::{ONE_CONFIRMATION_PER, Subscriber, SubscriberId, SubscriptionState};
+use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::mail::Mailer;
 use crate::mail::message::{self, Kind, Letter};
 use crate::store::{NewSubscription, PendingConfirmation};
@@ -84,7 +84,7 @@ pub async fn send_confirmations(publication: &Publication) -> Result<u64, TaskEr
 /// As [`send_confirmations`].
 pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) -> Result<u64, TaskError> {
     let now = publication.clock.now();
-    let pending = publication.store.pending_confirmations(now - ONE_CONFIRMATION_PER, BATCH).await?;
+    let pending = publication.store.pending_confirmations(now, BATCH).await?;
     if pending.is_empty() {
         return Ok(0);
     }
@@ -97,10 +97,22 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
             to: &waiting.subscriber,
             file_stem: &format!("confirm-{}", waiting.subscriber.id),
         };
+        let alias_hash = publication.keyring.address_hash(&waiting.subscriber.address.alias_key());
+        if !is_ready(&mut mailer, stop).await {
+            break;
+        }
+        // Claimed before anything is sent, so that no two processes write to the same mailbox.
+        if !publication.store.claim_confirmation(waiting.subscriber.id, &alias_hash, now).await? {
+            continue;
+        }
         match hand_over(publication, &mut mailer, stop, &envelope, &bytes).await {
-            None => break,
+            None => {
+                publication.store.give_confirmation_back(&alias_hash, now).await?;
+                break;
+            }
             Some(outcome) if fault(&outcome) == Some(Fault::Sender) => {
                 tracing::error!(outcome = describe(&outcome), "confirmations wait until this is mended");
+                publication.store.give_confirmation_back(&alias_hash, now).await?;
                 break;
             }
             // The refusal of an address is remembered as sent: trying again would not change it.
@@ -112,6 +124,7 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
             // It may be about this address alone: the others are tried.
             Some(outcome @ Outcome::Deferred { .. }) => {
                 tracing::warn!(outcome = describe(&outcome), "a confirmation was put off");
+                publication.store.give_confirmation_back(&alias_hash, now).await?;
                 put_off += 1;
                 if put_off == PUT_OFF {
                     break;
@@ -133,6 +146,19 @@ pub(super) struct Envelope<'a> {
     pub file_stem: &'a str,
 }
 
+/// Whether something can go out now: the relay is there, and the word to stop was not given.
+async fn is_ready(mailer: &mut Mailer, stop: &Stop) -> bool {
+    let mut word = stop.clone();
+    let connected = tokio::select! {
+        connected = mailer.connect() => connected.map(drop),
+        () = word.given() => return false,
+    };
+    if let Err(outcome) = &connected {
+        tracing::warn!(outcome = describe(outcome), "confirmations and welcomes wait for the relay");
+    }
+    connected.is_ok() && !stop.is_given()
+}
+
 /// Hands one message over. `None` where nothing goes out for now: the relay is away, or the word to stop was given.
 pub(super) async fn hand_over(
     publication: &Publication,
@@ -141,16 +167,7 @@ pub(super) async fn hand_over(
     envelope: &Envelope<'_>,
     bytes: &[u8],
 ) -> Option<Outcome> {
-    let mut word = stop.clone();
-    let connected = tokio::select! {
-        connected = mailer.connect() => connected.map(drop),
-        () = word.given() => return None,
-    };
-    if stop.is_given() {
-        return None;
-    }
-    if let Err(outcome) = connected {
-        tracing::warn!(outcome = describe(&outcome), "confirmations and welcomes wait for the relay");
+    if !is_ready(mailer, stop).await {
         return None;
     }
     let bounces = publication.bounces_to(envelope.to.id, None);
@@ -183,7 +200,9 @@ fn confirmation(
     waiting: &PendingConfirmation,
     now: DateTime<Utc>,
 ) -> Result<Vec<u8>, TaskError> {
-    let presenter = Presenter::new(publication, publication.config.live_urls());
+    let languages = &publication.languages;
+    let language = languages.at(languages.of_reader(waiting.subscriber.language.as_deref()));
+    let presenter = Presenter::new(publication, publication.config.live_urls()).speaking(language);
     let config = &publication.config;
     let link = Link {
         purpose: Purpose::Confirm,

@@ -1,11 +1,13 @@
 //! The use cases. The one place where sources, store, templates, feeds and mail meet.
 
 pub mod archive;
+mod cadences;
 pub mod calendar;
 pub mod check;
 pub mod choices;
 pub mod compose;
 pub mod confirm;
+pub mod consent;
 pub mod dispatch;
 pub mod document;
 pub mod exchange;
@@ -23,6 +25,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod sign;
+pub mod sign_up;
 pub mod sync;
 pub mod templates;
 pub mod tidy;
@@ -37,12 +40,14 @@ use chrono::{DateTime, Utc};
 
 use crate::config::Config;
 use crate::domain::feed::{Feed, FeedName};
+use crate::domain::language::Languages;
 use crate::domain::link::Keyring;
 use crate::domain::segment::{Segment, Setting};
 use crate::mail::dkim::Signers;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError};
 use crate::template::Templates;
+use crate::template::words::canonical;
 
 /// What stops a task: a fault in what a person wrote, or one of the machine.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +86,12 @@ pub enum TaskError {
     /// The machine gave no randomness.
     #[error("this machine gives no random numbers")]
     Random,
+    /// What several waited for failed for all of them.
+    #[error("what was done for several at once failed")]
+    Shared(#[source] Arc<TaskError>),
+    /// A task of ours ended before its time.
+    #[error("this program is being ended")]
+    Interrupted,
     /// A thread of ours ended before its time.
     #[error("a thread of this program ended before its time")]
     Thread(#[from] tokio::task::JoinError),
@@ -143,6 +154,8 @@ pub struct Publication {
     pub segment_problems: Arc<[Problem]>,
     /// The templates.
     pub templates: Arc<Templates>,
+    /// The languages that readers can have.
+    pub languages: Arc<Languages>,
     /// The store.
     pub store: Store,
     /// The keys of signed links.
@@ -166,6 +179,7 @@ impl Publication {
         let signers = sign::signers(&config).map_err(TaskError::Problems)?;
         let store = Store::open(config.database_url.reveal()).await?;
         let keyring = keyring(&store).await?;
+        let languages = languages(&config, &templates);
         Ok(Self {
             config: Arc::new(config),
             feeds: feeds.into(),
@@ -173,6 +187,7 @@ impl Publication {
             segments: segments.into(),
             segment_problems: segment_problems.into(),
             templates: Arc::new(templates),
+            languages: Arc::new(languages),
             store,
             keyring: Arc::new(keyring),
             signers: Arc::new(signers),
@@ -189,6 +204,17 @@ impl Publication {
     pub fn setting(&self) -> Setting {
         let own = &self.config.publication;
         Setting { language: own.language.clone(), time_zone: own.time_zone, now: self.clock.now() }
+    }
+}
+
+/// The publication's language, with those that the configuration names, or else all that have words.
+fn languages(config: &Config, templates: &Templates) -> Languages {
+    let own = &config.publication.language;
+    let words = templates.words();
+    match &config.form.languages {
+        // Without words it would be English under another name; `check` says so.
+        Some(named) => Languages::new(own, named.iter().filter(|named| words.has(named)).cloned()),
+        None => Languages::new(own, words.languages().map(canonical)),
     }
 }
 

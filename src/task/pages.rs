@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 
-use super::present::Presenter;
+use super::present::{Presenter, Speech, Value};
 use super::{Publication, TaskError};
+use crate::domain::address::AddressFault;
 use crate::domain::article::Released;
-use crate::domain::feed::Feed;
+use crate::domain::feed::{Feed, FeedName};
+use crate::domain::newsletter::Cadence;
+use crate::problem::{Problem, printable};
 pub use crate::template::view::Common;
 use crate::template::view::{
-    ActionView, ArticlePage, Card, FeedPage, FormView, Home, LinkView, Notice, NoticeView, Page,
+    ActionView, ArticlePage, Card, ConsentText, FeedPage, FormView, HiddenView, Home, LinkView, Notice, NoticeView,
+    Page, PressPage, SnippetView, SubscribePage,
 };
+use crate::template::words::direction;
 
 /// Articles on the home page.
 const ON_HOME_PAGE: usize = 20;
@@ -106,10 +111,40 @@ pub struct FilledForm {
     pub address: String,
     /// As typed.
     pub name: String,
-    /// Names of the feeds ticked.
-    pub chosen: Vec<String>,
+    /// As typed.
+    pub time_zone: String,
+    /// The feeds ticked, and how often each.
+    pub chosen: Vec<(FeedName, Cadence)>,
     /// What is wrong with it.
     pub error: Option<String>,
+}
+
+/// Why an address is not taken, and what to do about it.
+pub fn fault_of_address(speech: &Speech<'_>, fault: &AddressFault) -> String {
+    let is_around = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';');
+    let key = match fault {
+        AddressFault::Empty => "address_empty",
+        AddressFault::NoAt => "address_no_at",
+        AddressFault::SeveralAts => "address_several_ats",
+        AddressFault::NoLocalPart => "address_no_local_part",
+        AddressFault::LocalPartTooLong | AddressFault::TooLong => "address_long",
+        AddressFault::Quoted => "address_quoted",
+        AddressFault::Dots => "address_dots",
+        AddressFault::Brackets => "address_more",
+        AddressFault::Character(c) if is_around(*c) => "address_more",
+        AddressFault::Character(c) => {
+            let shown = printable(&c.to_string());
+            return speech.word("address_character", &[("character", Value::Text(&shown))]);
+        }
+        AddressFault::NoDomain => "address_no_domain",
+        AddressFault::IpAddress => "address_ip",
+        AddressFault::NoDot => "address_no_dot",
+        AddressFault::Domain(domain) => {
+            let shown = printable(domain);
+            return speech.word("address_domain", &[("domain", Value::Text(&shown))]);
+        }
+    };
+    speech.word(key, &[])
 }
 
 /// The sign-up form on a page of its own.
@@ -122,12 +157,91 @@ pub fn form_page(
     common: &Common,
     filled: FilledForm,
 ) -> Result<String, TaskError> {
-    let description = "Get the articles by mail, as often as you like.";
-    let page = presenter.page("subscribe", "Stay in touch", description, presenter.urls.at("/subscribe"), None);
-    let FilledForm { address, name, chosen, error } = filled;
-    let form = Some(FormView { address, name, chosen, error });
-    let own = serde_json::Map::new();
-    Ok(publication.templates.page("subscribe", &Page { common, page, form, own })?)
+    let speech = presenter.speech();
+    let (title, description) = (speech.word("stay_in_touch", &[]), speech.word("subscribe_about", &[]));
+    let page = presenter.page("subscribe", &title, &description, presenter.urls.at("/subscribe"), None);
+    let FilledForm { address, name, time_zone, chosen, error } = filled;
+    // What was chosen stands where the usual choice does.
+    let mut common = common.clone();
+    for feed in &mut common.feeds {
+        if let Some((_, own)) = chosen.iter().find(|(name, _)| name.as_str() == feed.name) {
+            feed.cadences.iter_mut().for_each(|cadence| cadence.default = cadence.value == own.as_str());
+        }
+    }
+    let chosen = chosen.iter().map(|(name, _)| name.to_string()).collect();
+    let form = Some(FormView { address, name, time_zone, time_zones: time_zones(), chosen, error });
+    let own = SubscribePage { languages: presenter.languages(&presenter.urls.local("/subscribe")) };
+    Ok(publication.templates.page("subscribe", &Page { common: &common, page, form, own })?)
+}
+
+/// The zones that people live in, by name.
+fn time_zones() -> Vec<&'static str> {
+    let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    zones.filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect()
+}
+
+/// What the page with one button more brings along.
+#[derive(Debug, Clone)]
+pub struct Press<'a> {
+    /// Where the message is going to.
+    pub address: &'a str,
+    /// What is agreed to.
+    pub consent: &'a ConsentText,
+    /// What was typed, and the pass, by field.
+    pub hidden: Vec<(String, String)>,
+}
+
+/// The page with one button more, for whoever comes without the form's script.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub fn press_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    press: Press<'_>,
+) -> Result<String, TaskError> {
+    let heading = presenter.speech().word("ask_press_heading", &[]);
+    let page = presenter.page("notice", &heading, "", String::new(), None);
+    let own = PressPage {
+        address: press.address.to_owned(),
+        press_consent: press.consent.clone(),
+        hidden: press.hidden.into_iter().map(|(name, value)| HiddenView { name, value }).collect(),
+    };
+    Ok(publication.templates.page("press", &Page { common, page, form: None, own })?)
+}
+
+/// The form for any other site.
+#[derive(Debug, Clone, Copy)]
+pub struct Snippet<'a> {
+    /// What it offers; everything that comes by mail where this is empty.
+    pub feeds: &'a [FeedName],
+    /// Language of its words, if not the publication's.
+    pub language: Option<&'a str>,
+    /// Whether it brings the script that makes it answer in its place.
+    pub script: bool,
+}
+
+/// The form as HTML, to be put into any page.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub fn snippet(publication: &Publication, wanted: Snippet<'_>) -> Result<String, Problem> {
+    let urls = publication.config.live_urls();
+    let language = wanted.language.unwrap_or(&publication.config.publication.language);
+    let presenter = Presenter::new(publication, urls.clone()).speaking(language);
+    let is_wanted =
+        |feed: &&Feed| feed.newsletter.is_some() && (wanted.feeds.is_empty() || wanted.feeds.contains(&feed.name));
+    let view = SnippetView {
+        language: language.to_owned(),
+        dir: direction(language),
+        subscribe_url: urls.at("/subscribe"),
+        chosen: publication.feeds.iter().filter(is_wanted).map(|feed| presenter.feed(feed)).collect(),
+        consent: super::consent::text(publication, language),
+        privacy_url: publication.config.form.privacy.as_ref().map(ToString::to_string),
+        script_url: wanted.script.then(|| urls.at("/form.js")),
+    };
+    publication.templates.page("snippet", &view)
 }
 
 /// One thing to say to a reader: with a button that posts to a URL, and a link, where there are such.

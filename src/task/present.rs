@@ -5,21 +5,22 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::Publication;
+use super::{Publication, cadences};
 use crate::config::Urls;
 use crate::domain::article::{Article, Released};
 use crate::domain::digest::Digest;
 use crate::domain::entry::{Entry, FeedDocument, Link, OutlineFeed, content_html};
 use crate::domain::feed::Feed;
-use crate::domain::newsletter::{Cadence, Rhythm, Timing, day_name};
+use crate::domain::newsletter::Cadence;
 use crate::domain::text::shorten;
 use crate::problem::Problem;
 use crate::store::StoreError;
 use crate::template::view::{
-    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, NewsletterView, Page,
-    PageView, PublicationView, QuestionView, ReaderView, WelcomeView,
+    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, LanguageView, NewsletterView,
+    Page, PageView, PublicationView, QuestionView, ReaderView, WelcomeView,
 };
-use crate::template::words::{DateStyle, Speech, direction};
+use crate::template::words::DateStyle;
+pub use crate::template::words::{Speech, Value, direction};
 
 /// Shows a publication under one base URL.
 #[derive(Debug, Clone)]
@@ -27,14 +28,20 @@ pub struct Presenter<'a> {
     publication: &'a Publication,
     /// The URLs that everything shown bears.
     pub urls: Urls,
-    /// The language that mail speaks: the publication's.
+    /// The language that it speaks.
     language: String,
 }
 
 impl<'a> Presenter<'a> {
-    /// Everything under the URLs given.
+    /// Everything under the URLs given, in the publication's language.
     pub fn new(publication: &'a Publication, urls: Urls) -> Self {
         Self { publication, urls, language: publication.config.publication.language.clone() }
+    }
+
+    /// The same in another language.
+    #[must_use]
+    pub fn speaking(self, language: &str) -> Self {
+        Self { language: language.to_owned(), ..self }
     }
 
     /// The language that it speaks, and its direction.
@@ -43,7 +50,7 @@ impl<'a> Presenter<'a> {
     }
 
     /// How that language speaks.
-    pub fn speech(&self) -> Speech<'_> {
+    pub fn speech(&self) -> Speech<'a> {
         self.publication.templates.speech(&self.language)
     }
 
@@ -86,12 +93,17 @@ impl<'a> Presenter<'a> {
     /// When the template `stay` cannot be rendered.
     pub fn common(&self) -> Result<Common, Problem> {
         let style = self.publication.templates.asset("page/style.css").unwrap_or_default();
+        let script = self.publication.templates.asset("page/form.js").unwrap_or_default();
         let mut common = Common {
             publication: self.publication(),
             feeds: self.publication.feeds.iter().map(|feed| self.feed(feed)).collect(),
             style_url: self.urls.local(&format!("/style.css?v={}", &super::fingerprint([&style])[..8])),
             home_url: self.urls.local("/"),
             subscribe_url: self.subscribe_url(),
+            form_script_url: self.urls.local(&format!("/form.js?v={}", &super::fingerprint([&script])[..8])),
+            consent: super::consent::text(self.publication, &self.language),
+            privacy_url: self.publication.config.form.privacy.as_ref().map(ToString::to_string),
+            time_zone: self.publication.config.publication.time_zone.name(),
             stay: String::new(),
             opml_url: self.urls.local("/feeds.opml"),
             icon_url: self.icon_url(),
@@ -110,7 +122,7 @@ impl<'a> Presenter<'a> {
     }
 
     /// Where the form is, and where it posts to. Published files cannot take an answer: `serve` does, wherever it is.
-    fn subscribe_url(&self) -> String {
+    pub(super) fn subscribe_url(&self) -> String {
         let config = &self.publication.config;
         match &config.serve_url {
             Some(_) if self.urls != config.live_urls() => config.live_urls().at("/subscribe"),
@@ -130,9 +142,32 @@ impl<'a> Presenter<'a> {
             atom: file("atom.xml"),
             json: file("feed.json"),
             newsletter: feed.newsletter.is_some(),
-            cadences: cadences(feed, None),
+            cadences: self.cadences(feed, None),
             archive_url: None,
         }
+    }
+
+    /// The cadences of a feed, with the one that a reader has chosen.
+    pub fn cadences(&self, feed: &Feed, chosen: Option<Cadence>) -> Vec<CadenceView> {
+        cadences::cadences(&self.speech(), feed, chosen)
+    }
+
+    /// The languages that readers can choose from, each with where the page at `url` speaks it.
+    pub fn languages(&self, url: &str) -> Vec<LanguageView> {
+        let languages = self.publication.languages.iter();
+        if languages.len() < 2 {
+            return vec![];
+        }
+        let words = self.publication.templates.words();
+        languages
+            .map(|tag| LanguageView {
+                name: words.name(tag),
+                dir: direction(tag),
+                url: format!("{url}?lang={tag}"),
+                current: tag == self.language,
+                tag: tag.to_owned(),
+            })
+            .collect()
     }
 
     /// A newsletter.
@@ -145,7 +180,7 @@ impl<'a> Presenter<'a> {
         }
     }
 
-    /// A page's head.
+    /// A page's head; `language` is that of what it shows, if it is not the publication's.
     pub fn page(
         &self,
         kind: &'static str,
@@ -154,14 +189,16 @@ impl<'a> Presenter<'a> {
         url: String,
         language: Option<&str>,
     ) -> PageView {
-        let language = language.unwrap_or(&self.publication.config.publication.language);
+        let content_language = language.unwrap_or(&self.publication.config.publication.language).to_owned();
+        let (language, dir) = self.language();
         PageView {
             title: title.to_owned(),
             description: description.to_owned(),
             url,
             kind,
-            dir: direction(language),
-            language: language.to_owned(),
+            dir,
+            language,
+            content_language,
             archive: None,
         }
     }
@@ -439,40 +476,5 @@ impl<'a> Presenter<'a> {
     pub fn titles(&self, feeds: &[&Feed]) -> String {
         let titles: Vec<String> = feeds.iter().map(|feed| feed.title.clone()).collect();
         self.speech().names(&titles).unwrap_or_default()
-    }
-}
-
-/// The cadences of a feed, with the one that a reader has chosen.
-pub fn cadences(feed: &Feed, chosen: Option<Cadence>) -> Vec<CadenceView> {
-    let Some(newsletter) = &feed.newsletter else { return vec![] };
-    let chosen = chosen.filter(|chosen| newsletter.cadences.contains_key(chosen)).unwrap_or(newsletter.default);
-    let view = |(cadence, timing): (&Cadence, &Timing)| CadenceView {
-        value: cadence.as_str(),
-        label: label(*cadence, timing),
-        default: *cadence == newsletter.default,
-        chosen: *cadence == chosen,
-    };
-    newsletter.cadences.iter().map(view).collect()
-}
-
-fn label(cadence: Cadence, timing: &Timing) -> String {
-    let label = match &timing.rhythm {
-        Rhythm::Instant => return "At once".to_owned(),
-        Rhythm::Daily(at) => format!("Daily, {}", at.format("%H:%M")),
-        Rhythm::Weekly(day, at) => format!("Weekly, {} {}", day_name(*day), at.format("%H:%M")),
-        Rhythm::Monthly(day, at) => format!("Monthly, day {day}, {}", at.format("%H:%M")),
-        Rhythm::Cron(line) => {
-            let word = match cadence {
-                Cadence::Instant => "At once",
-                Cadence::Daily => "Daily",
-                Cadence::Weekly => "Weekly",
-                Cadence::Monthly => "Monthly",
-            };
-            format!("{word}: {}", line.describe())
-        }
-    };
-    match timing.zone {
-        None => label,
-        Some(zone) => format!("{label} ({})", zone.name()),
     }
 }

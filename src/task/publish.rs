@@ -107,6 +107,8 @@ pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize)
         let bytes = publication.templates.asset(asset).unwrap_or_default().into_owned();
         site.documents.insert(path.into(), Document::new(bytes, "text/css; charset=utf-8"));
     }
+    let script = publication.templates.asset("page/form.js").unwrap_or_default().into_owned();
+    site.documents.insert("/form.js".into(), Document::new(script, "text/javascript; charset=utf-8"));
     Ok((site, entries))
 }
 
@@ -288,10 +290,10 @@ fn link_card(url: String, title: &str) -> Card {
 
 /// Everything but the articles that pages depend on.
 fn rendering_fingerprint(publication: &Publication) -> String {
-    let site = &publication.config.publication;
+    let (site, form) = (&publication.config.publication, &publication.config.form);
     let mut parts: Vec<Vec<u8>> = vec![
         env!("CARGO_PKG_VERSION").into(),
-        format!("{site:?} {:?}", publication.config.serve_url).into(),
+        format!("{site:?} {:?} {:?} {:?}", publication.config.serve_url, form.consent, form.privacy).into(),
         format!("{:?}", publication.feeds).into(),
         crate::template::built_in_fingerprint().into(),
     ];

@@ -16,6 +16,7 @@ use crate::domain::address::Mailbox;
 use crate::domain::article::{ArticleId, Released};
 use crate::domain::digest::{Digest, DigestId};
 use crate::domain::feed::{Feed, FeedName};
+use crate::domain::language::Languages;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Newsletter;
 use crate::domain::subscription::SubscriberId;
@@ -54,7 +55,10 @@ pub struct Addressee<'a> {
 #[derive(Debug)]
 pub struct Renderer<'a> {
     publication: &'a Publication,
-    presenter: Presenter<'a>,
+    /// One for each language that readers can have, the publication's first.
+    presenters: Vec<Presenter<'a>>,
+    /// The place of the language for whoever is nobody in particular.
+    language: usize,
     rendered: Arc<Rendered>,
 }
 
@@ -92,19 +96,26 @@ struct Alike {
     alerted: Vec<ArticleId>,
     /// Which subject of a trial they get.
     subject: Option<usize>,
+    /// The place of their language.
+    language: usize,
 }
 
 impl Alike {
     /// A word for it that is the same on every machine and retry.
-    fn word(&self) -> String {
-        let Self { skipped, alerted, subject } = self;
+    fn word(&self, languages: &Languages) -> String {
+        let Self { skipped, alerted, subject, language } = self;
         let alerted = if alerted.is_empty() {
             String::new()
         } else {
             format!("a{}", &super::fingerprint(alerted.iter().map(|article| article.0.as_bytes()))[..12])
         };
         let subject = subject.map(|place| format!("s{place}")).unwrap_or_default();
-        format!("g{skipped}{alerted}{subject}")
+        // Of letters and digits, as a boundary is.
+        let language = match language {
+            0 => String::new(),
+            place => format!("l{}", languages.at(*place).replace('-', "")),
+        };
+        format!("g{skipped}{alerted}{subject}{language}")
     }
 }
 
@@ -125,19 +136,37 @@ impl<'a> Renderer<'a> {
 
     /// A renderer that shares what is rendered with others.
     pub fn sharing(publication: &'a Publication, rendered: Arc<Rendered>) -> Self {
-        let presenter = Presenter::new(publication, publication.config.live_urls());
-        Self { publication, presenter, rendered }
+        let urls = publication.config.live_urls();
+        let presenter = |language: &str| Presenter::new(publication, urls.clone()).speaking(language);
+        let presenters = publication.languages.iter().map(presenter).collect();
+        Self { publication, presenters, language: 0, rendered }
+    }
+
+    /// The same for a reader with this language, where it is on offer.
+    #[must_use]
+    pub fn speaking(self, language: Option<&str>) -> Self {
+        Self { language: self.publication.languages.of_reader(language), ..self }
+    }
+
+    /// The presenter that speaks the language at this place.
+    fn presenter(&self, language: usize) -> &Presenter<'a> {
+        &self.presenters[if language < self.presenters.len() { language } else { 0 }]
     }
 
     /// A reader's links and greeting.
     pub fn own(&self, subscriber: SubscriberId, name: Option<&str>, feed: &FeedName) -> Own {
+        self.own_in(self.language, subscriber, name, feed)
+    }
+
+    fn own_in(&self, language: usize, subscriber: SubscriberId, name: Option<&str>, feed: &FeedName) -> Own {
+        let presenter = self.presenter(language);
         let token = |purpose, feed: Option<&FeedName>| {
             self.publication.keyring.sign(&Link { purpose, subscriber, feed: feed.cloned(), expires_at: None })
         };
-        let url = |path: &str, token: String| self.presenter.urls.at(&format!("/{path}/{token}"));
+        let url = |path: &str, token: String| presenter.urls.at(&format!("/{path}/{token}"));
         let name = name.map(one_line).filter(|name| !name.is_empty());
         Own {
-            greeting: self.presenter.speech().greeting(name.as_deref()),
+            greeting: presenter.speech().greeting(name.as_deref()),
             name,
             unsubscribe_url: url("unsubscribe", token(Purpose::Leave, Some(feed))),
             preferences_url: url("preferences", token(Purpose::Preferences, None)),
@@ -170,38 +199,39 @@ impl<'a> Renderer<'a> {
         articles: &[Released],
         note: Option<&str>,
     ) -> Result<CompiledDigest, Problem> {
-        let mut view = self.view(feed, digest, articles);
+        let mut view = self.view(self.language, feed, digest, articles);
         view.digest.note = note.map(str::to_owned);
-        self.compile_view(feed, newsletter, digest, view)
+        self.compile_view(self.language, feed, newsletter, digest, view)
     }
 
-    /// The same for readers who have had some of its articles by an alert.
+    /// The same for readers who are alike: in their language, with what they have had by an alert marked.
     fn compile_marked(
         &self,
         feed: &Feed,
         newsletter: &Newsletter,
         digest: &Digest,
         articles: &[Released],
-        alerted: &[ArticleId],
+        alike: &Alike,
     ) -> Result<CompiledDigest, Problem> {
-        let mut view = self.view(feed, Some(digest), articles);
-        let is_alerted = |released: &&Released| alerted.contains(&released.article.id);
+        let mut view = self.view(alike.language, feed, Some(digest), articles);
+        let is_alerted = |released: &&Released| alike.alerted.contains(&released.article.id);
         for released in articles.iter().filter(is_alerted) {
-            let url = self.presenter.urls.article(released.article.slug.as_str());
+            let url = self.presenter(alike.language).urls.article(released.article.slug.as_str());
             let cards = view.featured.iter_mut().chain(&mut view.latest).chain(&mut view.articles);
             cards.filter(|card| card.url == url).for_each(|card| card.alerted = true);
         }
-        self.compile_view(feed, newsletter, Some(digest), view)
+        self.compile_view(alike.language, feed, newsletter, Some(digest), view)
     }
 
     /// What its template sees, for nobody yet.
-    fn view(&self, feed: &Feed, digest: Option<&Digest>, articles: &[Released]) -> DigestView {
-        let reader = self.own(SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
-        self.presenter.digest(feed, digest, articles, reader, self.publication.clock.now())
+    fn view(&self, language: usize, feed: &Feed, digest: Option<&Digest>, articles: &[Released]) -> DigestView {
+        let reader = self.own_in(language, SubscriberId(uuid::Uuid::nil()), None, &feed.name).view();
+        self.presenter(language).digest(feed, digest, articles, reader, self.publication.clock.now())
     }
 
     fn compile_view(
         &self,
+        language: usize,
         feed: &Feed,
         newsletter: &Newsletter,
         digest: Option<&Digest>,
@@ -219,22 +249,28 @@ impl<'a> Renderer<'a> {
             )
             .hint("write it and its .txt.hbs, or leave `template` out for the one that is built in"));
         }
-        self.fitted(feed, newsletter, template, &view)
+        let own = self.own_in(
+            language,
+            SubscriberId(uuid::Uuid::nil()),
+            Some("A Reader With A Rather Long Name"),
+            &feed.name,
+        );
+        self.fitted(feed, newsletter, template, &view, &own)
     }
 
-    /// The digest, shortened where it would be too large for one mail.
+    /// The digest, shortened where it would be too large for one mail to a reader such as this.
     fn fitted(
         &self,
         feed: &Feed,
         newsletter: &Newsletter,
         template: &str,
         view: &DigestView,
+        own: &Own,
     ) -> Result<CompiledDigest, Problem> {
         let templates = &self.publication.templates;
-        let own = self.own(SubscriberId(uuid::Uuid::nil()), Some("A Reader With A Rather Long Name"), &feed.name);
         let size = |view: &mut DigestView| -> Result<usize, Problem> {
             let draft = CompiledDigest::draft(templates, template, view)?;
-            let values = draft.values(templates, &own)?;
+            let values = draft.values(templates, own)?;
             // A letter that cannot be made is named by what makes the real one.
             let letter = self.letter(feed, newsletter, &draft, None, "size").ok();
             Ok(letter.map_or(0, |letter| letter.html_bytes(&values.iter().map(String::as_str).collect::<Vec<_>>())))
@@ -282,7 +318,8 @@ impl<'a> Renderer<'a> {
         own: &Own,
         own_feed_url: &str,
     ) -> Result<Bodies, Problem> {
-        self.publication.templates.mail("welcome", &self.presenter.welcome(feeds, articles, own.view(), own_feed_url))
+        let view = self.presenter(self.language).welcome(feeds, articles, own.view(), own_feed_url);
+        self.publication.templates.mail("welcome", &view)
     }
 
     async fn load(&self, id: DigestId) -> Result<Option<Loaded>, TaskError> {
@@ -338,12 +375,12 @@ impl<'a> Renderer<'a> {
             || newsletter.clone(),
             |subject| Newsletter { subject: subject.clone(), ..newsletter.clone() },
         );
-        let compiled = self.compile_marked(feed, newsletter, digest, articles, &alike.alerted)?;
+        let compiled = self.compile_marked(feed, newsletter, digest, articles, alike)?;
         for note in &compiled.notes {
             tracing::warn!(newsletter = %feed.name, digest = %digest.id, "{}", crate::problem::printable(&note.what));
         }
         if compiled.is_patched() {
-            let boundary = format!("{}{}", digest.id.0.simple(), alike.word());
+            let boundary = format!("{}{}", digest.id.0.simple(), alike.word(&self.publication.languages));
             let letter = self.letter(feed, newsletter, &compiled, None, &boundary)?;
             return Ok(Group::Alike(Box::new((letter, compiled))));
         }
@@ -364,11 +401,12 @@ impl<'a> Renderer<'a> {
             return Ok(None);
         }
         let subject = self.subject_for(loaded, claimed).await?;
-        let alike = Alike { skipped, alerted: claimed.alerted.clone(), subject };
+        let language = self.publication.languages.of_reader(claimed.language.as_deref());
+        let alike = Alike { skipped, alerted: claimed.alerted.clone(), subject, language };
         let cell_of_group = cell(&loaded.groups, alike.clone());
         let group = cell_of_group.get_or_try_init(async || self.group(loaded, &alike)).await?;
         let Loaded { feed, newsletter, .. } = loaded;
-        let own = self.own(claimed.subscriber, claimed.name.as_deref(), &feed.name);
+        let own = self.own_in(language, claimed.subscriber, claimed.name.as_deref(), &feed.name);
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
         let file_stem = self.publication.keyring.message_id(claimed.digest, claimed.subscriber);
         let whose = Some((claimed.subscriber, claimed.digest));
@@ -423,18 +461,14 @@ impl<'a> Renderer<'a> {
                 (compiled.text_pieces().flat_map(pieces).collect(), compiled.html_pieces().flat_map(pieces).collect())
             }
         };
-        let host = self.publication.config.host();
+        let (host, urls) = (self.publication.config.host(), &self.presenter(0).urls);
         Ok(CompiledLetter::new(&Common {
             from: self.sender(newsletter),
             reply_to: self.publication.config.mail.reply_to.as_ref(),
             subject: &compiled.subject,
             list: Some(List {
                 id: (&feed.title, &format!("{}.{host}", feed.name)),
-                archive_url: Some(&if newsletter.archive {
-                    self.presenter.urls.archive(&feed.name)
-                } else {
-                    self.presenter.urls.feed(&feed.name)
-                }),
+                archive_url: Some(&if newsletter.archive { urls.archive(&feed.name) } else { urls.feed(&feed.name) }),
                 feedback_id: Some(&format!("{}:digest:tidings:{}", feed.name, sender_id(host))),
             }),
             text: &text,
@@ -510,7 +544,8 @@ pub struct Sample {
     pub notes: Vec<Problem>,
 }
 
-/// Makes a sample for `to`, with what is new to anyone, or else the latest articles. Its links are nobody's.
+/// Makes a sample for `to` in their language, with what is new to anyone, or else the latest articles. Its links are
+/// nobody's.
 ///
 /// # Errors
 /// When the store fails, the newsletter has a fault, or the feed has no article yet.
@@ -519,6 +554,7 @@ pub async fn sample(
     name: &str,
     latest: Option<usize>,
     to: &Mailbox,
+    language: Option<&str>,
 ) -> Result<Sample, TaskError> {
     /// What is shown where nothing is new.
     const LATEST: usize = 10;
@@ -531,10 +567,10 @@ pub async fn sample(
         let problem = Problem::new(format!("feeds/{}.toml", feed.name), "this feed has no article yet");
         return Err(problem.hint("write one that it selects, then sync").into());
     }
-    sample_of(publication, feed, newsletter, &articles, None, to)
+    sample_of(publication, feed, newsletter, &articles, None, to, language)
 }
 
-/// Makes a sample for `to` with these articles and an editor's words. Its links are nobody's.
+/// Makes a sample for `to` in their language with these articles and an editor's words. Its links are nobody's.
 ///
 /// # Errors
 /// When the newsletter has a fault.
@@ -545,8 +581,9 @@ pub fn sample_of(
     articles: &[Released],
     note: Option<&str>,
     to: &Mailbox,
+    language: Option<&str>,
 ) -> Result<Sample, TaskError> {
-    let renderer = Renderer::new(publication);
+    let renderer = Renderer::new(publication).speaking(language);
     let compiled = renderer.compile_noted(feed, newsletter, None, articles, note)?;
     let own = renderer.own(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
     let bodies = compiled.for_reader(&publication.templates, &own)?;

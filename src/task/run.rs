@@ -14,7 +14,6 @@ use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::SyncReport;
 use super::{Publication, TaskError, confirm, letters, notice, publish, schedule, sync, tidy, welcome};
-use crate::domain::subscription::ONE_CONFIRMATION_PER;
 
 /// How often slots, releases and retries are looked for: a slot is late by no more than this.
 const TICK: Duration = Duration::from_secs(2);
@@ -286,8 +285,7 @@ async fn confirm_what_waits(
         on_event(Event::Confirmed(confirmed));
         return Ok(false);
     }
-    let sent_before = publication.clock.now() - ONE_CONFIRMATION_PER;
-    Ok(!publication.store.pending_confirmations(sent_before, 1).await?.is_empty())
+    Ok(!publication.store.pending_confirmations(publication.clock.now(), 1).await?.is_empty())
 }
 
 /// Sends whatever is due, and takes over what processes that died had in hand, until the word to stop.

@@ -155,28 +155,45 @@ pub fn check(config: &Config) -> CheckedTemplates {
         }
         checked.mails.push(MailSize { name: name.to_owned(), full, minimal, twenty_articles });
     }
+    checked.problems.extend(wordless(config, &templates));
     checked.notes.extend(words(config, &templates));
     checked
 }
 
-/// What is not said in the publication's language.
+/// Languages that are to be spoken and have no words.
+fn wordless(config: &Config, templates: &Templates) -> Vec<Problem> {
+    let named = config.form.languages.iter().flatten().filter(|language| !templates.words().has(language));
+    named
+        .map(|language| {
+            let what = format!("form.languages: there are no words for {language}");
+            Problem::new("config.toml", what).hint(how_to_add(language))
+        })
+        .collect()
+}
+
+fn how_to_add(language: &str) -> String {
+    format!("copy templates/words/en.toml to templates/words/{language}.toml and translate it")
+}
+
+/// What is not said in a language that is spoken.
 fn words(config: &Config, templates: &Templates) -> Vec<Problem> {
     let language = &config.publication.language;
     let words = templates.words();
+    let mut notes = vec![];
     if !words.has(language) {
-        let what = format!("mail speaks English: there are no words for the language of the publication, {language}");
-        let hint = format!("copy templates/words/en.toml to templates/words/{language}.toml and translate it");
-        return vec![Problem::new("config.toml", what).hint(hint)];
+        let what =
+            format!("pages and mail speak English: there are no words for the language of the publication, {language}");
+        notes.push(Problem::new("config.toml", what).hint(how_to_add(language)));
     }
     let own = crate::template::own_files(&config.templates);
     let own = own.iter().filter_map(|name| name.strip_prefix("words/")?.strip_suffix(".toml"));
-    own.filter_map(|language| {
+    notes.extend(own.filter_map(|language| {
         let lacks = words.lacks(&language.to_ascii_lowercase());
         let what = format!("lacks {}", lacks.join(", "));
         let problem = Problem::new(format!("templates/words/{language}.toml"), what);
         (!lacks.is_empty()).then(|| problem.hint("until they are there, those words are said in English"))
-    })
-    .collect()
+    }));
+    notes
 }
 
 #[cfg(test)]

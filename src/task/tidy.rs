@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use super::confirm::CONFIRM_WITHIN;
 use super::letters::MOVE_WITHIN;
 use super::{Publication, TaskError};
 use crate::domain::address::EmailAddress;
@@ -67,7 +68,9 @@ pub async fn due(publication: &Publication) -> Result<Purged, TaskError> {
 /// When the store fails.
 pub async fn purge(publication: &Publication) -> Result<Purged, TaskError> {
     let (store, retention) = (&publication.store, publication.config.retention);
-    store.forget_moves(publication.clock.now() - MOVE_WITHIN).await?;
+    let now = publication.clock.now();
+    store.forget_moves(now - MOVE_WITHIN).await?;
+    store.tidy_confirmations(now - CONFIRM_WITHIN, now).await?;
     let (subscriptions, subscribers) = store.purge_unconfirmed(unconfirmed_before(publication)).await?;
     let mut purged = Purged { subscriptions, subscribers, ..Purged::default() };
     if let Some(time) = retention.ended {

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
-    ConfirmFacts, ConfirmView, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView,
-    FormView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView, LinkView, MonthView, NewsletterView,
-    Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page, PageView, PastDigest, PauseView,
-    Preferences, PublicationView, QuestionView, ReaderView, ReasonView, StepView, SubscriberView, WelcomeView,
-    YearView,
+    ConfirmFacts, ConfirmView, ConsentText, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage,
+    FeedView, FormView, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView, LinkView,
+    MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page, PageView,
+    PastDigest, PauseView, Preferences, PressPage, PublicationView, QuestionView, ReaderView, ReasonView, SnippetView,
+    StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -22,16 +22,20 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
             let form = full.then(|| FormView {
                 address: "reader@example.org".into(),
                 name: String::new(),
+                time_zone: String::new(),
+                time_zones: vec!["Europe/Lisbon"],
                 chosen: vec!["news".into()],
                 error: Some("That is not an address.".into()),
             });
+            let (language, dir) = language(full);
             let view = PageView {
                 title: "Title".into(),
                 description: "Description".into(),
                 url: "https://example.org/".into(),
                 kind: if name == "notice" || name == "preferences" { name } else { "home" },
-                dir: "ltr",
-                language: "en".into(),
+                dir,
+                language,
+                content_language: "en".into(),
                 archive: full.then(archive_feed),
             };
             let data = Page { common: &common, page: view, form, own: own() };
@@ -42,10 +46,12 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("feed", &|| json(&FeedPage { feed: feed(full), entries: cards(full) }));
         page("digest", &|| json(&digest_page(full)));
         page("archive", &|| json(&archive_page(full)));
-        page("subscribe", &|| json(&serde_json::json!({})));
+        page("subscribe", &|| json(&subscribe(full)));
+        page("press", &|| json(&press()));
         page("notice", &|| json(&notice(full)));
         page("preferences", &|| json(&preferences(full)));
         page("left", &|| json(&left(full)));
+        problems.extend(templates.page("snippet", &snippet(full)).err());
         for name in templates.mail_names() {
             problems.extend(templates.example(name, if full { Example::Full } else { Example::Bare }).err());
         }
@@ -78,9 +84,35 @@ fn common(full: bool) -> Common {
         style_url: "/style.css".into(),
         home_url: "/".into(),
         subscribe_url: "/subscribe".into(),
+        form_script_url: "/form.js".into(),
+        consent: consent(),
+        privacy_url: full.then(|| "https://example.org/privacy".into()),
+        time_zone: "Europe/Lisbon",
         opml_url: "/feeds.opml".into(),
         icon_url: "/favicon.ico".into(),
     }
+}
+
+fn consent() -> ConsentText {
+    ConsentText { text: "You agree.".into(), version: "0123456789abcdef".into() }
+}
+
+fn snippet(full: bool) -> SnippetView {
+    let url = |path: &str| format!("https://example.org/{path}");
+    SnippetView {
+        language: "en".into(),
+        dir: "ltr",
+        subscribe_url: url("subscribe"),
+        chosen: vec![feed(true)],
+        consent: consent(),
+        privacy_url: full.then(|| url("privacy")),
+        script_url: full.then(|| url("form.js")),
+    }
+}
+
+fn press() -> PressPage {
+    let hidden = HiddenView { name: "pass".into(), value: "x".into() };
+    PressPage { address: "reader@example.org".into(), press_consent: consent(), hidden: vec![hidden] }
 }
 
 fn feed(full: bool) -> FeedView {
@@ -182,6 +214,19 @@ fn article(full: bool) -> ArticleView {
     }
 }
 
+fn subscribe(full: bool) -> SubscribePage {
+    let language = |tag: &str, name: &str, dir| LanguageView {
+        tag: tag.into(),
+        name: name.into(),
+        dir,
+        url: format!("/subscribe?lang={tag}"),
+        current: dir == "ltr",
+    };
+    let languages =
+        if full { vec![language("en", "English", "ltr"), language("ar", "العربية", "rtl")] } else { vec![] };
+    SubscribePage { languages }
+}
+
 fn notice(full: bool) -> Notice {
     let action = ActionView { url: "/x".into(), label: "Do".into() };
     let secondary = LinkView { url: "/".into(), label: "Home".into() };
@@ -239,7 +284,7 @@ fn preferences(full: bool) -> Preferences {
             action: "/preferences/x/feed".into(),
             version: 1,
         },
-        languages: vec![LanguageView { value: "en".into(), label: "English".into(), chosen: full }],
+        languages: vec![OptionView { value: "en".into(), label: "English".into(), chosen: full }],
         pause,
         asked_address: full.then(|| "other@example.org".into()),
         consents: if full { vec![consent] } else { vec![] },

@@ -234,6 +234,11 @@ impl Templates {
         Ok(BuiltIn::get(name).map(|file| file.data))
     }
 
+    /// The languages that have words.
+    pub fn languages(&self) -> impl Iterator<Item = &str> {
+        self.words.languages()
+    }
+
     /// A file of `templates/` as it is, such as `page/style.css`.
     pub fn asset(&self, name: &str) -> Option<Cow<'static, [u8]>> {
         self.read(name).ok().flatten()

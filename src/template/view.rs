@@ -30,8 +30,10 @@ pub struct PageView {
     pub kind: &'static str,
     /// `ltr` or `rtl`.
     pub dir: &'static str,
-    /// Language tag.
+    /// Language tag: of its frame, and what helpers speak.
     pub language: String,
+    /// Language of what it shows, such as a feed's.
+    pub content_language: String,
     /// The feed of the archive that it belongs to.
     pub archive: Option<ArchiveFeedView>,
 }
@@ -166,6 +168,15 @@ pub struct ArticleView {
     pub json_ld: String,
 }
 
+/// A text that is agreed to with the form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConsentText {
+    /// What is shown.
+    pub text: String,
+    /// A hash of it.
+    pub version: String,
+}
+
 /// What a form holds when it is shown again.
 #[derive(Debug, Clone, Serialize)]
 pub struct FormView {
@@ -173,6 +184,10 @@ pub struct FormView {
     pub address: String,
     /// As typed.
     pub name: String,
+    /// As typed.
+    pub time_zone: String,
+    /// Those there are.
+    pub time_zones: Vec<&'static str>,
     /// Names of the feeds ticked.
     pub chosen: Vec<String>,
     /// What is wrong with it.
@@ -192,6 +207,14 @@ pub struct Common {
     pub home_url: String,
     /// The sign-up form, and where it posts to.
     pub subscribe_url: String,
+    /// The script that makes the form answer in its place.
+    pub form_script_url: String,
+    /// What is agreed to with the form.
+    pub consent: ConsentText,
+    /// Where readers find what is done with what they give.
+    pub privacy_url: Option<String>,
+    /// The zone of readers who name none.
+    pub time_zone: &'static str,
     /// "Stay in touch" as HTML: the same on every page, so it is rendered once.
     pub stay: String,
     /// All feeds in one file.
@@ -213,6 +236,28 @@ pub struct Page<'a, T> {
     /// What only this page sees.
     #[serde(flatten)]
     pub own: T,
+}
+
+/// A language that a reader can have.
+#[derive(Debug, Clone, Serialize)]
+pub struct LanguageView {
+    /// Language tag.
+    pub tag: String,
+    /// What its speakers call it.
+    pub name: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// This page in that language.
+    pub url: String,
+    /// Whether this is the page.
+    pub current: bool,
+}
+
+/// The own data of the page with the sign-up form.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubscribePage {
+    /// The languages to choose from; none where there is one.
+    pub languages: Vec<LanguageView>,
 }
 
 /// The home page's own data.
@@ -288,7 +333,7 @@ pub struct MonthView {
 /// A year of an archive.
 #[derive(Debug, Clone, Serialize)]
 pub struct YearView {
-    /// Its number.
+    /// Its number, as the language writes it.
     pub year: String,
     /// Its list.
     pub url: String,
@@ -303,12 +348,51 @@ pub struct ArchivePage {
     pub newsletter: NewsletterView,
     /// The newest digests.
     pub archive_url: String,
-    /// Which year; none is the newest ones.
+    /// Which year, as the language writes it; none is the newest ones.
     pub year: Option<String>,
     /// Newest first.
     pub months: Vec<MonthView>,
     /// Newest first.
     pub years: Vec<YearView>,
+}
+
+/// A form's field that nobody sees.
+#[derive(Debug, Clone, Serialize)]
+pub struct HiddenView {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: String,
+}
+
+/// The own data of the page with one button more.
+#[derive(Debug, Clone, Serialize)]
+pub struct PressPage {
+    /// Where the message is going to.
+    pub address: String,
+    /// What is agreed to.
+    pub press_consent: ConsentText,
+    /// What was typed, and the pass.
+    pub hidden: Vec<HiddenView>,
+}
+
+/// The form for any other site.
+#[derive(Debug, Clone, Serialize)]
+pub struct SnippetView {
+    /// Language tag.
+    pub language: String,
+    /// `ltr` or `rtl`.
+    pub dir: &'static str,
+    /// Where it posts to.
+    pub subscribe_url: String,
+    /// What it offers.
+    pub chosen: Vec<FeedView>,
+    /// What is agreed to.
+    pub consent: ConsentText,
+    /// Where readers find what is done with what they give.
+    pub privacy_url: Option<String>,
+    /// The form's script, where it is wanted.
+    pub script_url: Option<String>,
 }
 
 /// A button that acts.
@@ -390,17 +474,6 @@ pub struct OptionView {
     pub chosen: bool,
 }
 
-/// A language that pages and mail can speak.
-#[derive(Debug, Clone, Serialize)]
-pub struct LanguageView {
-    /// Its tag.
-    pub value: String,
-    /// Its name in itself.
-    pub label: String,
-    /// Of this reader.
-    pub chosen: bool,
-}
-
 /// A reader's pause.
 #[derive(Debug, Clone, Serialize)]
 pub struct PauseView {
@@ -451,7 +524,7 @@ pub struct Preferences {
     /// The reader's own feed.
     pub own_feed: OwnFeedView,
     /// Every language.
-    pub languages: Vec<LanguageView>,
+    pub languages: Vec<OptionView>,
     /// The pause.
     pub pause: PauseView,
     /// The address that was asked whether mail may come there.

@@ -1,4 +1,4 @@
-//! The words of the mail templates in each language, and dates and numbers as the language writes them (CLDR).
+//! The words of pages and mail in each language, and dates and numbers as the language writes them (CLDR).
 //!
 //! A catalogue is a file, `words/xx.toml`. The publication's own stand in front of those that are built in, word by
 //! word; what a language does not have comes from the shorter tag (`de` for `de-AT`), and then from English. It knows
@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Datelike, FixedOffset, Timelike, Weekday};
-use icu_datetime::fieldsets::{E, T, YMD, YMDE};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, Timelike, Weekday};
+use icu_datetime::fieldsets::{E, T, Y, YM, YMD, YMDE};
 use icu_datetime::input::{Date, Time};
 use icu_datetime::{DateTimeFormatter, NoCalendarFormatter};
 use icu_decimal::DecimalFormatter;
@@ -131,19 +131,33 @@ impl Words {
         }
     }
 
+    /// A word of the publication's own in whichever language has it: said in another it is still said, and no digest
+    /// stops for it.
+    fn own(&self, key: &str) -> Option<&Word> {
+        key.strip_prefix(OWN)?.strip_prefix('.')?;
+        self.0.values().find_map(|catalogue| catalogue.get(key))
+    }
+
     /// The languages that have words.
     pub fn languages(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// What a catalogue lacks of the first one: words, what is filled in, and plural forms that its language needs.
+    /// What a catalogue lacks of the first one, and of the publication's own words in any: words, what is filled in, and
+    /// plural forms that its language needs.
     pub fn lacks(&self, language: &str) -> Vec<String> {
-        let none = Catalogue::new();
-        let catalogue = self.0.get(language).unwrap_or(&none);
+        // A shorter tag has its words too: `de` for `de-AT`.
+        let base = language.split('-').next().unwrap_or_default();
+        let said = |key: &str| [language, base].iter().find_map(|tag| self.0.get(*tag)?.get(key));
         let needed = plural_categories(language);
         let mut lacks = vec![];
-        for (key, first) in self.0.get(FIRST).into_iter().flatten() {
-            match catalogue.get(key) {
+        let is_own = |key: &str| key.strip_prefix(OWN).is_some_and(|rest| rest.starts_with('.'));
+        let mut wanted = self.0.get(FIRST).cloned().unwrap_or_default();
+        for (key, word) in self.0.values().flatten().filter(|(key, _)| is_own(key)) {
+            wanted.entry(key.clone()).or_insert_with(|| word.clone());
+        }
+        for (key, first) in &wanted {
+            match said(key) {
                 None => lacks.push(key.clone()),
                 Some(word) => {
                     // A number may be part of the word itself, as in "one more": any of its forms will do.
@@ -167,7 +181,18 @@ impl Words {
         let base = tag.split('-').next().unwrap_or_default();
         let catalogues = [tag.as_str(), base, FIRST].iter().filter_map(|tag| self.0.get(*tag)).collect();
         // What is said in English for want of a word is still said among words of that language.
-        Speech { catalogues, locale: locale(language), dir: direction(language) }
+        Speech { words: self, catalogues, locale: locale(language), dir: direction(language) }
+    }
+
+    /// A language by its own name; its tag where nobody wrote that down.
+    pub fn name(&self, language: &str) -> String {
+        let tag = language.to_ascii_lowercase();
+        let base = tag.split('-').next().unwrap_or_default();
+        let word = [tag.as_str(), base].iter().find_map(|tag| self.0.get(*tag)?.get("language"));
+        match word {
+            Some(Word::Plain(name)) => name.clone(),
+            _ => language.to_owned(),
+        }
     }
 
     /// Whether the language has a catalogue of its own, or the one of its shorter tag.
@@ -226,6 +251,11 @@ fn name_of(category: PluralCategory) -> &'static str {
     }
 }
 
+/// A language tag as it is written: `pt-BR`.
+pub fn canonical(language: &str) -> String {
+    Locale::try_from_str(language).map_or_else(|_| language.to_owned(), |locale| locale.to_string())
+}
+
 /// A language for CLDR. English without a country is written as in Europe, day before month and 24 hours: `en-US` is
 /// there for whoever means that.
 fn locale(language: &str) -> Locale {
@@ -275,9 +305,23 @@ impl DateStyle {
         [("short", Self::Short), ("medium", Self::Medium), ("long", Self::Long), ("weekday", Self::Weekday)];
 }
 
+/// These fields of a date as CLDR writes them in a speech's language. A macro, since the parts have types of their own.
+macro_rules! by_cldr {
+    ($speech:expr, $day:expr, $fields:expr) => {{
+        let day: NaiveDate = $day;
+        let date = u8::try_from(day.month())
+            .ok()
+            .zip(u8::try_from(day.day()).ok())
+            .and_then(|(month, of_month)| Date::try_new_iso(day.year(), month, of_month).ok());
+        date.zip(DateTimeFormatter::try_new((&$speech.locale).into(), $fields).ok())
+            .map(|(date, formatter)| formatter.format(&date).to_string())
+    }};
+}
+
 /// One language's way to say things.
 #[derive(Debug)]
 pub struct Speech<'w> {
+    words: &'w Words,
     /// The first that has a word says it.
     catalogues: Vec<&'w Catalogue>,
     locale: Locale,
@@ -290,7 +334,8 @@ impl Speech<'_> {
     /// # Errors
     /// In words, for whoever wrote the template: no such word, or a place for which there is no value.
     pub fn say(&self, key: &str, values: &[(&str, Value<'_>)]) -> Result<String, String> {
-        let word = self.catalogues.iter().find_map(|catalogue| catalogue.get(key)).ok_or_else(|| {
+        let word = self.catalogues.iter().find_map(|catalogue| catalogue.get(key)).or_else(|| self.words.own(key));
+        let word = word.ok_or_else(|| {
             let known = self.catalogues.iter().flat_map(|catalogue| catalogue.keys().map(String::as_str));
             let meant = did_you_mean(key, known).map(|meant| format!(": did you mean \"{meant}\"?"));
             format!("there is no word \"{key}\"{}", meant.unwrap_or_default())
@@ -310,6 +355,12 @@ impl Speech<'_> {
             }
         };
         self.fill(text, value).map_err(|place| format!("the word \"{key}\" needs `{place}`: {place}=…"))
+    }
+
+    /// Whether it speaks English, be it for want of other words.
+    pub fn is_english(&self) -> bool {
+        self.catalogues.first().is_none_or(|first| self.words.0.get(FIRST).is_some_and(|own| std::ptr::eq(own, *first)))
+            || self.locale.id.language.as_str() == FIRST
     }
 
     /// A word that is known to be there; its key where it is not after all.
@@ -351,34 +402,40 @@ impl Speech<'_> {
 
     /// A date, as the clock of its own offset has it.
     pub fn date(&self, at: DateTime<FixedOffset>, style: DateStyle) -> String {
-        let iso = || at.format("%Y-%m-%d").to_string();
-        let (Ok(month), Ok(day)) = (u8::try_from(at.month()), u8::try_from(at.day())) else { return iso() };
-        let Ok(date) = Date::try_new_iso(at.year(), month, day) else { return iso() };
-        let length = |fields: YMD| {
-            DateTimeFormatter::try_new((&self.locale).into(), fields).map(|f| f.format(&date).to_string())
-        };
+        let day = at.date_naive();
         let written = match style {
-            DateStyle::Short => length(YMD::short()),
-            DateStyle::Medium => length(YMD::medium()),
-            DateStyle::Long => length(YMD::long()),
-            DateStyle::Weekday => DateTimeFormatter::try_new((&self.locale).into(), YMDE::long())
-                .map(|formatter| formatter.format(&date).to_string()),
+            DateStyle::Short => by_cldr!(self, day, YMD::short()),
+            DateStyle::Medium => by_cldr!(self, day, YMD::medium()),
+            DateStyle::Long => by_cldr!(self, day, YMD::long()),
+            DateStyle::Weekday => by_cldr!(self, day, YMDE::long()),
         };
-        written.unwrap_or_else(|_| iso())
+        written.unwrap_or_else(|| day.to_string())
     }
 
-    /// A day of the week.
+    /// A month with its year, `November 2026`.
+    pub fn month(&self, day: NaiveDate) -> String {
+        by_cldr!(self, day, YM::long()).unwrap_or_else(|| day.format("%Y-%m").to_string())
+    }
+
+    /// A year, in the language's digits.
+    pub fn year(&self, day: NaiveDate) -> String {
+        by_cldr!(self, day, Y::long()).unwrap_or_else(|| day.year().to_string())
+    }
+
+    /// The name of a day of the week.
     pub fn weekday(&self, day: Weekday) -> String {
-        // 1 January 2024 was a Monday.
-        let date =
-            u8::try_from(day.num_days_from_monday() + 1).ok().and_then(|day| Date::try_new_iso(2024, 1, day).ok());
-        let formatter = DateTimeFormatter::try_new((&self.locale).into(), E::long()).ok();
-        let written = formatter.zip(date).map(|(formatter, date)| formatter.format(&date).to_string());
-        written.unwrap_or_else(|| day.to_string())
+        // A Monday, and the days that follow it.
+        let date = NaiveDate::from_ymd_opt(2024, 1, 1 + day.num_days_from_monday());
+        date.and_then(|date| by_cldr!(self, date, E::long())).unwrap_or_else(|| day.to_string())
     }
 
     /// A time of day, as the clock of its own offset has it.
     pub fn time(&self, at: DateTime<FixedOffset>) -> String {
+        self.clock(at.time())
+    }
+
+    /// A time of day.
+    pub fn clock(&self, at: NaiveTime) -> String {
         let iso = || at.format("%H:%M").to_string();
         let (Ok(hour), Ok(minute)) = (u8::try_from(at.hour()), u8::try_from(at.minute())) else { return iso() };
         let Ok(time) = Time::try_new(hour, minute, 0, 0) else { return iso() };

@@ -4,23 +4,28 @@
 //! memory; pages are rendered when they are asked for.
 
 mod cache;
+mod form;
 mod leaving;
 mod own;
 mod preferences;
 mod reader;
 mod reply;
 mod reports;
+mod speech;
+mod visitor;
 
 use std::future::IntoFuture;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::{map_response, map_response_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use tokio::sync::Notify;
@@ -29,15 +34,19 @@ use tower_http::services::ServeFile;
 use crate::config::Urls;
 use crate::domain::article::Slug;
 use crate::domain::feed::FeedName;
+use crate::domain::limits::Limits;
 use crate::task::archive::Archive;
+use crate::task::consent::{self, ConsentText};
 use crate::task::dispatch::Stop;
 use crate::task::own_feed::OwnFeeds;
-use crate::task::pages::{self, Common, Say};
+use crate::task::pages::{self, Common};
 use crate::task::present::Presenter;
 use crate::task::publish::Site;
+use crate::task::sign_up::SignUps;
 use crate::task::{Publication, TaskError};
 
-use reply::{Failure, page, private};
+use reply::{Failed, Failure, page};
+use speech::Voice;
 
 /// How long requests under way may take after the word to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -60,9 +69,16 @@ pub struct App {
     pub poke: Notify,
     /// Calls for a sync.
     pub changed: Arc<Notify>,
+    /// What may be agreed to with the form.
+    pub consents: Vec<ConsentText>,
+    sign_ups: SignUps,
+    limits: Mutex<Limits>,
+    has_warned: AtomicBool,
     urls: Urls,
     common: Common,
     own_feeds: OwnFeeds,
+    /// The same in the other languages that readers can have.
+    others: Vec<Common>,
 }
 
 impl App {
@@ -72,18 +88,35 @@ impl App {
     /// When what every page shows cannot be rendered.
     pub fn new(publication: Publication) -> Result<Self, TaskError> {
         let urls = publication.config.live_urls();
-        let common = Presenter::new(&publication, urls.clone()).common()?;
+        let common = |language: &str| Presenter::new(&publication, urls.clone()).speaking(language).common();
+        let languages = &publication.languages;
+        let others = languages.iter().skip(1).map(common).collect::<Result<_, _>>()?;
+        let common = common(languages.own())?;
         let changed = Arc::new(Notify::new());
-        let own_feeds = OwnFeeds::new(urls.clone());
-        Ok(Self { publication, site: ArcSwap::default(), poke: Notify::new(), changed, urls, common, own_feeds })
+        let form = &publication.config.form;
+        Ok(Self {
+            consents: consent::texts(&publication),
+            sign_ups: SignUps::new(publication.clone()),
+            limits: Mutex::new(Limits::new(form.per_network, form.overall)),
+            has_warned: AtomicBool::new(false),
+            own_feeds: OwnFeeds::new(urls.clone()),
+            publication,
+            site: ArcSwap::default(),
+            poke: Notify::new(),
+            changed,
+            urls,
+            common,
+            others,
+        })
     }
 
     fn presenter(&self) -> Presenter<'_> {
         Presenter::new(&self.publication, self.urls.clone())
     }
 
-    fn notice(&self, say: Say<'_>) -> Result<String, TaskError> {
-        pages::notice_page(&self.publication, &self.presenter(), &self.common, say)
+    /// What every page shows in the language at this place.
+    fn common_in(&self, place: usize) -> &Common {
+        place.checked_sub(1).and_then(|place| self.others.get(place)).unwrap_or(&self.common)
     }
 }
 
@@ -104,7 +137,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/feeds.opml", get(document))
         .route("/style.css", get(document))
         .route("/feed.css", get(document))
-        .route("/subscribe", get(reader::form).post(reader::sign_up))
+        .route("/form.js", get(document))
+        .route("/subscribe", get(form::form).post(form::sign_up))
         .route("/confirm/{token}", get(reader::ask_confirm).post(reader::confirm))
         .route("/unsubscribe/{token}", get(leaving::ask).post(leaving::leave))
         .route("/unsubscribe/{token}/reason", post(leaving::reason))
@@ -121,6 +155,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(reports::routes())
+        .layer(map_response_with_state(Arc::clone(&app), with_apology))
         .layer(map_response(with_policies))
         .with_state(app)
 }
@@ -131,8 +166,9 @@ pub fn router(app: Arc<App>) -> Router {
 /// When the listener fails.
 pub async fn serve(listener: tokio::net::TcpListener, app: Arc<App>, mut stop: Stop) -> std::io::Result<()> {
     let mut stopped = stop.clone();
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     let server =
-        axum::serve(listener, router(app)).with_graceful_shutdown(async move { stopped.given().await }).into_future();
+        axum::serve(listener, service).with_graceful_shutdown(async move { stopped.given().await }).into_future();
     tokio::select! {
         served = server => served,
         // A request that is never sent to its end would be waited for as long.
@@ -156,6 +192,14 @@ async fn with_policies(mut response: Response) -> Response {
     response
 }
 
+/// A failure as a page; as a line of text where even that fails.
+async fn with_apology(State(app): State<Arc<App>>, response: Response) -> Response {
+    if response.extensions().get::<Failed>().is_none() {
+        return response;
+    }
+    Voice::own(&app).sorry().unwrap_or(response)
+}
+
 async fn home(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
     let presenter = app.presenter();
     Ok(page(pages::home_page(&app.publication, &presenter, &app.common).await?, &headers))
@@ -167,18 +211,18 @@ async fn article(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     if Slug::from_text(&slug).is_none_or(|known| known.as_str() != slug) {
-        return Ok(missing(&app)?);
+        return missing(&app);
     }
     let presenter = app.presenter();
     match pages::article_page(&app.publication, &presenter, &app.common, &slug).await? {
         Some(html) => Ok(page(html, &headers)),
-        None => Ok(missing(&app)?),
+        None => missing(&app),
     }
 }
 
 async fn feed(State(app): State<Arc<App>>, Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Failure> {
     let Some(feed) = FeedName::parse(&name).and_then(|name| app.publication.feed(&name).cloned()) else {
-        return Ok(missing(&app)?);
+        return missing(&app);
     };
     let presenter = app.presenter();
     Ok(page(pages::feed_page(&app.publication, &presenter, &app.common, &feed).await?, &headers))
@@ -206,7 +250,7 @@ async fn in_archive(app: &App, name: &str, page: Option<&str>, headers: &HeaderM
     let presenter = app.presenter();
     let feed = FeedName::parse(name).and_then(|name| app.publication.feed(&name));
     let Some(archive) = feed.and_then(|feed| Archive::of(&app.publication, &presenter, feed)) else {
-        return Ok(missing(app)?);
+        return missing(app);
     };
     let html = match page {
         None => archive.list_page(&app.common, None).await?,
@@ -215,7 +259,7 @@ async fn in_archive(app: &App, name: &str, page: Option<&str>, headers: &HeaderM
     };
     match html {
         Some(html) => Ok(self::page(html, headers)),
-        None => Ok(missing(app)?),
+        None => missing(app),
     }
 }
 
@@ -236,7 +280,7 @@ async fn with_slash(uri: OriginalUri) -> Redirect {
 async fn document(State(app): State<Arc<App>>, uri: OriginalUri, headers: HeaderMap) -> Result<Response, Failure> {
     match app.site.load().documents.get(uri.path()) {
         Some(document) => Ok(cache::answer(document, &headers)),
-        None => Ok(missing(&app)?),
+        None => missing(&app),
     }
 }
 
@@ -256,16 +300,10 @@ async fn static_file(
     {
         return Ok(response.map(Body::new));
     }
-    Ok(missing(&app)?)
+    missing(&app)
 }
 
 /// What is not there may be there in a moment: nobody keeps this answer.
-fn missing(app: &App) -> Result<Response, TaskError> {
-    let html = app.notice(Say {
-        heading: "Nothing here",
-        text: "There is nothing at this address. It may have been moved or withdrawn.",
-        link: Some((app.urls.home(), "To the home page")),
-        ..Say::default()
-    })?;
-    Ok((StatusCode::NOT_FOUND, private(html)).into_response())
+fn missing(app: &App) -> Result<Response, Failure> {
+    Voice::own(app).missing()
 }

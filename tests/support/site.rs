@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sqlx::Row as _;
+use tidings::domain::address::EmailAddress;
+use tidings::domain::pass::Asked;
 use tidings::task::dispatch::Stop;
 use tidings::task::{Clock, confirm, run};
 use tidings::web::{self, App};
@@ -63,8 +65,27 @@ impl Site {
         ask(self.at, method, path, &[], b"").await
     }
 
-    /// Posts a form as a browser does.
+    /// Posts a form as a browser does: the sign-up form with a pass that has rested, as after its second press.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let address = fields.iter().find(|(name, _)| *name == "address").map_or("", |(_, address)| address);
+        let pass =
+            EmailAddress::parse(address).ok().filter(|_| path == "/subscribe").map(|address| self.pass(&address));
+        let mut fields = fields.to_vec();
+        fields.extend(pass.iter().flat_map(|(consent, pass)| [("consent", consent.as_str()), ("pass", pass.as_str())]));
+        self.post_as_it_is(path, &fields).await
+    }
+
+    /// Version of the text that is agreed to, and a pass for an address, ten seconds old.
+    pub fn pass(&self, address: &EmailAddress) -> (String, String) {
+        let publication = &self.app.publication;
+        let (key, consent) = (address.key(), self.app.consents[0].version.clone());
+        let asked = Asked { address_key: &key, consent: &consent };
+        let pass = publication.keyring.pass(asked, publication.clock.now() - chrono::TimeDelta::seconds(10));
+        (consent, pass)
+    }
+
+    /// Posts these fields and no other.
+    pub async fn post_as_it_is(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(fields);
         let kind = [("Content-Type", "application/x-www-form-urlencoded")];

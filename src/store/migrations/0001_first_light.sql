@@ -109,6 +109,22 @@ CREATE TABLE subscribers (
 
 CREATE INDEX subscribers_hash ON subscribers (address_hash);
 
+-- What limits sign-ups: the last three confirmations to a mailbox, whatever its alias, under a keyed hash.
+CREATE TABLE confirmations (
+    alias_hash TEXT PRIMARY KEY,
+    last_at BIGINT NOT NULL,
+    second_at BIGINT NOT NULL,
+    third_at BIGINT NOT NULL
+);
+CREATE INDEX confirmations_last ON confirmations (last_at);
+
+-- Who waits for a confirmation that a limit put off, and who has used the link of one.
+CREATE TABLE confirmation_waits (
+    subscriber TEXT PRIMARY KEY,
+    put_off_until BIGINT,
+    used_at BIGINT
+);
+
 CREATE TABLE subscriptions (
     subscriber TEXT NOT NULL,
     feed TEXT NOT NULL,

@@ -10,11 +10,11 @@ use crate::domain::link::{Link, Purpose};
 use crate::domain::preference::Preferred;
 use crate::domain::subscription::{SubscriberId, SubscriptionState};
 use crate::task::letters::MOVE_WITHIN;
-use crate::task::present::{Presenter, cadences};
+use crate::task::present::Presenter;
 use crate::task::{Publication, TaskError, hours, own_feed};
 use crate::template::view::{
-    ActionView, ChoiceView, Common, ConsentView, LanguageView, LeftPage, LinkView, Notice, NoticeView, OwnFeedView,
-    Page, PauseView, Preferences, ReasonView, SubscriberView,
+    ActionView, ChoiceView, Common, ConsentView, LeftPage, LinkView, Notice, NoticeView, OptionView, OwnFeedView, Page,
+    PauseView, Preferences, ReasonView, SubscriberView,
 };
 use crate::template::words::{DateStyle, Speech, Value};
 
@@ -41,6 +41,7 @@ pub async fn page(
 ) -> Result<String, TaskError> {
     let (store, subscriber) = (&publication.store, &reader.subscriber);
     let speech = publication.templates.speech(&reader.language);
+    let speaking = Presenter::new(publication, presenter.urls.clone()).speaking(&reader.language);
     let now = publication.clock.now();
     let subscriptions = store.subscriptions_of(subscriber.id).await?;
     let preferred = store.preferences_of(subscriber.id).await?;
@@ -54,7 +55,7 @@ pub async fn page(
             title: feed.title.clone(),
             description: feed.description.clone(),
             active: own.is_some_and(|own| comes(own.state)),
-            cadences: cadences(feed, own.map(|own| own.cadence)),
+            cadences: speaking.cadences(feed, own.map(|own| own.cadence)),
             hours: hours::hours(feed, preferred, &speech),
             days: hours::days(feed, preferred, &speech),
             feed_url: presenter.urls.feed(&feed.name),
@@ -102,7 +103,7 @@ pub fn leave_all(publication: &Publication, presenter: &Presenter<'_>, who: Subs
 }
 
 /// The languages that have words, each by its name in itself.
-fn languages(publication: &Publication, chosen: &str) -> Vec<LanguageView> {
+fn languages(publication: &Publication, chosen: &str) -> Vec<OptionView> {
     let tags: Vec<&str> = publication.templates.words().languages().collect();
     let base = chosen.split('-').next().unwrap_or_default();
     let chosen = tags.iter().find(|tag| tag.eq_ignore_ascii_case(chosen)).or(tags.iter().find(|tag| **tag == base));
@@ -111,7 +112,7 @@ fn languages(publication: &Publication, chosen: &str) -> Vec<LanguageView> {
         // A catalogue that lacks its own name says the English one.
         if tag != "en" && name == "English" { tag.to_owned() } else { name }
     };
-    let view = |tag: &&str| LanguageView { value: (*tag).to_owned(), label: name(tag), chosen: chosen == Some(tag) };
+    let view = |tag: &&str| OptionView { value: (*tag).to_owned(), label: name(tag), chosen: chosen == Some(tag) };
     tags.iter().map(view).collect()
 }
 
