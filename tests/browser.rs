@@ -214,7 +214,10 @@ async fn the_form_answers_in_its_place_on_another_site() {
     let page = format!("<!doctype html><title>Elsewhere</title><main>{form}</main><script>{visitor}</script>");
     let seen = open_for(&format!("http://{}/", elsewhere(page).await), 30_000).await;
     assert!(seen.dom.contains("<title>Elsewhere</title>"), "{}", seen.dom);
-    assert!(seen.dom.contains("Check your mail") && seen.dom.contains("role=\"status\""), "{seen:#?}");
+    assert!(
+        seen.dom.contains("Consultez votre boîte de réception") && seen.dom.contains("role=\"status\""),
+        "{seen:#?}"
+    );
     let who = publication.store.subscriber_by_address("mara@quill.example").await.unwrap();
     assert!(who.is_some(), "{seen:#?}");
     assert_eq!(site.mail().await.len(), 1);

@@ -38,7 +38,7 @@ pub(super) async fn feed(
             let page = say(&app, Say { heading: &heading, text: &text, ..Say::default() })?;
             (StatusCode::GONE, page).into_response()
         }
-        Found::Nothing => return Ok(missing(&app)?),
+        Found::Nothing => return missing(&app),
     };
     let told = [
         (HeaderName::from_static("x-robots-tag"), "noindex"),

@@ -60,7 +60,8 @@
     if (old) old.remove();
     const box = document.createElement("div");
     const add = (kind, text) => text && (box.appendChild(document.createElement(kind)).textContent = text);
-    add("h3", answer.heading);
+    // No heading: which level it would be of, only the page knows.
+    if (add("p", answer.heading)) box.firstChild.style.fontWeight = "bold";
     add("p", answer.text);
     box.tabIndex = -1;
     const done = answer.state === "asked";

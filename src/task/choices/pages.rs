@@ -120,7 +120,7 @@ fn consent(publication: &Publication, speech: &Speech<'_>, zone: Tz, entry: &Ent
     let feed = entry.feed.as_ref().map(|name| title(publication, name));
     let what = match (&feed, entry.cadence) {
         (Some(feed), Some(cadence)) => {
-            let often = speech.word(&format!("often_{cadence}"), &[]);
+            let often = speech.word(&format!("ledger_often_{cadence}"), &[]);
             speech.word("comma", &[("first", Value::Text(feed)), ("last", Value::Text(&often))])
         }
         (Some(feed), None) => feed.clone(),
