@@ -392,7 +392,7 @@ impl Files {
             if is_new || !self.root.join(path.trim_start_matches('/')).exists() {
                 match coding.of(bytes) {
                     Some(coded) => drop(write_if_new(&self.root, &path, &coded)?),
-                    None => self.remove(&path)?,
+                    None => drop(remove(&self.root, &path)?),
                 }
             }
         }
@@ -400,19 +400,8 @@ impl Files {
     }
 
     fn remove(&mut self, path: &str) -> Result<(), TaskError> {
-        let path = self.root.join(path.trim_start_matches('/'));
-        match std::fs::remove_file(&path) {
-            Ok(()) => {
-                self.removed += 1;
-                // The page's folder goes with it, unless somebody put something else there.
-                if let Some(folder) = path.parent() {
-                    let _ = std::fs::remove_dir(folder);
-                }
-                Ok(())
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(TaskError::Write { path: path.display().to_string(), source }),
-        }
+        self.removed += usize::from(remove(&self.root, path)?);
+        Ok(())
     }
 
     /// Writes what changed of every newsletter's archive since a revision, and removes what is not in one any more.
@@ -521,6 +510,21 @@ fn list_files(folder: &Path, with: &mut dyn FnMut(&Path, &std::fs::Metadata)) {
         } else if metadata.is_file() {
             with(&entry.path(), &metadata);
         }
+    }
+}
+
+/// Removes a file; returns whether it was there. The page's folder goes with it, unless somebody put something else there.
+fn remove(root: &Path, path: &str) -> Result<bool, TaskError> {
+    let path = root.join(path.trim_start_matches('/'));
+    match std::fs::remove_file(&path) {
+        Ok(()) => {
+            if let Some(folder) = path.parent() {
+                let _ = std::fs::remove_dir(folder);
+            }
+            Ok(true)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(TaskError::Write { path: path.display().to_string(), source }),
     }
 }
 

@@ -41,7 +41,7 @@ pub async fn page(
 ) -> Result<String, TaskError> {
     let (store, subscriber) = (&publication.store, &reader.subscriber);
     let speech = publication.templates.speech(&reader.language);
-    let speaking = Presenter::new(publication, presenter.urls.clone()).speaking(&reader.language);
+    let speaking = in_language(publication, presenter, &reader.language);
     let now = publication.clock.now();
     let subscriptions = store.subscriptions_of(subscriber.id).await?;
     let preferred = store.preferences_of(subscriber.id).await?;
@@ -92,8 +92,13 @@ pub async fn page(
         consents: consents.iter().map(|entry| consent(publication, &speech, zone, entry)).collect(),
     };
     let title = speech.word("choices_title", &[]);
-    let page = presenter.page("preferences", &title, "", String::new(), Some(&reader.language));
+    let page = speaking.page("preferences", &title, "", String::new(), None);
     Ok(publication.templates.page("preferences", &Page { common, page, form: None, own })?)
+}
+
+/// The same presenter, speaking a reader's language.
+fn in_language<'a>(publication: &'a Publication, presenter: &Presenter<'_>, language: &str) -> Presenter<'a> {
+    Presenter::new(publication, presenter.urls.clone()).speaking(language)
 }
 
 /// Where leaving everything starts.
@@ -193,7 +198,8 @@ pub async fn left_page(
         reasons: reasons.into(),
         unsubscribe_all_url: still.then(|| leave_all(publication, presenter, who)),
     };
-    let page = presenter.page("notice", &speech.word("left_title", &[]), "", String::new(), Some(&language));
+    let speaking = in_language(publication, presenter, &language);
+    let page = speaking.page("notice", &speech.word("left_title", &[]), "", String::new(), None);
     Ok(publication.templates.page("left", &Page { common, page, form: None, own })?)
 }
 
@@ -226,7 +232,7 @@ pub fn word_page(
     let values: Vec<(&str, Value<'_>)> = values.into_iter().map(|(place, value)| (place, Value::Text(value))).collect();
     let label = |(url, key): (String, &str)| (url, speech.word(key, &[]));
     let heading = speech.word(say.heading, &[]);
-    let page = presenter.page("notice", &heading, "", String::new(), Some(language));
+    let page = in_language(publication, presenter, language).page("notice", &heading, "", String::new(), None);
     let notice = NoticeView {
         heading,
         text: speech.word(text, &values),
