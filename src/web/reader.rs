@@ -47,13 +47,13 @@ pub(super) async fn holder(app: &App, purpose: Purpose, token: &str) -> Result<O
     let Some(link) = app.publication.keyring.verify(purpose, token, app.publication.clock.now()) else {
         return Ok(None);
     };
-    // A confirmation's link is good once.
-    if let (Purpose::Confirm, Some(expires_at)) = (purpose, link.expires_at)
-        && app.publication.store.confirmation_used(link.subscriber, expires_at - CONFIRM_WITHIN).await?
-    {
-        return Ok(None);
-    }
     Ok(app.publication.store.subscriber(link.subscriber).await?.map(|subscriber| (link, subscriber)))
+}
+
+/// Whether the link of a confirmation has been used: it is good once.
+async fn is_used(app: &App, link: &Link) -> Result<bool, Failure> {
+    let Some(expires_at) = link.expires_at else { return Ok(false) };
+    Ok(app.publication.store.confirmation_used(link.subscriber, expires_at - CONFIRM_WITHIN).await?)
 }
 
 /// One thing to say to one reader, in the publication's language.
@@ -75,6 +75,9 @@ pub(super) async fn ask_confirm(
         return asked.voice(&app, None).stale();
     };
     let voice = asked.voice(&app, Some(&subscriber));
+    if is_used(&app, &link).await? {
+        return voice.stale();
+    }
     let subscriptions = app.publication.store.subscriptions_of(link.subscriber).await?;
     let pending: Vec<_> =
         subscriptions.into_iter().filter(|one| one.state == SubscriptionState::Pending).map(|one| one.feed).collect();
@@ -97,6 +100,9 @@ pub(super) async fn confirm(
         return asked.voice(&app, None).stale();
     };
     let voice = asked.voice(&app, Some(&subscriber));
+    if is_used(&app, &link).await? {
+        return voice.stale();
+    }
     let now = app.publication.clock.now();
     let feeds = confirm::confirm(&app.publication, link.subscriber, Consent::new(Source::Form, now)).await?;
     if feeds.is_empty() {
