@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::pace::number_per;
 use super::subscription::ONE_CONFIRMATION_PER;
 
 /// Confirmations to one address, whatever its alias, in [`CONFIRMATIONS_PER`].
@@ -42,16 +43,8 @@ impl FromStr for Allowance {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (number, unit) = text.split_once('/').ok_or(())?;
-        let seconds = match unit.trim() {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            "d" => 24 * 3600,
-            _ => return Err(()),
-        };
-        let number: u32 = number.trim().parse().map_err(|_| ())?;
-        if number == 0 { Err(()) } else { Ok(Self { number, per_us: seconds * 1_000_000 }) }
+        let (number, time) = number_per(text).ok_or(())?;
+        Ok(Self { number, per_us: i64::try_from(time.as_micros()).map_err(drop)? })
     }
 }
 

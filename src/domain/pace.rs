@@ -33,20 +33,23 @@ impl FromStr for Rate {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (number, unit) = text.split_once('/').ok_or(())?;
-        let seconds = match unit.trim() {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            "d" => 24 * 3600,
-            _ => return Err(()),
-        };
-        let number: u32 = number.trim().parse().map_err(|_| ())?;
-        if number == 0 {
-            return Err(());
-        }
-        Ok(Self { interval: (Duration::from_secs(seconds) / number).max(Duration::from_nanos(1)) })
+        let (number, time) = number_per(text).ok_or(())?;
+        Ok(Self { interval: (time / number).max(Duration::from_nanos(1)) })
     }
+}
+
+/// A number and the time that it is for, as in `100/h`; none is 0.
+pub(super) fn number_per(text: &str) -> Option<(u32, Duration)> {
+    let (number, unit) = text.split_once('/')?;
+    let seconds = match unit.trim() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return None,
+    };
+    let number = number.trim().parse().ok().filter(|number| *number > 0)?;
+    Some((number, Duration::from_secs(seconds)))
 }
 
 /// Gives out turns at a rate. Turns that nobody took are not saved up, but for a tenth of a second, so that the rate set

@@ -152,11 +152,10 @@ impl Document {
     /// changes the bytes and not that date, and whoever asks by `If-Modified-Since` alone would never see it.
     pub fn replace(&mut self, before: Option<&Self>, now: DateTime<Utc>) {
         if let Some(before) = before {
-            self.versions.clone_from(&before.versions);
             if before.hash == self.hash {
                 self.modified = before.modified.or(Some(now));
                 self.codings.clone_from(&before.codings);
-                // What was new since an older version may have been told in other words: only bytes are the same.
+                self.versions.clone_from(&before.versions);
                 return;
             }
             self.versions = before.versions.iter().map(|version| Arc::new(version.anew())).collect();

@@ -180,8 +180,10 @@ impl<'a> Addressed<'a> {
         now: DateTime<Utc>,
     ) -> Result<Vec<u8>, TaskError> {
         let config = &publication.config;
-        let presenter = Presenter::new(publication, config.live_urls());
-        let renderer = Renderer::new(publication);
+        let languages = &publication.languages;
+        let language = languages.at(languages.of_reader(self.to.language.as_deref()));
+        let presenter = Presenter::new(publication, config.live_urls()).speaking(language);
+        let renderer = Renderer::new(publication).speaking(self.to.language.as_deref());
         let feeds: Vec<&Feed> = self.feeds.iter().map(|(feed, _)| *feed).collect();
         let (name, feed) = (self.to.name.as_deref(), feeds[0]);
         let mut own = renderer.own(self.to.id, name, &feed.name);

@@ -53,7 +53,7 @@ pub(super) async fn reason(
     let Some((link, reader)) = reader(&app, Purpose::Leave, &token).await? else { return stale(&app) };
     let (reason, words) = (field(&fields, "reason"), field(&fields, "words"));
     choices::give_reason(&app.publication, link.subscriber, link.feed.clone(), reason, words).await?;
-    let home = Some((app.urls.local("/"), "choices_home"));
+    let home = Some((app.urls.local("/"), "to_home"));
     let text = ("left_thanks_text", vec![]);
     say(&app, &reader.language, Word { heading: "left_thanks", text, link: home, ..Word::default() })
 }

@@ -137,7 +137,7 @@ pub(super) async fn ask_erase(State(app): State<Arc<App>>, Path(token): Path<Str
 pub(super) async fn erase(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
     let Some((_, reader)) = reader(&app, Purpose::Erase, &token).await? else { return stale(&app) };
     choices::erase(&app.publication, &reader.subscriber).await?;
-    let link = Some((app.urls.local("/"), "choices_home"));
+    let link = Some((app.urls.local("/"), "to_home"));
     let text = ("erased_text", vec![]);
     say(&app, &reader.language, Word { heading: "erased_title", text, link, ..Word::default() })
 }
