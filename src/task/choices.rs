@@ -53,9 +53,8 @@ impl Reader {
 
 /// In which language pages speak to somebody.
 pub fn language_of(publication: &Publication, subscriber: Option<&Subscriber>) -> String {
-    let own = subscriber.and_then(|subscriber| subscriber.language.clone());
-    own.filter(|own| publication.templates.words().has(own))
-        .unwrap_or_else(|| publication.config.publication.language.clone())
+    let languages = &publication.languages;
+    languages.at(languages.of_reader(subscriber.and_then(|subscriber| subscriber.language.as_deref()))).to_owned()
 }
 
 /// What somebody wants, as a form says it.
@@ -97,9 +96,10 @@ pub async fn save(
     let zone = zone.or(subscriber.time_zone);
     let name = Some(shorten(&one_line(&wanted.name), MAX_NAME)).filter(|name| !name.is_empty());
     store.set_profile(subscriber.id, name.as_deref(), zone).await?;
-    let own = &publication.config.publication.language;
-    if publication.templates.words().languages().any(|known| known == wanted.language) {
-        let language = Some(wanted.language.as_str()).filter(|language| language != own);
+    let languages = &publication.languages;
+    if let Some(place) = languages.find(&wanted.language) {
+        // The publication's own stands first, and is nothing to keep.
+        let language = Some(languages.at(place)).filter(|_| place > 0);
         store.set_language(subscriber.id, language).await?;
     }
 

@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 
 use super::App;
-use super::preferences::{reader, say, stale};
-use super::reader::{Fields, field};
+use super::preferences::{reader, say};
+use super::reader::{Fields, field, stale};
 use super::reply::{Failure, private};
 use crate::domain::consent::{Consent, Source};
 use crate::domain::feed::FeedName;

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::reader::{Fields, chosen, field};
+use super::reader::{Fields, chosen, field, stale};
 use super::reply::{Failure, private};
 use crate::domain::address::EmailAddress;
 use crate::domain::consent::{Consent, Source};
@@ -30,15 +30,6 @@ pub(super) async fn reader(app: &App, purpose: Purpose, token: &str) -> Result<O
 /// One thing to say to one reader.
 pub(super) fn say(app: &App, language: &str, word: Word<'_>) -> Result<Response, Failure> {
     Ok(private(choices::word_page(&app.publication, &app.presenter(), &app.common, language, word)?))
-}
-
-/// What a link that is not good any more leads to.
-pub(super) fn stale(app: &App) -> Result<Response, Failure> {
-    let link = Some((app.urls.local("/subscribe"), "choices_stale_link"));
-    let text = ("choices_stale_text", vec![]);
-    let language = choices::language_of(&app.publication, None);
-    let page = say(app, &language, Word { heading: "choices_stale", text, link, ..Word::default() })?;
-    Ok((StatusCode::NOT_FOUND, page).into_response())
 }
 
 async fn shown(app: &App, token: &str, reader: &Reader, said: Said) -> Result<Response, Failure> {

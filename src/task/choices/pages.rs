@@ -10,11 +10,12 @@ use crate::domain::link::{Link, Purpose};
 use crate::domain::preference::Preferred;
 use crate::domain::subscription::{SubscriberId, SubscriptionState};
 use crate::task::letters::MOVE_WITHIN;
+use crate::task::pages::{Say, notice_page};
 use crate::task::present::Presenter;
 use crate::task::{Publication, TaskError, hours, own_feed};
 use crate::template::view::{
-    ActionView, ChoiceView, Common, ConsentView, LeftPage, LinkView, Notice, NoticeView, OptionView, OwnFeedView, Page,
-    PauseView, Preferences, ReasonView, SubscriberView,
+    ChoiceView, Common, ConsentView, LeftPage, OptionView, OwnFeedView, Page, PauseView, Preferences, ReasonView,
+    SubscriberView,
 };
 use crate::template::words::{DateStyle, Speech, Value};
 
@@ -107,18 +108,11 @@ pub fn leave_all(publication: &Publication, presenter: &Presenter<'_>, who: Subs
     presenter.urls.local(&format!("/unsubscribe/{}", publication.keyring.sign(&link)))
 }
 
-/// The languages that have words, each by its name in itself.
+/// The languages on offer, each by its name in itself.
 fn languages(publication: &Publication, chosen: &str) -> Vec<OptionView> {
-    let tags: Vec<&str> = publication.templates.words().languages().collect();
-    let base = chosen.split('-').next().unwrap_or_default();
-    let chosen = tags.iter().find(|tag| tag.eq_ignore_ascii_case(chosen)).or(tags.iter().find(|tag| **tag == base));
-    let name = |tag: &str| {
-        let name = publication.templates.speech(tag).word("language_name", &[]);
-        // A catalogue that lacks its own name says the English one.
-        if tag != "en" && name == "English" { tag.to_owned() } else { name }
-    };
-    let view = |tag: &&str| OptionView { value: (*tag).to_owned(), label: name(tag), chosen: chosen == Some(tag) };
-    tags.iter().map(view).collect()
+    let name = |tag: &str| publication.templates.speech(tag).word("language", &[]);
+    let view = |tag: &str| OptionView { value: tag.to_owned(), label: name(tag), chosen: chosen == tag };
+    publication.languages.iter().map(view).collect()
 }
 
 fn consent(publication: &Publication, speech: &Speech<'_>, zone: Tz, entry: &Entry) -> ConsentView {
@@ -227,17 +221,18 @@ pub fn word_page(
     language: &str,
     say: Word<'_>,
 ) -> Result<String, TaskError> {
-    let speech = publication.templates.speech(language);
+    let speaking = in_language(publication, presenter, language);
+    let speech = speaking.speech();
     let (text, values) = say.text;
     let values: Vec<(&str, Value<'_>)> = values.into_iter().map(|(place, value)| (place, Value::Text(value))).collect();
     let label = |(url, key): (String, &str)| (url, speech.word(key, &[]));
-    let heading = speech.word(say.heading, &[]);
-    let page = in_language(publication, presenter, language).page("notice", &heading, "", String::new(), None);
-    let notice = NoticeView {
-        heading,
-        text: speech.word(text, &values),
-        action: say.button.map(label).map(|(url, label)| ActionView { url, label }),
-        secondary: say.link.map(label).map(|(url, label)| LinkView { url, label }),
+    let (heading, text) = (speech.word(say.heading, &[]), speech.word(text, &values));
+    let (button, link) = (say.button.map(label), say.link.map(label));
+    let said = Say {
+        heading: &heading,
+        text: &text,
+        button: button.as_ref().map(|(url, label)| (url.clone(), label.as_str())),
+        link: link.as_ref().map(|(url, label)| (url.clone(), label.as_str())),
     };
-    Ok(publication.templates.page("notice", &Page { common, page, form: None, own: Notice { notice } })?)
+    notice_page(publication, &speaking, common, said)
 }
