@@ -19,7 +19,8 @@ pub async fn subscribe(publication: &Publication, readers: usize) {
                 NewSubscription {
                     address_hash: publication.keyring.address_hash(&address.key()),
                     subscriber: Subscriber {
-                        id: SubscriberId::new(now + TimeDelta::milliseconds(1)),
+                        // One after another, as sign-ups and imports make them: their order is that of the rows.
+                        id: SubscriberId::new(now + TimeDelta::milliseconds(i64::try_from(number).unwrap())),
                         address,
                         name: None,
                         language: None,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
-use super::subscribers::{UNSUPPRESSED, address_of};
+use super::subscribers::{UNSUPPRESSED, WHOSE_BAN, address_of};
 use super::{Store, StoreError, id, instant, json, ledger, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::article::ArticleId;
@@ -340,11 +340,13 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn skip_unwanted(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let sql = "UPDATE deliveries SET state = 'skipped', settled_at = $1, outcome = 'suppressed' \
-                   WHERE state IN ('queued', 'deferred') AND subscriber IN (SELECT s.id FROM suppressions p \
-                   CROSS JOIN subscribers s WHERE s.address_hash = p.address_hash)";
+        let sql = format!(
+            "UPDATE deliveries SET state = 'skipped', settled_at = $1, outcome = 'suppressed' \
+             WHERE state IN ('queued', 'deferred') AND subscriber IN (SELECT s.id FROM suppressions p \
+             CROSS JOIN subscribers s WHERE {WHOSE_BAN})"
+        );
         Ok(
-            on!(self.database, pool => sqlx::query(sql).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,
+            on!(self.database, pool => sqlx::query(AssertSqlSafe(sql)).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,
         )
     }
 }

@@ -7,7 +7,7 @@ use super::archive::{PAGES_OF_DAY, SAME_PAGE, SAME_WITHIN, free_page};
 use super::deliveries::OPEN;
 use super::notices::NOTE;
 use super::segments::{Condition, bind_all};
-use super::subscribers::UNSUPPRESSED;
+use super::subscribers::{UNSUPPRESSED, WHOSE_BAN};
 use super::trials::{WAITS_FOR_PICK, begin_trial};
 use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::ArticleId;
@@ -331,7 +331,7 @@ impl Store {
               WHERE n.feed = $1 AND n.state = 'active' GROUP BY n.cadence, n.time_zone, n.preferred, n.cursor \
               UNION ALL SELECT n.cadence, n.time_zone, n.preferred, n.cursor, CAST(-1 AS BIGINT) \
               FROM suppressions p CROSS JOIN subscribers s CROSS JOIN subscriptions n \
-              WHERE s.address_hash = p.address_hash AND n.subscriber = s.id AND n.feed = $1 AND n.state = 'active'{less}) AS g \
+              WHERE {WHOSE_BAN} AND n.subscriber = s.id AND n.feed = $1 AND n.state = 'active'{less}) AS g \
              GROUP BY cadence, time_zone, preferred, cursor HAVING SUM(readers) > 0 ORDER BY cadence, time_zone, preferred, cursor"
         );
         let rows: Vec<GroupColumns> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await)?;

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
+use super::subscribers::WHOSE_BAN;
 use super::{Store, StoreError, begin, json, millis, on};
 use crate::domain::subscription::SubscriberId;
 
@@ -22,17 +23,16 @@ pub enum Departure {
 
 impl Departure {
     /// Subscribers `s` who departed so before `$1`.
-    fn who(self) -> &'static str {
+    fn who(self) -> String {
         match self {
-            Self::Ended => {
-                "FROM (SELECT DISTINCT n.subscriber FROM subscriptions n WHERE n.state = 'ended' AND n.ended_at < $1) AS g \
+            Self::Ended => "FROM (SELECT DISTINCT n.subscriber FROM subscriptions n WHERE n.state = 'ended' AND n.ended_at < $1) AS g \
                  CROSS JOIN subscribers s WHERE s.id = g.subscriber AND NOT EXISTS (SELECT 1 FROM subscriptions o \
                  WHERE o.subscriber = g.subscriber AND (o.state <> 'ended' OR COALESCE(o.ended_at, $1) >= $1))"
-            }
-            Self::Bounced => {
+                .to_owned(),
+            Self::Bounced => format!(
                 "FROM suppressions p CROSS JOIN subscribers s WHERE p.cause IN ('bounced', 'refused') \
-                 AND p.created_at < $1 AND s.address_hash = p.address_hash"
-            }
+                 AND p.created_at < $1 AND {WHOSE_BAN}"
+            ),
         }
     }
 }
@@ -68,7 +68,7 @@ impl Store {
         let removed = begin!(self.database, tx => {
             let mut removed = 0;
             for address_hash in address_hashes {
-                let who: Option<String> = sqlx::query_scalar("SELECT id FROM subscribers WHERE address_hash = $1")
+                let who: Option<String> = sqlx::query_scalar("SELECT id FROM subscribers WHERE substr(address_hash, 1, 8) = substr($1, 1, 8) AND address_hash = $1")
                     .bind(address_hash).fetch_optional(&mut *tx).await?;
                 // A relay's words may name the address; the ban itself stays, under a keyed hash.
                 sqlx::query("UPDATE suppressions SET detail = NULL WHERE address_hash = $1").bind(address_hash).execute(&mut *tx).await?;

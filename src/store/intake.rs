@@ -62,6 +62,9 @@ pub struct TakenIn {
     pub overfull: u64,
 }
 
+/// People per statement: their JSON stands in memory several times over.
+const ROWS_PER_STATEMENT: usize = 2000;
+
 const PEOPLE: [(&str, &str); 9] = [
     ("id", "TEXT"),
     ("address", "TEXT"),
@@ -155,8 +158,6 @@ impl Store {
         overwrite: bool,
         now: DateTime<Utc>,
     ) -> Result<TakenIn, StoreError> {
-        let mut rows = Rows::of(arrivals, &HashMap::new(), now);
-        let is_said = arrivals.iter().any(|arrival| !arrival.attributes.is_empty());
         let insert_people = format!(
             "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at, attributes) \
              SELECT id, address, address_key, address_hash, name, language, time_zone, created_at, attributes FROM {} AS r WHERE true \
@@ -212,35 +213,38 @@ impl Store {
             self.database.rows(1, &BANS)
         );
         let mut taken = TakenIn::default();
-        // Planned anew each time: PostgreSQL would keep a plan that it made while the tables were empty.
         let room = self.database.room();
         begin!(self.database, tx => {
+            // Planned anew each time: PostgreSQL would keep a plan that it made while the tables were empty.
+            let query = |sql: &String| sqlx::query(AssertSqlSafe(sql.clone())).persistent(false);
             if let Some((more, _)) = room {
                 sqlx::query(more).execute(&mut *tx).await?;
             }
-            if let Some(bans) = &rows.bans {
-                taken.banned = sqlx::query(AssertSqlSafe(ban)).persistent(false).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
-            }
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
-            if overwrite {
-                if is_said {
-                    let keys: Vec<String> = arrivals.iter().map(|arrival| arrival.subscriber.address.key()).collect();
-                    let kept: Vec<(String, String)> =
-                        sqlx::query_as(AssertSqlSafe(kept)).persistent(false).bind(json(&keys)).fetch_all(&mut *tx).await?;
-                    let known = kept.into_iter().map(|(key, kept)| Ok((key, attributes(&kept)?)));
-                    rows = Rows::of(arrivals, &known.collect::<Result<_, StoreError>>()?, now);
-                    taken.overfull = rows.overfull;
+            for arrivals in arrivals.chunks(ROWS_PER_STATEMENT) {
+                let mut rows = Rows::of(arrivals, &HashMap::new(), now);
+                if let Some(bans) = &rows.bans {
+                    taken.banned += query(&ban).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
                 }
-                sqlx::query(AssertSqlSafe(note_changes)).persistent(false).bind(&rows.subscriptions).bind(millis(now)).execute(&mut *tx).await?;
-                for sql in [change_people, change_subscriptions] {
-                    let rows = if sql.starts_with("UPDATE subscribers") { &rows.people } else { &rows.subscriptions };
-                    taken.changed += sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(rows).execute(&mut *tx).await?.rows_affected();
+                if overwrite {
+                    if arrivals.iter().any(|arrival| !arrival.attributes.is_empty()) {
+                        let keys: Vec<String> = arrivals.iter().map(|arrival| arrival.subscriber.address.key()).collect();
+                        let kept: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(kept.clone())).persistent(false)
+                            .bind(json(&keys)).fetch_all(&mut *tx).await?;
+                        let known = kept.into_iter().map(|(key, kept)| Ok((key, attributes(&kept)?)));
+                        rows = Rows::of(arrivals, &known.collect::<Result<_, StoreError>>()?, now);
+                        taken.overfull += rows.overfull;
+                    }
+                    query(&note_changes).bind(&rows.subscriptions).bind(millis(now)).execute(&mut *tx).await?;
+                    for (sql, rows) in [(&change_people, &rows.people), (&change_subscriptions, &rows.subscriptions)] {
+                        taken.changed += query(sql).bind(rows).execute(&mut *tx).await?.rows_affected();
+                    }
+                    query(&move_clocks).bind(&rows.people).execute(&mut *tx).await?;
                 }
-                sqlx::query(AssertSqlSafe(move_clocks)).persistent(false).bind(&rows.people).execute(&mut *tx).await?;
+                taken.people += query(&insert_people).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
+                taken.subscriptions += query(&insert_subscriptions).bind(&rows.subscriptions).bind(cursor).bind(millis(now))
+                    .execute(&mut *tx).await?.rows_affected();
             }
-            taken.people = sqlx::query(AssertSqlSafe(insert_people)).persistent(false).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
-            taken.subscriptions = sqlx::query(AssertSqlSafe(insert_subscriptions)).persistent(false)
-                .bind(&rows.subscriptions).bind(cursor).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
             if let Some((_, less)) = room {
                 sqlx::query(less).execute(&mut *tx).await?;
             }

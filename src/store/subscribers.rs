@@ -44,6 +44,10 @@ pub struct ListedSubscriber {
 /// Where no ban stands against the address of the subscriber `s`.
 pub(super) const UNSUPPRESSED: &str = "NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.address_hash = s.address_hash)";
 
+/// The subscriber `s` whose address the suppression `p` bans, found by the index of the first digits of its hash.
+pub(super) const WHOSE_BAN: &str =
+    "substr(s.address_hash, 1, 8) = substr(p.address_hash, 1, 8) AND s.address_hash = p.address_hash";
+
 type SubscriberColumns = (String, String, Option<String>, Option<String>, Option<String>);
 
 /// The same, with one column more.

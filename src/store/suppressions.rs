@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::account::Ban;
+use super::subscribers::WHOSE_BAN;
 use super::{Store, StoreError, instant, json, millis, on};
 
 /// A ban with whom it is about.
@@ -72,11 +73,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn bans(&self, after: &str, limit: i64) -> Result<Vec<Banned>, StoreError> {
-        let sql = "SELECT p.address_hash, s.address, p.cause, p.detail, p.created_at FROM suppressions p \
-                   LEFT JOIN subscribers s ON s.address_hash = p.address_hash \
-                   WHERE p.address_hash > $1 ORDER BY p.address_hash LIMIT $2";
-        let rows: Vec<BannedColumns> =
-            on!(self.database, pool => sqlx::query_as(sql).bind(after).bind(limit).fetch_all(pool).await)?;
+        let sql = format!(
+            "SELECT p.address_hash, s.address, p.cause, p.detail, p.created_at FROM suppressions p \
+             LEFT JOIN subscribers s ON {WHOSE_BAN} WHERE p.address_hash > $1 ORDER BY p.address_hash LIMIT $2"
+        );
+        let rows: Vec<BannedColumns> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(pool).await)?;
         let banned = |(address_hash, address, cause, detail, at): BannedColumns| {
             let detail = detail.filter(|detail| !detail.is_empty());
             Ok(Banned { address_hash, address, ban: Ban { cause, detail, at: instant(at)? } })

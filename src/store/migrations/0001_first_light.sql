@@ -107,7 +107,8 @@ CREATE TABLE subscribers (
     created_at BIGINT NOT NULL
 );
 
-CREATE INDEX subscribers_hash ON subscribers (address_hash);
+-- The first eight digits: they come in no order, and a few bytes each keep a million of them in few pages.
+CREATE INDEX subscribers_hash ON subscribers (substr(address_hash, 1, 8));
 
 -- What limits sign-ups: the last three confirmations to a mailbox, whatever its alias, under a keyed hash.
 CREATE TABLE confirmations (
