@@ -22,6 +22,7 @@ use tidings::domain::subscription::{Subscriber, SubscriberId, SubscriptionState}
 use tidings::store::{Arrival, Arriving};
 use tidings::task::compose::{compose, newsletter, plan_now};
 use tidings::task::exchange::{Form, Import, Which, export, import};
+use tidings::task::publish::publish;
 
 support::engines::for_each_engine! {
     sql_selects_whom_the_rules_select,
@@ -340,6 +341,17 @@ async fn a_digest_for_a_segment_is_had_by_its_people_alone_and_once(url: String)
     assert!(is_new && rest.key.segment.is_none() && rest.key.slot == digest.key.slot);
     assert_eq!(publication.store.tally(rest.id).await.unwrap().total(), 4);
     assert_eq!(lantern.dispatch().await.sent, 6);
+    // Its page is for those who have its address; the archive has what went to everyone.
+    let listed = publication.store.archive(&feed.name, None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|digest| digest.id).collect::<Vec<_>>(), [rest.id]);
+    assert_ne!(digest.page, rest.page);
+    publish(publication, false, &|_, _| {}).await.unwrap();
+    let public = |path: &str| fs::read_to_string(lantern.folder.path().join("public/digests/news").join(path)).unwrap();
+    assert!(public(&format!("{}/index.html", digest.page)).contains("one"));
+    for list in ["index.html", "atom.xml", &format!("{}/index.html", &rest.page[..4])] {
+        let (theirs, everyones) = (format!("/{}/", digest.page), format!("/{}/", rest.page));
+        assert!(public(list).contains(&everyones) && !public(list).contains(&theirs), "{list}");
+    }
     lantern.pass(TimeDelta::minutes(5));
     lantern.release(&["two"]).await;
     let (all, _) = lantern.compose().await.unwrap();

@@ -14,9 +14,10 @@ use crate::domain::feed::FeedName;
 /// Readers of one slot live no more than 26 hours apart, from UTC-12 to UTC+14.
 pub(super) const SAME_WITHIN: TimeDelta = TimeDelta::hours(26);
 
-/// The page of a digest that brings what `$1` brings, at the same cadence, under the same note, to readers elsewhere.
+/// The page of a digest that brings what `$1` brings, at the same cadence, under the same note, to readers elsewhere of
+/// the same segment `$7`, or of none.
 pub(super) const SAME_PAGE: &str = "SELECT g.page FROM digests g WHERE g.newsletter = $2 AND g.cadence = $3 \
-     AND COALESCE(g.note, '') = $4 AND g.slot BETWEEN $5 AND $6 AND g.id <> $1 AND g.state <> 'cancelled' \
+     AND COALESCE(g.note, '') = $4 AND g.segment = $7 AND g.slot BETWEEN $5 AND $6 AND g.id <> $1 AND g.state <> 'cancelled' \
      AND (SELECT COUNT(*) FROM digest_articles d WHERE d.digest = g.id) = (SELECT COUNT(*) FROM digest_articles d WHERE d.digest = $1) \
      AND NOT EXISTS (SELECT 1 FROM digest_articles d WHERE d.digest = g.id \
      AND d.article NOT IN (SELECT o.article FROM digest_articles o WHERE o.digest = $1)) ORDER BY g.id LIMIT 1";
@@ -46,6 +47,11 @@ fn shown() -> String {
     )
 }
 
+/// The same, and it stands in the archive: what went to a segment was not for everyone, and only its readers know its page.
+fn listed() -> String {
+    format!("{} AND g.segment = ''", shown())
+}
+
 impl Store {
     /// The digests in a newsletter's archive, the last composed first; only those of a year where given.
     ///
@@ -60,7 +66,7 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS} FROM digests g WHERE newsletter = $1 AND ($2 = '' OR SUBSTR(page, 1, 4) = $2) AND {} \
              ORDER BY id DESC LIMIT $3",
-            shown()
+            listed()
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<Columns> = on!(self.database, pool => {
@@ -78,8 +84,20 @@ impl Store {
     pub async fn archive_years(&self, newsletter: &FeedName) -> Result<Vec<String>, StoreError> {
         let sql = format!(
             "SELECT DISTINCT SUBSTR(page, 1, 4) AS year FROM digests g WHERE newsletter = $1 AND {} ORDER BY year DESC",
-            shown()
+            listed()
         );
+        Ok(on!(self.database, pool => {
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await
+        })?)
+    }
+
+    /// The pages of digests that went to a segment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unlisted_pages(&self, newsletter: &FeedName) -> Result<Vec<String>, StoreError> {
+        let sql =
+            format!("SELECT page FROM digests g WHERE newsletter = $1 AND segment <> '' AND {} ORDER BY page", shown());
         Ok(on!(self.database, pool => {
             sqlx::query_scalar(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await
         })?)
@@ -105,7 +123,7 @@ impl Store {
         let sql = |compare: &str, order: &str| {
             format!(
                 "SELECT {COLUMNS} FROM digests g WHERE newsletter = $1 AND id {compare} $2 AND {} ORDER BY id {order} LIMIT 1",
-                shown()
+                listed()
             )
         };
         let mut found = [None, None];

@@ -266,7 +266,7 @@ impl Store {
                 .execute(&mut *tx).await?;
                 let same: Option<String> = sqlx::query_scalar(SAME_PAGE).bind(made.to_string()).bind(new.key.newsletter.as_str())
                     .bind(cadence).bind(new.note.as_deref().unwrap_or_default())
-                    .bind(millis(new.key.slot - SAME_WITHIN)).bind(millis(new.key.slot + SAME_WITHIN))
+                    .bind(millis(new.key.slot - SAME_WITHIN)).bind(millis(new.key.slot + SAME_WITHIN)).bind(segment)
                     .fetch_optional(&mut *tx).await?;
                 let page = if let Some(page) = same {
                     page

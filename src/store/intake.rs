@@ -88,61 +88,63 @@ const SUBSCRIPTIONS: [(&str, &str); 8] = [
 ];
 const BANS: [(&str, &str); 3] = [("address_hash", "TEXT"), ("cause", "TEXT"), ("detail", "TEXT")];
 
-/// The rows of arrivals, each list as JSON.
-struct Rows {
-    people: String,
-    subscriptions: String,
-    bans: Option<String>,
-    overfull: u64,
+/// The rows of people as JSON, and how many have more attributes than there is room for. What is known of them goes before
+/// where `known` holds it, by the keys of their addresses.
+fn people(arrivals: &[Arrival], known: &HashMap<String, Attributes>, now: DateTime<Utc>) -> (String, u64) {
+    let (mut people, mut overfull) = (vec![], 0);
+    for arrival in arrivals.iter().filter(|arrival| !arrival.subscriptions.is_empty()) {
+        let person = &arrival.subscriber;
+        let key = person.address.key();
+        let said = match known.get(&key) {
+            Some(known) => known.clone().with(arrival.attributes.clone()).unwrap_or_else(|_| {
+                overfull += 1;
+                known.clone()
+            }),
+            None => arrival.attributes.clone(),
+        };
+        let since = arrival.subscriptions.iter().map(|one| one.created_at).min().unwrap_or(now);
+        people.push((
+            person.id,
+            person.address.as_str(),
+            key,
+            &arrival.address_hash,
+            &person.name,
+            &person.language,
+            person.time_zone.map(chrono_tz::Tz::name),
+            millis(since),
+            (!said.is_empty()).then(|| said.to_json()),
+        ));
+    }
+    (json(&people), overfull)
 }
 
-impl Rows {
-    /// What is known of people goes before where `known` holds it, by the keys of their addresses.
-    fn of(arrivals: &[Arrival], known: &HashMap<String, Attributes>, now: DateTime<Utc>) -> Self {
-        let (mut people, mut subscriptions, mut bans, mut overfull) = (vec![], vec![], vec![], 0);
-        for arrival in arrivals {
-            let person = &arrival.subscriber;
-            let key = person.address.key();
-            for one in &arrival.subscriptions {
-                subscriptions.push((
-                    key.clone(),
-                    one.feed.as_str(),
-                    one.cadence.as_str(),
-                    one.state.as_str(),
-                    millis(one.created_at),
-                    one.confirmed_at.map(millis),
-                    one.ended_at.map(millis),
-                    one.preferred.map(|preferred| preferred.to_string()),
-                ));
-            }
-            if !arrival.subscriptions.is_empty() {
-                let said = match known.get(&key) {
-                    Some(known) => known.clone().with(arrival.attributes.clone()).unwrap_or_else(|_| {
-                        overfull += 1;
-                        known.clone()
-                    }),
-                    None => arrival.attributes.clone(),
-                };
-                let since = arrival.subscriptions.iter().map(|one| one.created_at).min().unwrap_or(now);
-                people.push((
-                    person.id,
-                    person.address.as_str(),
-                    key,
-                    &arrival.address_hash,
-                    &person.name,
-                    &person.language,
-                    person.time_zone.map(chrono_tz::Tz::name),
-                    millis(since),
-                    (!said.is_empty()).then(|| said.to_json()),
-                ));
-            }
-            if let Some((cause, detail)) = &arrival.ban {
-                bans.push((&arrival.address_hash, cause, detail));
-            }
-        }
-        let bans = (!bans.is_empty()).then(|| json(&bans));
-        Self { people: json(&people), subscriptions: json(&subscriptions), bans, overfull }
+/// The rows of subscriptions as JSON.
+fn subscriptions(arrivals: &[Arrival]) -> String {
+    let mut subscriptions = vec![];
+    for arrival in arrivals {
+        let key = arrival.subscriber.address.key();
+        subscriptions.extend(arrival.subscriptions.iter().map(|one| {
+            (
+                key.clone(),
+                one.feed.as_str(),
+                one.cadence.as_str(),
+                one.state.as_str(),
+                millis(one.created_at),
+                one.confirmed_at.map(millis),
+                one.ended_at.map(millis),
+                one.preferred.map(|preferred| preferred.to_string()),
+            )
+        }));
     }
+    json(&subscriptions)
+}
+
+/// The rows of bans as JSON; `None` where there are none.
+fn bans(arrivals: &[Arrival]) -> Option<String> {
+    let ban =
+        |arrival: &Arrival| arrival.ban.clone().map(|(cause, detail)| (arrival.address_hash.clone(), cause, detail));
+    let bans: Vec<_> = arrivals.iter().filter_map(ban).collect();
+    (!bans.is_empty()).then(|| json(&bans))
 }
 
 impl Store {
@@ -222,27 +224,32 @@ impl Store {
             }
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
             for arrivals in arrivals.chunks(ROWS_PER_STATEMENT) {
-                let mut rows = Rows::of(arrivals, &HashMap::new(), now);
-                if let Some(bans) = &rows.bans {
+                if let Some(bans) = bans(arrivals) {
                     taken.banned += query(&ban).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
                 }
+                let (mut people, _) = people(arrivals, &HashMap::new(), now);
                 if overwrite {
                     if arrivals.iter().any(|arrival| !arrival.attributes.is_empty()) {
                         let keys: Vec<String> = arrivals.iter().map(|arrival| arrival.subscriber.address.key()).collect();
                         let kept: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(kept.clone())).persistent(false)
                             .bind(json(&keys)).fetch_all(&mut *tx).await?;
                         let known = kept.into_iter().map(|(key, kept)| Ok((key, attributes(&kept)?)));
-                        rows = Rows::of(arrivals, &known.collect::<Result<_, StoreError>>()?, now);
-                        taken.overfull += rows.overfull;
+                        let (told, overfull) = self::people(arrivals, &known.collect::<Result<_, StoreError>>()?, now);
+                        people = told;
+                        taken.overfull += overfull;
                     }
-                    query(&note_changes).bind(&rows.subscriptions).bind(millis(now)).execute(&mut *tx).await?;
-                    for (sql, rows) in [(&change_people, &rows.people), (&change_subscriptions, &rows.subscriptions)] {
+                    let subscriptions = subscriptions(arrivals);
+                    query(&note_changes).bind(&subscriptions).bind(millis(now)).execute(&mut *tx).await?;
+                    for (sql, rows) in [(&change_people, &people), (&change_subscriptions, &subscriptions)] {
                         taken.changed += query(sql).bind(rows).execute(&mut *tx).await?.rows_affected();
                     }
-                    query(&move_clocks).bind(&rows.people).execute(&mut *tx).await?;
+                    query(&move_clocks).bind(&people).execute(&mut *tx).await?;
                 }
-                taken.people += query(&insert_people).bind(&rows.people).execute(&mut *tx).await?.rows_affected();
-                taken.subscriptions += query(&insert_subscriptions).bind(&rows.subscriptions).bind(cursor).bind(millis(now))
+                taken.people += query(&insert_people).bind(people).execute(&mut *tx).await?.rows_affected();
+            }
+            // After them all: the pages of one table stay in the cache while it is written.
+            for arrivals in arrivals.chunks(ROWS_PER_STATEMENT) {
+                taken.subscriptions += query(&insert_subscriptions).bind(subscriptions(arrivals)).bind(cursor).bind(millis(now))
                     .execute(&mut *tx).await?.rows_affected();
             }
             if let Some((_, less)) = room {

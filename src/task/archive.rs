@@ -245,6 +245,8 @@ impl<'a> Archive<'a> {
         for digest in &digests {
             paths.extend([path(&digest.page), path(&digest.page[..4.min(digest.page.len())])]);
         }
+        let unlisted = self.publication.store.unlisted_pages(&self.feed.name).await?;
+        paths.extend(unlisted.iter().map(|page| path(page)));
         let is_one_gone = before.iter().any(|gone| gone.starts_with(&folder) && !paths.contains(gone));
         let changed = if since == 0 || is_one_gone {
             None
@@ -253,9 +255,16 @@ impl<'a> Archive<'a> {
             Some(changed.into_iter().filter(|(name, _)| name == self.feed.name.as_str()).map(|(_, page)| page))
         };
         let changed: Option<BTreeSet<String>> = changed.map(Iterator::collect);
-        let is_changed = |digest: &Digest| changed.as_ref().is_none_or(|changed| changed.contains(&digest.page));
+        let is_changed = |page: &String| changed.as_ref().is_none_or(|changed| changed.contains(page));
+        for page in unlisted.iter().filter(|page| is_changed(page)) {
+            if let Some(html) = self.digest_page(common, page).await? {
+                write(&path(page), html.as_bytes())?;
+            }
+        }
         // Its neighbours bear its subject.
-        let near = |at: usize| digests[at.saturating_sub(1)..(at + 2).min(digests.len())].iter().any(is_changed);
+        let near = |at: usize| {
+            digests[at.saturating_sub(1)..(at + 2).min(digests.len())].iter().any(|near| is_changed(&near.page))
+        };
         let mut years = BTreeMap::new();
         for (at, digest) in digests.iter().enumerate() {
             if near(at) {
