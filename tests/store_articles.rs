@@ -410,7 +410,7 @@ async fn entries_are_made_anew_from_the_selections(url: String) {
     let select = |article: &Article| {
         if article.slug.as_str() == "a" { vec![feed("one"), feed("two")] } else { vec![feed("two")] }
     };
-    let (first, second) = tokio::join!(store.rebuild_entries(&select), store.rebuild_entries(&select));
+    let (first, second) = tokio::join!(store.rebuild_entries(&select, at(9)), store.rebuild_entries(&select, at(9)));
     first.and(second).unwrap();
     assert!(store.newest_of(&feed("news"), 9).await.unwrap().is_empty());
     assert_eq!(slugs(&store.newest_of(&feed("one"), 9).await.unwrap()), ["a"]);

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use feed_rs::model::Feed;
 use proptest::prelude::*;
 use tidings::domain::article::Image;
-use tidings::domain::entry::{Entry, FeedDocument, OutlineFeed};
+use tidings::domain::entry::{Deleted, Entry, FeedDocument, History, OutlineFeed};
 use tidings::domain::text::clean;
 use tidings::syndication::{Format, opml};
 
@@ -68,6 +68,7 @@ fn feed(entries: Vec<Entry>) -> FeedDocument {
         hubs: vec!["https://hub.example/".into()],
         updated: entries.iter().map(|entry| entry.updated).max(),
         entries,
+        history: History::default(),
     }
 }
 
