@@ -12,11 +12,12 @@ use corpus::{Broken, write_articles};
 use serde_json::Value;
 use support::place::{CONFIG, Place};
 
-/// The entries of every feed document below `public/`: id and title, by path.
+/// The entries of every feed document below `public/` but volumes: id and title, by path.
 fn entries(place: &Place) -> BTreeMap<String, Vec<(String, String)>> {
     let mut all = BTreeMap::new();
     for (name, (bytes, _)) in place.files("public") {
-        if !["/rss.xml", "/atom.xml", "/feed.json"].iter().any(|ending| name.ends_with(ending)) {
+        let is_volume = name.contains("/archive/");
+        if is_volume || !["/rss.xml", "/atom.xml", "/feed.json"].iter().any(|ending| name.ends_with(ending)) {
             continue;
         }
         let feed = feed_rs::parser::parse(bytes.as_slice()).unwrap_or_else(|error| panic!("{name}: {error}"));
