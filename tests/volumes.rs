@@ -259,7 +259,7 @@ impl Newsroom {
 }
 
 async fn a_crawler_meets_each_article_once_whatever_happens_meanwhile(url: String) {
-    const TURNS: usize = 60;
+    const TURNS: usize = 40;
     let place = Place::empty();
     place.write("config.toml", format!("{CONFIG}\n[database]\nurl = \"{url}\"\n"));
     let mut newsroom = Newsroom { place, articles: BTreeMap::new(), count: 0, limit: 0, dice: 7 };
@@ -272,30 +272,27 @@ async fn a_crawler_meets_each_article_once_whatever_happens_meanwhile(url: Strin
     let mut memory = Memory::default();
     for turn in 0..TURNS {
         let before = newsroom.expected();
-        let mut begun = vec![];
-        for path in &paths {
-            begun.push(server.get(path).await);
-        }
+        let path = &paths[turn % paths.len()];
+        let begun = server.get(path).await;
         if newsroom.turn() {
             server = Server::start(&newsroom.place).await;
         } else {
             server.refresh().await;
         }
         let expected = newsroom.expected();
-        for (path, begun) in paths.iter().zip(begun) {
-            let pages = server.walk_from(server.get(path).await).await;
-            memory.check(&pages, &expected);
-            let polled = pages[0].entries.len();
-            assert!(polled <= newsroom.limit && (polled > 0 || expected.is_empty()), "turn {turn}: {polled}");
-            // Who came before, and walks on now, has missed nothing that was there all the time.
-            let pages = server.walk_from(begun).await;
-            let met: Vec<&String> = pages.iter().flat_map(|page| page.entries.values()).collect();
-            let once: BTreeSet<&String> = met.iter().copied().collect();
-            assert_eq!(once.len(), met.len(), "turn {turn}, {path}: twice");
-            assert!(before.intersection(&expected).all(|slug| once.contains(slug)), "turn {turn}, {path}");
-        }
+        let pages = server.walk_from(server.get(path).await).await;
+        memory.check(&pages, &expected);
+        let polled = pages[0].entries.len();
+        assert!(polled <= newsroom.limit && (polled > 0 || expected.is_empty()), "turn {turn}: {polled}");
+        // Who came before, and walks on now, has missed nothing that was there all the time.
+        let pages = server.walk_from(begun).await;
+        let met: Vec<&String> = pages.iter().flat_map(|page| page.entries.values()).collect();
+        let once: BTreeSet<&String> = met.iter().copied().collect();
+        assert_eq!(once.len(), met.len(), "turn {turn}, {path}: twice");
+        assert!(before.intersection(&expected).all(|slug| once.contains(slug)), "turn {turn}, {path}");
         // What went is named once, in Atom, and what is there is not.
         let pages = server.walk_from(server.get(&paths[1]).await).await;
+        memory.check(&pages, &expected);
         let deleted: Vec<&String> = pages.iter().flat_map(|page| &page.deleted).collect();
         let gone = |slug: &&String| !expected.contains(*slug);
         let expected: BTreeSet<&String> = memory.ids.keys().filter(gone).map(|slug| &memory.ids[slug]).collect();
@@ -303,8 +300,11 @@ async fn a_crawler_meets_each_article_once_whatever_happens_meanwhile(url: Strin
         assert_eq!(deleted.into_iter().collect::<BTreeSet<_>>(), expected, "turn {turn}");
     }
     let volumes: BTreeSet<&String> = memory.volumes.values().collect();
-    assert!(volumes.len() > 15, "{volumes:?}");
+    assert!(volumes.len() > 10, "{volumes:?}");
 }
+
+/// Long enough to be worth coding.
+const TEXT: &str = "After nine dark winters the lamp burns again. ";
 
 /// A feed of which five entries may be loose, two in a volume, and `count` articles a day apart.
 fn with_articles(count: u32) -> Place {
@@ -385,7 +385,7 @@ async fn a_volume_has_the_same_tag_until_something_in_it_changes() {
         site.place.article("a-15", &format!("Edited for {path}"), "2026-03-15", "Text");
         site.refresh().await;
         assert_eq!(site.get_with(&path, &[("If-None-Match", &tags[0])]).await.status, 304, "{path}");
-        site.place.article("a-3", &format!("Edited for {path}"), "2026-03-03", "Text");
+        site.place.article("a-3", &format!("Edited for {path}"), "2026-03-03", &TEXT.repeat(12));
         site.refresh().await;
         let edited = site.get(&path).await;
         assert!(edited.text().contains("Edited for") && edited.header("etag") != Some(&tags[0]), "{path}");
