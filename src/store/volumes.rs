@@ -182,7 +182,6 @@ impl Store {
 
     /// The articles of volumes, and of what is loose where that is wanted, and what left; each with its volume, 0 where it
     /// is loose.
-    #[expect(clippy::type_complexity, reason = "two lists of the same form")]
     async fn of_volumes(
         &self,
         feed: &FeedName,

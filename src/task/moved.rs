@@ -17,7 +17,7 @@ pub(super) struct Written {
     /// The paths of all that there are.
     pub(super) paths: Vec<String>,
     /// Files whose bytes were new.
-    pub(super) written: usize,
+    pub(super) new: usize,
     /// Files removed.
     pub(super) removed: usize,
 }
@@ -51,7 +51,7 @@ pub(super) async fn write(
         lines.extend([slug.as_str(), " ", &now, "\n"]);
         if before.remove(slug.as_str()) != Some(&now) || all {
             let page = moved_page(publication, presenter, common, &now)?;
-            done.written += usize::from(write_if_new(root, &path(&slug), page.as_bytes())?);
+            done.new += usize::from(write_if_new(root, &path(&slug), page.as_bytes())?);
         }
         done.paths.push(path(&slug));
     }

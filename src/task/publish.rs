@@ -154,7 +154,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     let archives = files.write_archives(publication, &presenter, &common, since, &site).await?;
     let bound = volumes::write(publication, &presenter, &config.public, since).await?;
     report.volumes = bound.volumes;
-    files.written += bound.written;
+    files.written += bound.new;
     files.removed += bound.removed;
     files.remove_other_feeds(publication)?;
     let titles = publication.store.titles_by_date().await?;
@@ -165,7 +165,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     }
     let taken: HashSet<&str> = titles.iter().map(|(_, slug, _)| slug.as_str()).collect();
     let moved = moved::write(publication, &presenter, &common, &taken, since == 0).await?;
-    files.written += moved.written;
+    files.written += moved.new;
     files.removed += moved.removed;
     let few = match &order {
         Some(order) if since > 0 => touched_pages(publication, since, order, &titles, &gone).await?,

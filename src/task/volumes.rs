@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::document::{Coding, Document};
+use super::document::Document;
 use super::present::Presenter;
 use super::publish::{founded_by, remove, write_if_new};
 use super::{Publication, TaskError};
@@ -182,7 +182,7 @@ pub(super) struct Written {
     /// Volumes that were written, in every format.
     pub(super) volumes: usize,
     /// Files whose bytes were new.
-    pub(super) written: usize,
+    pub(super) new: usize,
     /// Files removed.
     pub(super) removed: usize,
 }
@@ -217,7 +217,7 @@ pub(super) async fn write(
                 .map(|volume| write_volume(root, &feed.name, volume.number, &shelf.document(volume, &related)))
                 .collect();
             for written in written {
-                done.written += written?;
+                done.new += written?;
             }
         }
         for number in there.range(last + 1..) {
@@ -282,37 +282,21 @@ fn there(root: &Path, feed: &FeedName) -> BTreeSet<i64> {
     listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Writes a volume in every format; returns how many files have new bytes.
+/// Writes a volume in every format; returns how many files have new bytes. There is no coding beside them: gzip alone, at
+/// its quickest, costs more than all else that a volume does, and who wants everything comes once.
 fn write_volume(root: &Path, feed: &FeedName, number: i64, document: &FeedDocument) -> Result<usize, TaskError> {
     let mut written = 0;
     for format in Format::ALL {
         let path = format!("{}/{}", folder(feed, number), format.file_name());
-        let bytes = format.bytes(document);
-        let is_new = write_if_new(root, &path, &bytes)?;
-        written += usize::from(is_new);
-        for coding in CODINGS {
-            let coded_path = format!("{path}.{}", coding.ending());
-            if is_new || !root.join(coded_path.trim_start_matches('/')).exists() {
-                match coding.quickly(&bytes) {
-                    Some(coded) => drop(write_if_new(root, &coded_path, &coded)?),
-                    None => drop(remove(root, &coded_path)?),
-                }
-            }
-        }
+        written += usize::from(write_if_new(root, &path, &format.bytes(document))?);
     }
     Ok(written)
 }
-
-/// The codings in which volumes stand in `public/`.
-const CODINGS: [Coding; 1] = [Coding::Gzip];
 
 fn remove_volume(root: &Path, feed: &FeedName, number: i64) -> Result<usize, TaskError> {
     let mut removed = 0;
     for format in Format::ALL {
         let path = format!("{}/{}", folder(feed, number), format.file_name());
-        for coding in CODINGS {
-            removed += usize::from(remove(root, &format!("{path}.{}", coding.ending()))?);
-        }
         removed += usize::from(remove(root, &path)?);
     }
     // With the folders of them all the one that they were in.
