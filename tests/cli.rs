@@ -447,17 +447,26 @@ fn a_renamed_file_is_the_same_article() {
     assert!(renamed.out.starts_with("2 files, 1 changed\n"), "{}", renamed.out);
     assert_eq!(ids(&place, "news"), first, "a feed reader must not show it as new");
     assert!(place.has("public/articles/uno/index.html"));
-    assert!(!place.has("public/articles/one"), "the page at the old address goes");
+    assert!(leads_to(&place, "one", "uno"), "the old address leads to the new one");
+}
+
+/// Whether the page of one slug is no more than the way to another.
+fn leads_to(place: &Place, from: &str, to: &str) -> bool {
+    let page = place.read(&format!("public/articles/{from}/index.html"));
+    let url = format!("https://test.example/articles/{to}/");
+    page.contains(&format!("<link rel=\"canonical\" href=\"{url}\">"))
+        && page.contains(&format!("content=\"0; url={url}\""))
 }
 
 #[test]
-fn an_article_that_moves_to_another_slug_leaves_no_page_behind() {
+fn an_article_that_moves_to_another_slug_leaves_no_page_behind_but_the_way_to_it() {
     let place = Place::new();
     place.article("one", "One", "2026-03-01", "Text");
     place.run(&["publish"]).ended(0);
     place.write("articles/one.md", "+++\nslug = \"uno\"\ntitle = \"One\"\ndate = 2026-03-01\n+++\nText\n");
     place.run(&["publish"]).ended(0);
-    assert!(place.has("public/articles/uno/index.html") && !place.has("public/articles/one"));
+    assert!(place.has("public/articles/uno/index.html") && leads_to(&place, "one", "uno"));
+    assert!(!place.read("public/articles/one/index.html").contains("Text"));
 }
 
 #[test]

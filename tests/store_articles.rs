@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use support::engines::for_each_engine;
-use tidings::domain::article::{Article, ArticleId, Image, Question, Released, Slug};
+use tidings::domain::article::{Article, ArticleId, Image, Question, Released, Slug, Whereabouts};
 use tidings::domain::feed::FeedName;
 use tidings::problem::Problem;
 use tidings::store::{Complaint, FileRow, Store, SyncBatch};
@@ -39,6 +39,9 @@ for_each_engine! {
     changes_are_read_page_by_page,
     a_digest_finds_what_was_released_between_two_numbers,
     mentions_are_found_from_the_other_side,
+    what_a_feed_takes_no_more_is_named_until_it_takes_it_again,
+    what_is_bound_stays_in_its_volume,
+    addresses_of_before_lead_to_the_article,
 }
 
 fn at(minutes: i64) -> DateTime<Utc> {
@@ -410,7 +413,7 @@ async fn entries_are_made_anew_from_the_selections(url: String) {
     let select = |article: &Article| {
         if article.slug.as_str() == "a" { vec![feed("one"), feed("two")] } else { vec![feed("two")] }
     };
-    let (first, second) = tokio::join!(store.rebuild_entries(&select), store.rebuild_entries(&select));
+    let (first, second) = tokio::join!(store.rebuild_entries(&select, at(9)), store.rebuild_entries(&select, at(9)));
     first.and(second).unwrap();
     assert!(store.newest_of(&feed("news"), 9).await.unwrap().is_empty());
     assert_eq!(slugs(&store.newest_of(&feed("one"), 9).await.unwrap()), ["a"]);
@@ -525,4 +528,84 @@ async fn mentions_are_found_from_the_other_side(url: String) {
     assert_eq!(store.slugs_that_name("d").await.unwrap(), ["c"]);
     assert_eq!(store.slugs_that_name("c").await.unwrap(), ["a"]);
     assert!(store.slugs_that_name("%").await.unwrap().is_empty());
+}
+
+async fn what_a_feed_takes_no_more_is_named_until_it_takes_it_again(url: String) {
+    let (store, articles) = released(&url, &["first", "second"]).await;
+    let take = async |only: &str, minute| {
+        let takes = |article: &Article| article.slug.as_str().contains(only);
+        let feeds = |article: &Article| if takes(article) { vec![feed("news")] } else { vec![] };
+        store.rebuild_entries(&feeds, at(minute)).await.unwrap();
+        let live = store.live(&feed("news"), 9).await.unwrap();
+        let deleted: Vec<(String, DateTime<Utc>)> = live.deleted.into_iter().map(|gone| (gone.id, gone.at)).collect();
+        (slugs(&live.articles).into_iter().map(str::to_owned).collect::<Vec<_>>(), deleted)
+    };
+    let gone = |minute| vec![(format!("{TAG}{}", articles[0].id), at(minute))];
+    assert_eq!(take("second", 2000).await, (vec!["second".to_owned()], gone(2000)));
+    assert_eq!(take("second", 2001).await, (vec!["second".to_owned()], gone(2000)), "it went once");
+    assert_eq!(take("s", 2002).await, (vec!["second".to_owned(), "first".to_owned()], vec![]));
+}
+
+async fn what_is_bound_stays_in_its_volume(url: String) {
+    let names: Vec<String> = (1..=10).map(|number| format!("a{number}")).collect();
+    let (store, articles) = released(&url, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let news = feed("news");
+    // Of six that may be loose, volumes are of three.
+    assert_eq!(store.bind(&news, 6).await.unwrap(), 2);
+    assert_eq!(store.bind(&news, 6).await.unwrap(), 0);
+    let of = async |number| {
+        let volume = store.volumes(&news, number, number).await.unwrap().pop().unwrap();
+        (slugs(&volume.articles).into_iter().map(str::to_owned).collect::<Vec<_>>(), volume.deleted.len())
+    };
+    assert_eq!(of(1).await.0, ["a3", "a2", "a1"]);
+    assert_eq!(of(2).await.0, ["a6", "a5", "a4"]);
+    let live = store.live(&news, 6).await.unwrap();
+    assert_eq!((slugs(&live.articles), live.before), (vec!["a10", "a9", "a8", "a7"], Some(2)));
+
+    // Withdrawn, and dated anew.
+    store.withdraw(SOURCE, &[articles[1].id], &[], at(2000)).await.unwrap();
+    let dated = Article { date: at(500), ..articles[0].clone() };
+    write(&store, vec![row(dated, &["news"])]).await;
+    assert_eq!(of(1).await, (vec!["a1".to_owned(), "a3".to_owned()], 1));
+    assert_eq!(store.volumes_changed_since(&news, 0).await.unwrap(), [1, 2]);
+    let revision = store.revision().await.unwrap();
+    write(&store, vec![row(articles[1].clone(), &["news"])]).await;
+    assert_eq!(of(1).await, (vec!["a1".to_owned(), "a3".to_owned(), "a2".to_owned()], 0));
+    assert_eq!(store.volumes_changed_since(&news, revision).await.unwrap(), [1]);
+    // Less room: what is loose goes into volumes of its own, and none there is altered.
+    assert_eq!(store.bind(&news, 2).await.unwrap(), 2);
+    assert_eq!(
+        (of(1).await.0.len(), of(2).await.0.len(), of(3).await.0, store.last_volume(&news).await.unwrap()),
+        (3, 3, vec!["a7".to_owned()], 4)
+    );
+    // More room: it takes in what fits.
+    let live = store.live(&news, 5).await.unwrap();
+    assert_eq!((live.articles.len(), live.before), (4, Some(2)));
+    assert_eq!(store.live(&news, 100).await.unwrap().articles.len(), 10);
+}
+
+async fn addresses_of_before_lead_to_the_article(url: String) {
+    let (store, articles) = released(&url, &["first", "second"]).await;
+    let slug = async |slug: &str| {
+        write(&store, vec![row(Article { slug: Slug::from_text(slug).unwrap(), ..articles[0].clone() }, &[])]).await;
+    };
+    slug("then").await;
+    slug("now").await;
+    assert_eq!(store.whereabouts("first").await.unwrap(), Whereabouts::Moved("now".into()));
+    assert_eq!(store.whereabouts("then").await.unwrap(), Whereabouts::Moved("now".into()));
+    assert_eq!(store.whereabouts("never").await.unwrap(), Whereabouts::Unknown);
+    let pairs = |olds: &[&str]| olds.iter().map(|old| ((*old).to_owned(), "now".to_owned())).collect::<Vec<_>>();
+    assert_eq!(store.moved().await.unwrap(), pairs(&["first", "then"]));
+    assert_eq!(store.by_slugs(&["then", "second"]).await.unwrap()["then"].article.slug.as_str(), "now");
+
+    // A draft that waits with an old slug changes nothing until it is public.
+    write(&store, vec![row(Article { draft: true, ..article("then", at(3)) }, &[])]).await;
+    assert_eq!(store.whereabouts("then").await.unwrap(), Whereabouts::Moved("now".into()));
+    write(&store, vec![row(article("then", at(3)), &[])]).await;
+    release(&store, at(1000)).await;
+    assert_eq!(store.moved().await.unwrap(), pairs(&["first"]));
+    store.withdraw(SOURCE, &[articles[0].id], &[], at(2000)).await.unwrap();
+    assert_eq!(store.whereabouts("first").await.unwrap(), Whereabouts::Gone);
+    assert_eq!(store.whereabouts("now").await.unwrap(), Whereabouts::Gone);
+    assert!(store.moved().await.unwrap().is_empty());
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use feed_rs::model::Feed;
 use proptest::prelude::*;
 use tidings::domain::article::Image;
-use tidings::domain::entry::{Entry, FeedDocument, OutlineFeed};
+use tidings::domain::entry::{Deleted, Entry, FeedDocument, History, OutlineFeed};
 use tidings::domain::text::clean;
 use tidings::syndication::{Format, opml};
 
@@ -68,6 +68,7 @@ fn feed(entries: Vec<Entry>) -> FeedDocument {
         hubs: vec!["https://hub.example/".into()],
         updated: entries.iter().map(|entry| entry.updated).max(),
         entries,
+        history: History::default(),
     }
 }
 
@@ -92,6 +93,53 @@ fn atom_is_written_as_its_snapshot() {
 #[test]
 fn json_is_written_as_its_snapshot() {
     insta::assert_snapshot!("json", text(Format::Json, &feed(vec![lighthouse(), farol()])));
+}
+
+/// A volume between two others, of which an entry went.
+fn volume() -> FeedDocument {
+    let place = |name: &str| Some(format!("https://lantern.example/news{name}"));
+    let deleted = Deleted { id: "tag:lantern.example,2026-11-01:x\"&<y>".into(), at: at(21, 7, 30) };
+    FeedDocument {
+        history: History {
+            current: place(""),
+            previous: place("/archive/1"),
+            next: place("/archive/3?a=1&b=2"),
+            deleted: vec![deleted],
+        },
+        hubs: vec![],
+        ..feed(vec![farol()])
+    }
+}
+
+#[test]
+fn a_volume_is_written_as_its_snapshot() {
+    for format in Format::ALL {
+        insta::assert_snapshot!(format!("volume-{format:?}"), text(format, &volume()));
+    }
+}
+
+#[test]
+fn other_parsers_find_the_way_through_a_feed() {
+    let urls = |folder: &str, file: &str| format!("https://lantern.example/news{folder}/{file}");
+    for (format, file) in [(Format::Rss, "rss.xml"), (Format::Atom, "atom.xml")] {
+        let text = text(format, &volume());
+        assert!(text.contains("<fh:archive") && text.contains("xmlns:fh=\"http://purl.org/syndication/history/1.0\""));
+        if format == Format::Atom {
+            let read = parsed(format, &volume());
+            let link =
+                |rel: &str| read.links.iter().find(|link| link.rel.as_deref() == Some(rel)).unwrap().href.clone();
+            assert_eq!(link("current"), urls("", file));
+            assert_eq!(link("prev-archive"), urls("/archive/1", file));
+            assert_eq!(link("next-archive"), urls("/archive/3?a=1&b=2", file));
+        }
+    }
+    let json: serde_json::Value = serde_json::from_str(&text(Format::Json, &volume())).unwrap();
+    assert_eq!(json["next_url"], urls("/archive/1", "feed.json"));
+    assert_eq!(json["feed_url"], urls("", "feed.json"));
+    let atom = atom_syndication::Feed::read_from(text(Format::Atom, &volume()).as_bytes()).unwrap();
+    let deleted = &atom.extensions["at"]["deleted-entry"][0].attrs;
+    assert_eq!(deleted["ref"], volume().history.deleted[0].id);
+    assert_eq!(deleted["when"], "2026-11-21T07:30:00Z");
 }
 
 #[test]
@@ -246,15 +294,21 @@ fn hostile_feed() -> impl Strategy<Value = FeedDocument> {
     let options = (prop::option::of(hostile()), prop::option::of(hostile_image()));
     (entries, texts, options).prop_map(|(entries, (title, description, language, url, publication), options)| {
         FeedDocument {
-            title,
-            description,
-            language,
             rss_url: url.clone(),
             atom_url: url.clone(),
             hubs: vec![url],
             publication,
             stylesheet_url: options.0,
             image: options.1,
+            history: History {
+                current: Some(title.clone()),
+                previous: Some(description.clone()),
+                next: Some(language.clone()),
+                deleted: vec![Deleted { id: title.clone(), at: at(2, 3, 4) }],
+            },
+            title,
+            description,
+            language,
             ..feed(entries)
         }
     })

@@ -58,6 +58,16 @@ impl Urls {
         format!("{}/feeds/{feed}/{file}", self.base)
     }
 
+    /// The folder of a feed's documents, without a trailing slash.
+    pub fn feed_folder(&self, feed: &FeedName) -> String {
+        format!("{}/feeds/{feed}", self.base)
+    }
+
+    /// The folder of the documents of one of a feed's volumes, without a trailing slash.
+    pub fn volume(&self, feed: &FeedName, number: i64) -> String {
+        format!("{}/feeds/{feed}/archive/{number}", self.base)
+    }
+
     /// One of the documents of a reader's own feed, by its token and file name.
     pub fn own_feed(&self, token: &str, file: &str) -> String {
         format!("{}/feeds/of/{token}/{file}", self.base)

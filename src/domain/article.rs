@@ -171,6 +171,17 @@ pub struct Released {
     pub release: Release,
 }
 
+/// What became of an article's address at which nothing stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// The article has another slug now.
+    Moved(String),
+    /// It is not public any more.
+    Gone,
+    /// There never was one.
+    Unknown,
+}
+
 /// What stands before an article's id in its entry id: `tag:AUTHORITY,DATE:` (RFC 4151 §2.1), fixed at release.
 ///
 /// The authority is the host of the publication's URL at that moment; a later move to another host keeps the ids.

@@ -76,6 +76,32 @@ pub struct FeedDocument {
     pub updated: Option<DateTime<Utc>>,
     /// Newest first.
     pub entries: Vec<Entry>,
+    /// What there was before it, and what went out of it.
+    pub history: History,
+}
+
+/// Where a document stands among those that its feed is made of (RFC 5005 §4), and what is not in it any more.
+///
+/// Places are the folders of documents in all formats, without a trailing slash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// Of a volume: where the live document is, the one that readers subscribe to.
+    pub current: Option<String>,
+    /// The volume before this document.
+    pub previous: Option<String>,
+    /// The volume behind this one.
+    pub next: Option<String>,
+    /// What went out of the feed while it stood here.
+    pub deleted: Vec<Deleted>,
+}
+
+/// An entry that is not in a feed any more (RFC 6721).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// The id that it had.
+    pub id: String,
+    /// When it went.
+    pub at: DateTime<Utc>,
 }
 
 /// Where a feed stands on the web.

@@ -26,3 +26,4 @@ pub mod segment;
 pub mod subscription;
 pub mod text;
 pub mod trial;
+pub mod volume;

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::sync::insert_entries;
+use super::volumes::settle;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::{Article, ArticleId, Image, Question, Release, Released, Slug};
 use crate::domain::digest::DigestId;
@@ -22,14 +24,14 @@ struct Details {
     summary_given: bool,
 }
 
-const COLUMNS: &str = "a.id, a.key, a.slug, a.title, a.label, a.place, a.section, a.language, a.date, a.updated, \
+pub(super) const COLUMNS: &str = "a.id, a.key, a.slug, a.title, a.label, a.place, a.section, a.language, a.date, a.updated, \
      a.summary, b.html, a.featured, a.draft, a.words, a.details, a.release_number, a.released_at, a.archive, a.entry_id";
 
 const COLUMNS_WITHOUT_HTML: &str = "a.id, a.key, a.slug, a.title, a.label, a.place, a.section, a.language, a.date, \
      a.updated, a.summary, '' AS html, a.featured, a.draft, a.words, a.details, a.release_number, a.released_at, \
      a.archive, a.entry_id";
 
-const BODY: &str = "JOIN bodies b ON b.article = a.id";
+pub(super) const BODY: &str = "JOIN bodies b ON b.article = a.id";
 
 /// Public: released, and neither withdrawn nor a draft again.
 pub(super) const PUBLIC: &str = "a.release_number IS NOT NULL AND a.withdrawn_at IS NULL AND NOT a.draft";
@@ -84,19 +86,21 @@ macro_rules! released {
 }
 
 impl Store {
-    /// Makes anew the entries of all articles, with `feeds_of` to say which feeds take one, under a new revision.
+    /// Makes anew the entries of all articles, with `feeds_of` to say which feeds take one, under a new revision. What a
+    /// feed does not take any more has left it `now`.
     ///
     /// # Errors
     /// When the database fails; then the entries are as before.
     pub async fn rebuild_entries(
         &self,
         feeds_of: &(dyn Fn(&Article) -> Vec<FeedName> + Sync),
+        now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let page = format!(
             "SELECT {COLUMNS_WITHOUT_HTML} FROM articles a WHERE a.withdrawn_at IS NULL AND a.id > $1 ORDER BY a.id LIMIT 1000"
         );
         begin!(self.database, tx => {
-            sqlx::query(NEXT_REVISION).execute(&mut *tx).await?;
+            let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
             sqlx::query("DELETE FROM entries").execute(&mut *tx).await?;
             let mut after = String::new();
             loop {
@@ -110,6 +114,7 @@ impl Store {
                 }
                 insert_entries!(tx, entries);
             }
+            settle!(tx, revision, 0, now);
             tx.commit().await?;
         });
         Ok(())
@@ -125,6 +130,19 @@ impl Store {
                 query = query.bind(*number);
             }
             query.fetch_all(pool).await?.iter().map(|row| released!(row)).collect()
+        })
+    }
+
+    /// As [`Self::select`] for a feed, each with the number that its row has as `volume`.
+    pub(super) async fn select_with_volume(
+        &self,
+        sql: String,
+        feed: &FeedName,
+        numbers: [i64; 2],
+    ) -> Result<Vec<(i64, Released)>, StoreError> {
+        on!(self.database, pool => {
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(feed.as_str()).bind(numbers[0]).bind(numbers[1]);
+            query.fetch_all(pool).await?.iter().map(|row| Ok((row.try_get("volume")?, released!(row)?))).collect()
         })
     }
 
@@ -161,7 +179,7 @@ impl Store {
         Ok(self.select(sql, &[slug], &[]).await?.into_iter().next())
     }
 
-    /// The public articles with these slugs, without their bodies, by slug.
+    /// The public articles that have these slugs, or had them before, without their bodies, by the slug that was asked for.
     ///
     /// # Errors
     /// When the database fails.
@@ -173,8 +191,20 @@ impl Store {
             "SELECT {COLUMNS_WITHOUT_HTML} FROM articles a WHERE a.slug IN {} AND {PUBLIC}",
             self.database.list(1)
         );
-        let found = self.select(sql, &[&json(slugs)], &[]).await?;
-        Ok(found.into_iter().map(|released| (released.article.slug.as_str().to_owned(), released)).collect())
+        let found = self.select(sql.clone(), &[&json(slugs)], &[]).await?;
+        let mut found: HashMap<String, Released> =
+            found.into_iter().map(|released| (released.article.slug.as_str().to_owned(), released)).collect();
+        let missing: Vec<&str> = slugs.iter().copied().filter(|slug| !found.contains_key(*slug)).collect();
+        let moved = if missing.is_empty() { vec![] } else { self.moved_to(&missing).await? };
+        if !moved.is_empty() {
+            let now: Vec<&str> = moved.iter().map(|(_, now)| now.as_str()).collect();
+            for released in self.select(sql, &[&json(&now)], &[]).await? {
+                let slug = released.article.slug.as_str();
+                let asked = moved.iter().filter(|(_, now)| now == slug);
+                found.extend(asked.map(|(asked, _)| (asked.clone(), released.clone())));
+            }
+        }
+        Ok(found)
     }
 
     /// The public articles with these slugs.
@@ -190,13 +220,14 @@ impl Store {
         self.select(sql, &[&json(slugs)], &[]).await
     }
 
-    /// The slugs of the articles that name `slug` under "Also read".
+    /// The slugs of the articles that name `slug` under "Also read", or one that its article had before.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn slugs_that_name(&self, slug: &str) -> Result<Vec<String>, StoreError> {
         let sql = format!(
-            "SELECT a.slug FROM mentions m JOIN articles a ON a.id = m.article WHERE m.slug = $1 AND {PUBLIC} ORDER BY a.slug"
+            "SELECT DISTINCT a.slug FROM mentions m JOIN articles a ON a.id = m.article WHERE {PUBLIC} AND (m.slug = $1 OR m.slug \
+             IN (SELECT f.slug FROM former_slugs f JOIN articles o ON o.id = f.article WHERE o.slug = $1)) ORDER BY a.slug"
         );
         Ok(on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).bind(slug).fetch_all(pool).await)?)
     }

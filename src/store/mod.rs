@@ -21,10 +21,12 @@ mod releases;
 mod reports;
 mod segments;
 mod senders;
+mod slugs;
 mod subscribers;
 mod suppressions;
 mod sync;
 mod trials;
+mod volumes;
 mod welcomes;
 
 use chrono::{DateTime, Utc};
@@ -46,6 +48,7 @@ pub use subscribers::{ListedSubscriber, NewSubscription};
 pub use suppressions::Banned;
 pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
 pub use trials::WAITS_FOR_PICK;
+pub use volumes::{Live, Volume};
 pub use welcomes::Welcome;
 
 use dialect::{Database, begin, ledger, on};

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
+use super::volumes::come_in;
 use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, instant, millis, on};
 
 /// What waits for its date; the words are those of the index `articles_waiting`.
@@ -42,6 +43,7 @@ impl Store {
                 .execute(&mut *tx).await?.rows_affected();
             sqlx::query("UPDATE counters SET value = value + $1 WHERE name = 'release'")
                 .bind(done.cast_signed()).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(come_in())).bind(revision).bind(revision).execute(&mut *tx).await?;
             tx.commit().await?;
             done
         });

@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::articles::details_json;
+use super::slugs::FORMER;
+use super::volumes::settle;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, json, millis, on};
 use crate::domain::article::{Article, ArticleId};
 use crate::domain::feed::FeedName;
@@ -80,6 +82,8 @@ pub struct SyncBatch {
     pub touched: Vec<(ArticleId, u64, i64)>,
     /// Complaints that replace those of the same keys.
     pub complaints: Vec<Complaint>,
+    /// When this was found: what is not in a feed any more has left it then.
+    pub found_at: DateTime<Utc>,
 }
 
 /// Inserts the entries `$entries`, of type `[(&FeedName, ArticleId, DateTime<Utc>)]`.
@@ -286,8 +290,13 @@ impl Store {
                 (0i64..).zip(&complaint.problems).map(move |(position, problem)| (complaint, position, problem))
             })
             .collect();
+        let slugs: HashMap<&str, &str> =
+            batch.rows.iter().map(|row| (row.article.key.as_str(), row.article.slug.as_str())).collect();
         let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
-        let known = format!("SELECT key, id FROM articles WHERE source = $2 AND key IN {}", self.database.list(1));
+        let known = format!(
+            "SELECT key, id, slug, release_number IS NOT NULL FROM articles WHERE source = $2 AND key IN {}",
+            self.database.list(1)
+        );
         begin!(self.database, tx => {
             // Complaints and times are on no page.
             let revision: i64 = match batch.rows.len() {
@@ -299,10 +308,18 @@ impl Store {
             }
             // Whoever writes articles holds the revision from here on. A file has one identity: where another sync
             // was faster with a new file, its id stands.
-            let known: Vec<(String, String)> =
+            let known: Vec<(String, String, String, bool)> =
                 sqlx::query_as(AssertSqlSafe(known)).bind(&keys).bind(source).fetch_all(&mut *tx).await?;
-            let ids: HashMap<String, ArticleId> =
-                known.into_iter().map(|(key, article)| Ok((key, ArticleId(id(&article)?)))).collect::<Result<_, StoreError>>()?;
+            let moved = known.iter().filter(|(key, _, slug, was_public)| {
+                *was_public && slugs.get(key.as_str()).is_some_and(|now| now != slug)
+            });
+            for (_, article, slug, _) in moved {
+                sqlx::query(FORMER).bind(slug).bind(article).execute(&mut *tx).await?;
+            }
+            let ids: HashMap<String, ArticleId> = known
+                .iter()
+                .map(|(key, article, ..)| Ok((key.clone(), ArticleId(id(article)?))))
+                .collect::<Result<_, StoreError>>()?;
             let id_of = |row: &FileRow| ids.get(&row.article.key).copied().unwrap_or(row.article.id);
             // Only what is written anew: a file with a fault leaves its article in the feeds as it was.
             let known: Vec<ArticleId> =
@@ -324,6 +341,9 @@ impl Store {
             insert_mentions!(tx, mentions);
             update_touched!(tx, batch.touched);
             insert_complaints!(tx, source, complaints);
+            if revision > 0 {
+                settle!(tx, revision, revision, batch.found_at);
+            }
             tx.commit().await?;
         });
         Ok(())
@@ -353,6 +373,7 @@ impl Store {
             sqlx::query(AssertSqlSafe(forget_entries)).bind(&ids).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_mentions)).bind(&ids).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_complaints)).bind(&keys).bind(source).execute(&mut *tx).await?;
+            settle!(tx, revision, revision, now);
             tx.commit().await?;
         });
         Ok(())

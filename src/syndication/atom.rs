@@ -4,11 +4,14 @@
 
 use ::atom_syndication::extension::{Extension, ExtensionMap};
 use ::atom_syndication::{Category, Content, Feed, FixedDateTime, Generator, Link, Person, Text, WriteConfig};
-use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, SubsecRound, Utc};
 
-use super::{GENERATOR, MEDIA_NAMESPACE, authors, block, categories, line, prolog, some_block, some_line};
+use super::{
+    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, TOMBSTONES_NAMESPACE, authors, block, categories, line,
+    neighbours, prolog, some_block, some_line,
+};
 use crate::domain::article::Image;
-use crate::domain::entry::{Entry, FeedDocument};
+use crate::domain::entry::{Deleted, Entry, FeedDocument};
 use crate::domain::text::escape_html;
 
 /// The feed as an Atom document in UTF-8.
@@ -41,6 +44,18 @@ fn document(feed: &FeedDocument) -> Feed {
         ..Default::default()
     };
     document.links.extend(feed.hubs.iter().map(|hub| link("hub", hub, None)));
+    let others = neighbours(feed, Format::Atom).map(|(rel, url)| link(rel, &url, Some("application/atom+xml")));
+    document.links.extend(others);
+    if feed.history.current.is_some() {
+        document.namespaces.insert("fh".to_owned(), HISTORY_NAMESPACE.to_owned());
+        let mark = Extension { name: "fh:archive".to_owned(), ..Default::default() };
+        document.extensions.insert("fh".to_owned(), [("archive".to_owned(), vec![mark])].into());
+    }
+    if !feed.history.deleted.is_empty() {
+        document.namespaces.insert("at".to_owned(), TOMBSTONES_NAMESPACE.to_owned());
+        let deleted = feed.history.deleted.iter().map(tombstone).collect();
+        document.extensions.insert("at".to_owned(), [("deleted-entry".to_owned(), deleted)].into());
+    }
     if feed.entries.iter().any(|entry| entry.image.is_some()) {
         document.namespaces.insert("media".to_owned(), MEDIA_NAMESPACE.to_owned());
     }
@@ -80,6 +95,19 @@ fn entry(entry: &Entry) -> ::atom_syndication::Entry {
 
 fn link(rel: &str, url: &str, kind: Option<&str>) -> Link {
     Link { href: line(url).into_owned(), rel: rel.to_owned(), mime_type: kind.map(str::to_owned), ..Default::default() }
+}
+
+/// What says that an entry is deleted, and since when (RFC 6721 §3).
+fn tombstone(deleted: &Deleted) -> Extension {
+    let when = deleted.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    Extension {
+        name: "at:deleted-entry".to_owned(),
+        // The crate writes the attributes of extensions as they are: escaped here.
+        attrs: [("ref", escape_html(&line(&deleted.id))), ("when", when)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        ..Default::default()
+    }
 }
 
 /// The picture as `media:content`, what it shows as its `media:description` (Media RSS 1.5.1).

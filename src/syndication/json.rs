@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::{authors, block, categories, line, some_block, some_line};
+use super::{Format, authors, block, categories, line, neighbours, some_block, some_line};
 use crate::domain::entry::{Entry, FeedDocument};
 
 #[derive(Serialize)]
@@ -18,6 +18,8 @@ struct Document<'a> {
     feed_url: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icon: Option<Cow<'a, str>>,
     authors: [Author<'a>; 1],
@@ -67,12 +69,17 @@ struct Item<'a> {
 
 /// The feed as a JSON Feed document.
 pub fn bytes(feed: &FeedDocument) -> Vec<u8> {
+    let other = |wanted| neighbours(feed, Format::Json).find(|(rel, _)| *rel == wanted).map(|(_, url)| url);
+    let current = other("current");
     let document = Document {
         version: "https://jsonfeed.org/version/1.1",
         title: line(&feed.title),
         home_page_url: line(&feed.page_url),
-        feed_url: line(&feed.json_url),
+        // It stands for the feed: of a volume it is that of the document that readers subscribe to.
+        feed_url: current.map_or_else(|| line(&feed.json_url), Cow::Owned),
         description: some_block(&feed.description),
+        // What is older.
+        next_url: other("prev-archive"),
         icon: feed.image.as_ref().map(|image| line(&image.url)),
         // Stands for every item that names nobody.
         authors: [Author { name: line(&feed.publication), url: some_line(&feed.publication_url) }],

@@ -27,6 +27,12 @@ const GENERATOR: &str = "Tidings";
 /// Namespace of Media RSS; its final slash belongs to it (Media RSS 1.5.1, "Namespace declaration").
 const MEDIA_NAMESPACE: &str = "http://search.yahoo.com/mrss/";
 
+/// Namespace of what marks a document as one that is archived (RFC 5005 §4).
+const HISTORY_NAMESPACE: &str = "http://purl.org/syndication/history/1.0";
+
+/// Namespace of what marks an entry as deleted (RFC 6721 §3).
+const TOMBSTONES_NAMESPACE: &str = "http://purl.org/atompub/tombstones/1.0";
+
 /// The formats that every feed is published in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -68,6 +74,14 @@ impl Format {
             Self::Json => json::bytes(feed),
         }
     }
+}
+
+/// Where the other documents of a feed are in a format, by their link relation (RFC 5005 §4).
+fn neighbours(feed: &FeedDocument, format: Format) -> impl Iterator<Item = (&'static str, String)> {
+    let history = &feed.history;
+    let related = [("current", &history.current), ("prev-archive", &history.previous), ("next-archive", &history.next)];
+    let url = move |folder: &String| format!("{}/{}", line(folder), format.file_name());
+    related.into_iter().filter_map(move |(rel, folder)| Some((rel, url(folder.as_ref()?))))
 }
 
 /// Clean text whose lines end as every XML parser reports them: with a line feed (XML 1.0 §2.11).

@@ -12,7 +12,10 @@ use ::rss::extension::{Extension, ExtensionMap};
 use ::rss::{Category, Channel, Guid, Item};
 use chrono::{DateTime, Utc};
 
-use super::{GENERATOR, MEDIA_NAMESPACE, authors, block, categories, line, prolog, some_block, some_line};
+use super::{
+    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, authors, block, categories, line, neighbours, prolog,
+    some_block, some_line,
+};
 use crate::domain::article::Image;
 use crate::domain::entry::{Entry, FeedDocument};
 
@@ -35,6 +38,12 @@ fn channel(feed: &FeedDocument) -> Channel {
     if feed.entries.iter().any(|entry| entry.image.is_some()) {
         namespaces.insert("media".to_owned(), MEDIA_NAMESPACE.to_owned());
     }
+    let mut extensions = ExtensionMap::new();
+    if feed.history.current.is_some() {
+        namespaces.insert("fh".to_owned(), HISTORY_NAMESPACE.to_owned());
+        let mark = Extension { name: "fh:archive".to_owned(), ..Default::default() };
+        extensions.insert("fh".to_owned(), [("archive".to_owned(), vec![mark])].into());
+    }
     Channel {
         // The Profile asks for the channel's own title and link here.
         image: feed.image.as_ref().map(|image| ::rss::Image {
@@ -53,22 +62,26 @@ fn channel(feed: &FeedDocument) -> Channel {
         generator: Some(GENERATOR.to_owned()),
         atom_ext: Some(AtomExtension { links: links(feed) }),
         namespaces,
+        extensions,
         items: feed.entries.iter().map(item).collect(),
         ..Default::default()
     }
 }
 
-/// Where the document itself stands (RSS Profile, `atom:link`), and the hubs that tell of its changes (`WebSub` §4).
+/// Where the document itself stands (RSS Profile, `atom:link`), the hubs that tell of its changes (`WebSub` §4), and the
+/// other documents of its feed (RFC 5005 §4).
 fn links(feed: &FeedDocument) -> Vec<Link> {
-    let itself = Link {
-        href: line(&feed.rss_url).into_owned(),
-        rel: "self".to_owned(),
+    let document = |rel: &str, href: String| Link {
+        href,
+        rel: rel.to_owned(),
         mime_type: Some("application/rss+xml".to_owned()),
         ..Default::default()
     };
+    let itself = document("self", line(&feed.rss_url).into_owned());
     let hubs =
         feed.hubs.iter().map(|hub| Link { href: line(hub).into_owned(), rel: "hub".to_owned(), ..Default::default() });
-    std::iter::once(itself).chain(hubs).collect()
+    let others = neighbours(feed, Format::Rss).map(|(rel, url)| document(rel, url));
+    std::iter::once(itself).chain(hubs).chain(others).collect()
 }
 
 fn item(entry: &Entry) -> Item {

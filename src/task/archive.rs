@@ -10,7 +10,7 @@ use super::present::{Presenter, Speech, Value};
 use super::{Publication, TaskError};
 use crate::domain::article::Released;
 use crate::domain::digest::{Digest, DigestId};
-use crate::domain::entry::{Entry, FeedDocument};
+use crate::domain::entry::{Entry, FeedDocument, History};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::Newsletter;
 use crate::domain::text::{escape_html, shorten};
@@ -223,6 +223,7 @@ impl<'a> Archive<'a> {
             hubs: vec![],
             updated: entries.iter().map(|entry| entry.updated).max(),
             entries,
+            history: History::default(),
         }))
     }
 

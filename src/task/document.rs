@@ -52,24 +52,42 @@ impl Coding {
     /// The bytes in this coding: as small as can be had in some hundredths of a second for each megabyte, for a publish
     /// has many documents and readers wait for it. None where they do not become smaller.
     pub fn of(self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.at(bytes, Effort { brotli: 7, zstd: 12, gzip: 9 })
+    }
+
+    /// The bytes in this coding, in some milliseconds for each megabyte: for one of very many documents, or one that
+    /// somebody waits for who is likely to be the only one. None where they do not become smaller.
+    pub fn quickly(self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.at(bytes, Effort { brotli: 2, zstd: 3, gzip: 2 })
+    }
+
+    fn at(self, bytes: &[u8], effort: Effort) -> Option<Vec<u8>> {
         if bytes.len() < WORTH_CODING {
             return None;
         }
         let mut coded = Vec::with_capacity(bytes.len() / 3);
         let written = match self {
             Self::Brotli => {
-                let mut writer = brotli::CompressorWriter::new(&mut coded, 64 * 1024, 7, 22);
+                let mut writer = brotli::CompressorWriter::new(&mut coded, 64 * 1024, effort.brotli, 22);
                 writer.write_all(bytes).and_then(|()| writer.flush())
             }
-            Self::Zstd => zstd::stream::copy_encode(bytes, &mut coded, 12),
+            Self::Zstd => zstd::stream::copy_encode(bytes, &mut coded, effort.zstd),
             // Its header bears neither name nor time: the same bytes give the same bytes.
             Self::Gzip => {
-                let mut writer = flate2::write::GzEncoder::new(&mut coded, flate2::Compression::best());
+                let mut writer = flate2::write::GzEncoder::new(&mut coded, flate2::Compression::new(effort.gzip));
                 writer.write_all(bytes).and_then(|()| writer.try_finish())
             }
         };
         (written.is_ok() && coded.len() < bytes.len()).then_some(coded)
     }
+}
+
+/// How hard each coding tries, on its own scale.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    brotli: u32,
+    zstd: i32,
+    gzip: u32,
 }
 
 /// One document, ready to be served.
@@ -167,6 +185,19 @@ impl Document {
         }
         self.modified = Some(now);
         self.code();
+    }
+
+    /// The same with its codings, made while somebody waits for it.
+    #[must_use]
+    pub fn coded_quickly(mut self) -> Self {
+        let coded = |coding: Coding| Some((coding, coding.quickly(&self.bytes)?.into()));
+        self.codings = Coding::ALL.into_iter().filter_map(coded).collect();
+        self
+    }
+
+    /// The bytes that it takes up in memory, codings included.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + self.codings.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
     }
 
     fn code(&mut self) {

@@ -13,7 +13,7 @@ use super::present::Presenter;
 use super::publish::founded_by;
 use super::{Publication, TaskError, fingerprint};
 use crate::config::Urls;
-use crate::domain::entry::{Entry, FeedDocument};
+use crate::domain::entry::{Entry, FeedDocument, History};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::link::OwnFeed;
 use crate::domain::subscription::SubscriberId;
@@ -203,5 +203,6 @@ async fn document(
         hubs: vec![],
         updated: entries.iter().map(|entry| entry.updated).max(),
         entries,
+        history: History::default(),
     })
 }

@@ -11,8 +11,8 @@ use crate::domain::newsletter::Cadence;
 use crate::problem::{Problem, printable};
 pub use crate::template::view::Common;
 use crate::template::view::{
-    ActionView, ArticlePage, Card, ConsentText, FeedPage, FormView, HiddenView, Home, LinkView, Notice, NoticeView,
-    Page, PressPage, SnippetView, SubscribePage,
+    ActionView, ArticlePage, Card, ConsentText, FeedPage, FormView, GonePage, HiddenView, Home, LinkView, Notice,
+    NoticeView, Page, PressPage, SnippetView, SubscribePage,
 };
 use crate::template::words::direction;
 
@@ -20,6 +20,8 @@ use crate::template::words::direction;
 const ON_HOME_PAGE: usize = 20;
 /// Articles under "Don't miss" on the home page.
 const FEATURED: usize = 4;
+/// Articles where one was that is withdrawn.
+const WHERE_ONE_WAS: usize = 6;
 
 /// The home page: latest posts, don't miss, stay in touch.
 ///
@@ -97,6 +99,35 @@ pub(super) fn render_article(
     let page = presenter.page("article", &article.title, &article.summary, url, article.language.as_deref());
     let own = ArticlePage { article: presenter.article(article, related, before, after) };
     Ok(publication.templates.page("article", &Page { common, page, form: None, own })?)
+}
+
+/// The page where an article was that is withdrawn: what there is instead.
+///
+/// # Errors
+/// When the store fails or the template cannot be rendered.
+pub async fn gone_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+) -> Result<String, TaskError> {
+    let latest = presenter.cards(&publication.store.newest(false, WHERE_ONE_WAS).await?);
+    let page = presenter.page("notice", &presenter.speech().word("gone", &[]), "", String::new(), None);
+    Ok(publication.templates.page("gone", &Page { common, page, form: None, own: GonePage { latest } })?)
+}
+
+/// The page at an address that the article `slug` had before, for those who serve files: it leads to the article.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub(super) fn moved_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    slug: &str,
+) -> Result<String, TaskError> {
+    let (title, url) = (presenter.speech().word("moved", &[]), presenter.urls.article(slug));
+    let page = presenter.page("notice", &title, "", url, None);
+    Ok(publication.templates.page("moved", &Page { common, page, form: None, own: () })?)
 }
 
 /// A short hash of a page, to see whether it changed.

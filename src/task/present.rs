@@ -9,7 +9,7 @@ use super::{Publication, cadences};
 use crate::config::Urls;
 use crate::domain::article::{Article, Released};
 use crate::domain::digest::Digest;
-use crate::domain::entry::{Entry, FeedDocument, Link, OutlineFeed, content_html};
+use crate::domain::entry::{Entry, FeedDocument, History, Link, OutlineFeed, content_html};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::Cadence;
 use crate::domain::text::shorten;
@@ -309,9 +309,20 @@ impl<'a> Presenter<'a> {
         founded_by: &str,
     ) -> Result<FeedDocument, StoreError> {
         let related = self.related(articles).await?;
+        Ok(self.document_with(feed, articles, &related, founded_by))
+    }
+
+    /// The same, with what the articles name under "Also read" at hand.
+    pub(super) fn document_with(
+        &self,
+        feed: &Feed,
+        articles: &[Released],
+        related: &HashMap<String, Released>,
+        founded_by: &str,
+    ) -> FeedDocument {
         let site = &self.publication.config.publication;
-        let entries: Vec<Entry> = articles.iter().map(|released| self.entry(feed, released, &related)).collect();
-        Ok(FeedDocument {
+        let entries: Vec<Entry> = articles.iter().map(|released| self.entry(feed, released, related)).collect();
+        FeedDocument {
             id: format!("tag:{founded_by}:feeds/{}", feed.name),
             title: format!("{}: {}", site.title, feed.title),
             description: feed.description.clone(),
@@ -330,16 +341,20 @@ impl<'a> Presenter<'a> {
             hubs: vec![],
             updated: entries.iter().map(|entry| entry.updated).max(),
             entries,
-        })
+            history: History::default(),
+        }
     }
 
     /// The articles that these name under "Also read", by slug.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn related(&self, articles: &[Released]) -> Result<HashMap<String, Released>, StoreError> {
+    pub async fn related<'r>(
+        &self,
+        articles: impl IntoIterator<Item = &'r Released>,
+    ) -> Result<HashMap<String, Released>, StoreError> {
         let mut slugs: Vec<&str> =
-            articles.iter().flat_map(|released| released.article.related.iter().map(String::as_str)).collect();
+            articles.into_iter().flat_map(|released| released.article.related.iter().map(String::as_str)).collect();
         slugs.sort_unstable();
         slugs.dedup();
         self.publication.store.by_slugs(&slugs).await

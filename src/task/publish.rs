@@ -15,7 +15,7 @@ use super::archive::Archive;
 use super::document::{Coding, Document, Shown};
 use super::pages::{feed_page, home_page, render_article};
 use super::present::Presenter;
-use super::{Progress, Publication, TaskError, fingerprint};
+use super::{Progress, Publication, TaskError, fingerprint, moved, volumes};
 use crate::config::Urls;
 use crate::domain::article::ArticleId;
 use crate::domain::entry::FeedDocument;
@@ -69,6 +69,8 @@ pub struct PublishReport {
     pub feeds: usize,
     /// Entries in all of them.
     pub entries: usize,
+    /// Volumes of feeds that were written anew.
+    pub volumes: usize,
     /// Article pages rendered.
     pub pages: usize,
     /// Files whose bytes were new.
@@ -89,8 +91,7 @@ pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize)
     let mut site = Site { revision: publication.store.revision().await?, ..Site::default() };
     let (mut entries, mut updated) = (0, None);
     for feed in publication.feeds.iter() {
-        let articles = publication.store.newest_of(&feed.name, feed.limit).await?;
-        let document = presenter.document(feed, &articles, &founded_by).await?;
+        let document = volumes::live(publication, &presenter, feed, &founded_by).await?;
         entries += document.entries.len();
         updated = updated.max(document.updated);
         site.insert(&format!("/feeds/{}", feed.name), document);
@@ -151,6 +152,10 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
         files.write(&path, page.as_bytes())?;
     }
     let archives = files.write_archives(publication, &presenter, &common, since, &site).await?;
+    let bound = volumes::write(publication, &presenter, &config.public, since).await?;
+    report.volumes = bound.volumes;
+    files.written += bound.new;
+    files.removed += bound.removed;
     files.remove_other_feeds(publication)?;
     let titles = publication.store.titles_by_date().await?;
     let order = Order::read(&config.public);
@@ -158,6 +163,10 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     for slug in &gone {
         files.remove(&format!("/articles/{slug}/index.html"))?;
     }
+    let taken: HashSet<&str> = titles.iter().map(|(_, slug, _)| slug.as_str()).collect();
+    let moved = moved::write(publication, &presenter, &common, &taken, since == 0).await?;
+    files.written += moved.new;
+    files.removed += moved.removed;
     let few = match &order {
         Some(order) if since > 0 => touched_pages(publication, since, order, &titles, &gone).await?,
         _ => None,
@@ -166,7 +175,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     let mut own: HashSet<String> = titles.iter().map(|(_, slug, _)| format!("articles/{slug}/index.html")).collect();
     own.extend(publication.feeds.iter().map(|feed| format!("feeds/{}/index.html", feed.name)));
     own.extend(site.documents.keys().flat_map(|path| with_codings(path.trim_start_matches('/'))));
-    own.extend(archives.iter().map(|path| path.trim_start_matches('/').to_owned()));
+    own.extend(archives.iter().chain(&moved.paths).map(|path| path.trim_start_matches('/').to_owned()));
     own.insert("index.html".to_owned());
     files.copy_tree(&config.static_files, &own)?;
     report.written = files.written;
@@ -460,6 +469,7 @@ impl Files {
             if publication.feed(&name).is_some() || definition.exists() {
                 continue;
             }
+            self.removed += volumes::remove_all(&self.root, &name)?;
             for file in Format::ALL.iter().map(|format| format.file_name()).chain(["index.html"]) {
                 for path in with_codings(&format!("/feeds/{name}/{file}")) {
                     self.remove(&path)?;
@@ -486,7 +496,8 @@ impl Files {
         names.sort();
         let before = std::fs::read_to_string(self.root.join(STATIC)).unwrap_or_default();
         let is_plain = |name: &str| name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
-        for gone in before.lines().filter(|name| is_plain(name) && !pages.contains(*name)) {
+        let is_ours = |name: &str| pages.contains(name) || volumes::is_of_volume(name);
+        for gone in before.lines().filter(|name| is_plain(name) && !is_ours(name)) {
             if names.binary_search_by(|name| name.as_str().cmp(gone)).is_err() {
                 self.remove(gone)?;
             }
@@ -514,7 +525,7 @@ fn list_files(folder: &Path, with: &mut dyn FnMut(&Path, &std::fs::Metadata)) {
 }
 
 /// Removes a file; returns whether it was there. The page's folder goes with it, unless somebody put something else there.
-fn remove(root: &Path, path: &str) -> Result<bool, TaskError> {
+pub(super) fn remove(root: &Path, path: &str) -> Result<bool, TaskError> {
     let path = root.join(path.trim_start_matches('/'));
     match std::fs::remove_file(&path) {
         Ok(()) => {
@@ -529,7 +540,7 @@ fn remove(root: &Path, path: &str) -> Result<bool, TaskError> {
 }
 
 /// Writes a file unless it has these bytes already; returns whether it did.
-fn write_if_new(root: &Path, path: &str, bytes: &[u8]) -> Result<bool, TaskError> {
+pub(super) fn write_if_new(root: &Path, path: &str, bytes: &[u8]) -> Result<bool, TaskError> {
     let path = root.join(path.trim_start_matches('/'));
     let failed = |source| TaskError::Write { path: path.display().to_string(), source };
     if path.metadata().is_ok_and(|metadata| metadata.len() == bytes.len() as u64)

@@ -85,6 +85,9 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
         rebuild_entries(publication, &selections).await?;
     }
     report.released = release_due(publication, report.first).await?;
+    for feed in publication.feeds.iter() {
+        store.bind(&feed.name, feed.limit).await?;
+    }
     if is_seen && before.as_ref() != Some(&fingerprint) {
         store.finish_sync(SOURCE, &fingerprint, publication.clock.now()).await?;
     }
@@ -143,7 +146,8 @@ async fn rebuild_entries(publication: &Publication, selections: &str) -> Result<
         return Ok(());
     }
     let language = &publication.config.publication.language;
-    publication.store.rebuild_entries(&|article| feeds_of(&publication.feeds, language, article)).await?;
+    let feeds_of = |article: &Article| feeds_of(&publication.feeds, language, article);
+    publication.store.rebuild_entries(&feeds_of, publication.clock.now()).await?;
     Ok(publication.store.set_fact(FACT, selections).await?)
 }
 
@@ -279,7 +283,7 @@ impl Pass<'_> {
         // A slug that was taken may be free now that its owner was read too.
         let disputed = std::mem::take(&mut slugs.disputed);
         if !disputed.is_empty() {
-            let mut batch = SyncBatch::default();
+            let mut batch = SyncBatch { found_at: self.publication.clock.now(), ..SyncBatch::default() };
             for (row, problems) in disputed {
                 self.claim(row, problems, known, &mut slugs.owners, &mut batch);
             }
@@ -299,7 +303,7 @@ impl Pass<'_> {
     }
 
     fn batch(&mut self, done: Vec<Done>, known: &HashMap<String, KnownFile>, slugs: &mut Slugs) -> SyncBatch {
-        let mut batch = SyncBatch::default();
+        let mut batch = SyncBatch { found_at: self.publication.clock.now(), ..SyncBatch::default() };
         let language = &self.publication.config.publication.language;
         for Done { job, content_hash, parsed } in done {
             let Some(parsed) = parsed else {

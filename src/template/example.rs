@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::view::{
     ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
     ConfirmFacts, ConfirmView, ConsentText, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage,
-    FeedView, FormView, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView, LinkView,
-    MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page, PageView,
-    PastDigest, PauseView, Preferences, PressPage, PublicationView, QuestionView, ReaderView, ReasonView, SnippetView,
-    StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
+    FeedView, FormView, GonePage, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView,
+    LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page,
+    PageView, PastDigest, PauseView, Preferences, PressPage, PublicationView, QuestionView, ReaderView, ReasonView,
+    SnippetView, StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -49,6 +49,8 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("subscribe", &|| json(&subscribe(full)));
         page("press", &|| json(&press()));
         page("notice", &|| json(&notice(full)));
+        page("gone", &|| json(&GonePage { latest: cards(full) }));
+        page("moved", &|| json(&()));
         page("preferences", &|| json(&preferences(full)));
         page("left", &|| json(&left(full)));
         problems.extend(templates.page("snippet", &snippet(full)).err());

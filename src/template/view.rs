@@ -269,6 +269,13 @@ pub struct Home {
     pub featured: Vec<Card>,
 }
 
+/// The own data of the page where an article was that is withdrawn.
+#[derive(Debug, Clone, Serialize)]
+pub struct GonePage {
+    /// Newest first.
+    pub latest: Vec<Card>,
+}
+
 /// An article page's own data.
 #[derive(Debug, Clone, Serialize)]
 pub struct ArticlePage {

@@ -24,7 +24,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{map_response, map_response_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 use tower_http::services::ServeFile;
 
 use crate::config::Urls;
-use crate::domain::article::Slug;
+use crate::domain::article::{Slug, Whereabouts};
 use crate::domain::feed::FeedName;
 use crate::domain::limits::Limits;
 use crate::task::archive::Archive;
@@ -43,9 +43,10 @@ use crate::task::pages::{self, Common};
 use crate::task::present::Presenter;
 use crate::task::publish::Site;
 use crate::task::sign_up::SignUps;
+use crate::task::volumes::Volumes;
 use crate::task::{Publication, TaskError};
 
-use reply::{Failed, Failure, page};
+use reply::{Failed, Failure, page, private};
 use speech::Voice;
 
 /// How long requests under way may take after the word to stop.
@@ -77,6 +78,7 @@ pub struct App {
     urls: Urls,
     common: Common,
     own_feeds: OwnFeeds,
+    volumes: Volumes,
     /// The same in the other languages that readers can have.
     others: Vec<Common>,
 }
@@ -100,6 +102,7 @@ impl App {
             limits: Mutex::new(Limits::new(form.per_network, form.overall)),
             has_warned: AtomicBool::new(false),
             own_feeds: OwnFeeds::new(urls.clone()),
+            volumes: Volumes::new(urls.clone()),
             publication,
             site: ArcSwap::default(),
             poke: Notify::new(),
@@ -130,6 +133,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/feeds/{name}", get(with_slash))
         .route("/feeds/{name}/{file}", get(document))
         .route("/feeds/of/{token}/{file}", get(own::feed))
+        .route("/feeds/{name}/archive/{number}/{file}", get(volume))
         .route("/digests/{name}/", get(archive))
         .route("/digests/{name}", get(with_slash))
         .route("/digests/{name}/{page}/", get(past_digest))
@@ -216,7 +220,22 @@ async fn article(
     let presenter = app.presenter();
     match pages::article_page(&app.publication, &presenter, &app.common, &slug).await? {
         Some(html) => Ok(page(html, &headers)),
-        None => missing(&app),
+        None => absent(&app, &slug).await,
+    }
+}
+
+/// What is said at an article's address where no article is.
+async fn absent(app: &App, slug: &str) -> Result<Response, Failure> {
+    match app.publication.store.whereabouts(slug).await? {
+        Whereabouts::Unknown => missing(app),
+        // Relative, for whoever stands before us may serve this below a path of its own.
+        Whereabouts::Moved(now) => {
+            Ok((StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, format!("../{now}/"))]).into_response())
+        }
+        Whereabouts::Gone => {
+            let html = pages::gone_page(&app.publication, &app.presenter(), &app.common).await?;
+            Ok((StatusCode::GONE, private(html)).into_response())
+        }
     }
 }
 
@@ -280,6 +299,18 @@ async fn with_slash(uri: OriginalUri) -> Redirect {
 async fn document(State(app): State<Arc<App>>, uri: OriginalUri, headers: HeaderMap) -> Result<Response, Failure> {
     match app.site.load().documents.get(uri.path()) {
         Some(document) => Ok(cache::answer(document, &headers)),
+        None => missing(&app),
+    }
+}
+
+/// A document of a feed's volume.
+async fn volume(
+    State(app): State<Arc<App>>,
+    Path((feed, number, file)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    match app.volumes.find(&app.publication, &feed, &number, &file).await? {
+        Some(document) => Ok(cache::answer(&document, &headers)),
         None => missing(&app),
     }
 }

@@ -3,7 +3,8 @@
 
     feeds.py FOLDER
 
-Looks for rss.xml, atom.xml and feed.json at any depth. Prints a line for each, then its faults, then a summary.
+Looks for rss.xml, atom.xml and feed.json at any depth. Prints a line for each, then its faults, then a summary. Walks
+back from each document through the volumes before it (RFC 5005), as a crawler does that wants everything.
 Exit status: 0 without faults, 1 with faults or where there is no feed at all, 2 where it was called wrongly.
 """
 
@@ -13,6 +14,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import feedparser
 
@@ -23,6 +25,8 @@ RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:
 # What XML 1.0 cannot say at all; JSON can, escaped, and readers choke on it.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 ATOM = "{http://www.w3.org/2005/Atom}"
+HISTORY = "{http://purl.org/syndication/history/1.0}"
+TOMBSTONES = "{http://purl.org/atompub/tombstones/1.0}"
 
 
 def is_web_address(text):
@@ -132,6 +136,58 @@ def json_document(data):
     return f"{version.rsplit('/', 1)[-1]}, bozo 0", len(entries), faults
 
 
+def links(data, kind):
+    """Where a document leads, by link relation, and the ids of its entries and of what it says is deleted."""
+    if kind == "json":
+        feed = json.loads(data)
+        found = {"prev-archive": feed.get("next_url"), "current": feed.get("feed_url")}
+        return found, [item["id"] for item in feed["items"]], []
+    root = ElementTree.fromstring(data)
+    top = root.find("channel") if kind == "rss" else root
+    found = {link.get("rel"): link.get("href") for link in top.iterfind(f"{ATOM}link")}
+    if top.find(f"{HISTORY}archive") is not None:
+        found["archive"] = True
+    ids = root.iterfind("channel/item/guid") if kind == "rss" else root.iterfind(f"{ATOM}entry/{ATOM}id")
+    deleted = list(top.iterfind(f"{TOMBSTONES}deleted-entry"))
+    return found, [identity.text for identity in ids], deleted
+
+
+def walk_faults(folder, path):
+    """Faults of a feed as a whole, from the document that readers poll back to the first volume."""
+    kind = {"rss.xml": "rss", "atom.xml": "atom", "feed.json": "json"}[path.name]
+    current, met, gone, behind = path, Counter(), Counter(), None
+    while True:
+        found, ids, deleted = links(current.read_bytes(), kind)
+        where = current.relative_to(folder)
+        met.update(ids)
+        gone.update(entry.get("ref") for entry in deleted)
+        for entry in deleted:
+            if not RFC_3339.fullmatch(entry.get("when") or ""):
+                yield f"{where}: when {entry.get('ref')} went is not an RFC 3339 date: {entry.get('when')}"
+        if kind != "json" and bool(found.get("archive")) != (current != path):
+            yield f"{where}: fh:archive stands where it does not belong, or is missing"
+        if behind and kind != "json":
+            here, ahead = f"/{where}", found.get("next-archive")
+            if behind != path and (not ahead or not urlsplit(ahead).path.endswith(f"/{behind.relative_to(folder)}")):
+                yield f"{where}: does not lead back to {behind.relative_to(folder)}: {ahead}"
+            if not urlsplit(found.get("current") or "").path.endswith(f"/{path.relative_to(folder)}"):
+                yield f"{where}: its current document is another: {found.get('current')}"
+            if not urlsplit(found.get("self") or "").path.endswith(here):
+                yield f"{where}: it is not itself: {found.get('self')}"
+        previous = found.get("prev-archive")
+        if not previous:
+            break
+        behind, current = current, folder / urlsplit(previous).path.lstrip("/")
+        if not current.is_file():
+            yield f"{where}: leads to nothing: {previous}"
+            break
+    for identity, count in met.items():
+        if count > 1:
+            yield f"{identity} is met {count} times"
+    for identity in met.keys() & gone.keys():
+        yield f"{identity} is there, and deleted"
+
+
 KINDS = {
     "rss.xml": lambda data: xml_document(data, "rss"),
     "atom.xml": lambda data: xml_document(data, "atom"),
@@ -147,6 +203,8 @@ def main(arguments):
     documents, all_entries, all_faults = 0, 0, 0
     for path in sorted(p for p in folder.rglob("*") if p.name in KINDS and p.is_file()):
         words, entries, faults = KINDS[path.name](path.read_bytes())
+        if path.parent.parent.name != "archive":
+            faults += walk_faults(folder, path)
         print(f"{path.relative_to(folder)}: {entries} entries, {words}, {len(faults)} faults")
         for fault in faults:
             print(f"    {fault}")

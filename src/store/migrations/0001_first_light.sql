@@ -92,6 +92,27 @@ CREATE TABLE entries (
 CREATE INDEX entries_date ON entries (feed, date, article);
 CREATE INDEX entries_article ON entries (article);
 
+-- Each article that was ever in a feed: the volume that it is bound into for ever, if it is, and since when it is not in
+-- the feed any more.
+CREATE TABLE bindings (
+    feed TEXT NOT NULL,
+    article TEXT NOT NULL,
+    -- The revision with which it came in.
+    came BIGINT NOT NULL,
+    volume BIGINT,
+    left_at BIGINT,
+    PRIMARY KEY (feed, article)
+);
+CREATE INDEX bindings_volume ON bindings (feed, volume);
+CREATE INDEX bindings_article ON bindings (article);
+
+-- Slugs that public articles had before: their old addresses lead to the new one.
+CREATE TABLE former_slugs (
+    slug TEXT PRIMARY KEY,
+    article TEXT NOT NULL
+);
+CREATE INDEX former_slugs_article ON former_slugs (article);
+
 CREATE TABLE subscribers (
     id TEXT PRIMARY KEY,
     address TEXT NOT NULL,

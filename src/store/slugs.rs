@@ -1,0 +1,63 @@
+//! Where an article is that is not at an address any more.
+
+use sqlx::AssertSqlSafe;
+
+use super::articles::PUBLIC;
+use super::{Store, StoreError, json, on};
+use crate::domain::article::Whereabouts;
+
+/// Says that what is known by a slug of before is `$2` from now on.
+pub(super) const FORMER: &str = "INSERT INTO former_slugs (slug, article) VALUES ($1, $2) \
+     ON CONFLICT (slug) DO UPDATE SET article = excluded.article";
+
+impl Store {
+    /// What became of the address with this slug, where no public article has it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn whereabouts(&self, slug: &str) -> Result<Whereabouts, StoreError> {
+        // Who had the slug last comes before who had it once.
+        let own = "SELECT 1 FROM articles WHERE slug = $1 AND release_number IS NOT NULL LIMIT 1";
+        let former = format!(
+            "SELECT a.slug, CASE WHEN {PUBLIC} THEN 1 ELSE 0 END FROM former_slugs f JOIN articles a ON a.id = f.article \
+             WHERE f.slug = $1"
+        );
+        let own: Option<i32> =
+            on!(self.database, pool => sqlx::query_scalar(own).bind(slug).fetch_optional(pool).await)?;
+        if own.is_some() {
+            return Ok(Whereabouts::Gone);
+        }
+        let former: Option<(String, i32)> = on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(former)).bind(slug).fetch_optional(pool).await
+        })?;
+        Ok(match former {
+            Some((now, 1)) => Whereabouts::Moved(now),
+            Some(_) => Whereabouts::Gone,
+            None => Whereabouts::Unknown,
+        })
+    }
+
+    /// Every address of before that leads to a public article, with the slug that this has now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn moved(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = format!(
+            "SELECT f.slug, a.slug FROM former_slugs f JOIN articles a ON a.id = f.article WHERE {PUBLIC} \
+             AND NOT EXISTS (SELECT 1 FROM articles o WHERE o.slug = f.slug AND o.release_number IS NOT NULL) ORDER BY f.slug"
+        );
+        Ok(on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).fetch_all(pool).await)?)
+    }
+
+    /// The slugs that public articles have now which had these before, by the slug of before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn moved_to(&self, slugs: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = format!(
+            "SELECT f.slug, a.slug FROM former_slugs f JOIN articles a ON a.id = f.article WHERE {PUBLIC} AND f.slug IN {}",
+            self.database.list(1)
+        );
+        Ok(on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(json(slugs)).fetch_all(pool).await)?)
+    }
+}
