@@ -13,6 +13,7 @@ pub mod document;
 pub mod exchange;
 pub mod fit;
 pub mod hours;
+pub mod hub;
 pub mod letters;
 pub mod notice;
 pub mod own_feed;
@@ -165,6 +166,8 @@ pub struct Publication {
     pub signers: Arc<Signers>,
     /// The way to whatever is fetched or posted over HTTP.
     pub fetcher: Fetcher,
+    /// What this process keeps for the hub.
+    pub hub: Arc<hub::Hub>,
     /// The time.
     pub clock: Clock,
 }
@@ -196,6 +199,7 @@ impl Publication {
             store,
             keyring: Arc::new(keyring),
             signers: Arc::new(signers),
+            hub: Arc::new(hub::Hub::new(&fetcher)),
             fetcher,
             clock,
         })

@@ -327,7 +327,7 @@ impl<'a> Presenter<'a> {
                 .image
                 .as_ref()
                 .map(|url| crate::domain::article::Image { url: self.shown(url), alt: feed.title.clone() }),
-            hubs: vec![],
+            hubs: self.publication.config.hubs(&self.urls),
             updated: entries.iter().map(|entry| entry.updated).max(),
             entries,
         })

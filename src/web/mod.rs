@@ -5,6 +5,7 @@
 
 mod cache;
 mod form;
+mod hub;
 mod leaving;
 mod own;
 mod preferences;
@@ -64,7 +65,7 @@ pub struct App {
     /// The publication.
     pub publication: Publication,
     /// Feeds and stylesheets, swapped whole by a publish.
-    pub site: ArcSwap<Site>,
+    pub site: Arc<ArcSwap<Site>>,
     /// Calls the sender's attention to something new.
     pub poke: Notify,
     /// Calls for a sync.
@@ -101,7 +102,7 @@ impl App {
             has_warned: AtomicBool::new(false),
             own_feeds: OwnFeeds::new(urls.clone()),
             publication,
-            site: ArcSwap::default(),
+            site: Arc::default(),
             poke: Notify::new(),
             changed,
             urls,
@@ -134,6 +135,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/digests/{name}", get(with_slash))
         .route("/digests/{name}/{page}/", get(past_digest))
         .route("/digests/{name}/{page}", get(document_or_page))
+        .route(crate::config::HUB, post(hub::ask))
         .route("/feeds.opml", get(document))
         .route("/style.css", get(document))
         .route("/feed.css", get(document))
