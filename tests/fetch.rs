@@ -345,7 +345,7 @@ async fn ten_megabytes_that_become_ten_gigabytes_are_not_unpacked() {
     let large = fetched(Request::get(server.url("/")).limited(generous)).await.unwrap_err();
     assert!(matches!(large, FetchError::Large(..)), "{large}");
     let grown = peak() - before;
-    println!("memory grew by {} KiB", grown >> 10);
+    eprintln!("memory grew by {} KiB", grown >> 10);
     assert!(grown < 100 << 20, "{grown}");
 }
 

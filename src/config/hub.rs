@@ -59,3 +59,37 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(keys: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("[publication]\ntitle = \"A\"\nurl = \"https://a.example/\"\n{keys}");
+        std::fs::write(dir.path().join("config.toml"), text).unwrap();
+        Config::load(dir.path(), []).map_err(|problems| problems[0].to_string())
+    }
+
+    #[test]
+    fn documents_name_the_hub_that_tells_of_them() {
+        let none = config("").unwrap();
+        assert!(none.hubs(&none.live_urls()).is_empty() && !none.hub_private);
+        let other = config("[feeds]\nhub = \"https://hub.example/?a=b\"\nhub_private = true").unwrap();
+        assert_eq!(other.hubs(&other.urls()), ["https://hub.example/?a=b"]);
+        assert!(other.hub_private);
+        let own = config("[feeds]\nhub = \"own\"\n[serve]\nurl = \"https://live.example/news/\"").unwrap();
+        assert_eq!(own.hubs(&own.live_urls()), ["https://live.example/news/hub"]);
+        assert!(own.hubs(&own.urls()).is_empty(), "what stands elsewhere it does not know");
+        let one = config("[feeds]\nhub = \"own\"\n[serve]\nurl = \"https://a.example\"").unwrap();
+        assert_eq!(one.hubs(&one.urls()), ["https://a.example/hub"]);
+    }
+
+    #[test]
+    fn what_is_no_hub_is_a_fault() {
+        for hub in ["ours", "hub.example", "ftp://hub.example/", "https://hub.example/#a"] {
+            let fault = config(&format!("[feeds]\nhub = \"{hub}\"")).unwrap_err();
+            assert!(fault.starts_with("config.toml:5: feeds.hub is neither \"own\" nor an address"), "{fault}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! ends by itself: whoever died leaves it to others.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 use sqlx::AssertSqlSafe;
 
 use super::{Store, StoreError, begin, instant, json, millis, on};
@@ -70,8 +71,8 @@ pub struct Ping {
     pub first_at: DateTime<Utc>,
 }
 
-/// Whom is told of a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who is told of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Audience {
     /// The address of the document.
     pub topic: String,
@@ -84,7 +85,7 @@ pub struct Audience {
 }
 
 /// A listener that does not take what it is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failing {
     /// Of which document.
     pub topic: String,
@@ -304,7 +305,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Listener>, StoreError> {
         let sql = format!(
-            "UPDATE hub_listeners SET claimed_until = $2, attempts = attempts + 1 WHERE id IN (SELECT d.id FROM hub_listeners d, \
+            "UPDATE hub_listeners SET claimed_until = $2, attempts = attempts + 1 WHERE id IN (SELECT d.id FROM hub_listeners d CROSS JOIN \
              {} AS r WHERE d.topic = r.topic AND d.owed <= r.version AND d.due_at <= $1 AND d.lease_until > $1 \
              AND (d.claimed_until IS NULL OR d.claimed_until <= $1) AND d.host NOT IN {} ORDER BY d.due_at LIMIT $3 {}) \
              RETURNING id, topic, callback, host, secret, attempts, failing_since",

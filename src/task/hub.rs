@@ -101,11 +101,9 @@ pub enum Reply {
     Wait(TimeDelta),
     /// There are as many listeners as there can be.
     Full,
-    /// There is no hub here.
-    Absent,
 }
 
-/// Takes a request (WebSub §5.1) from a network, where that is known.
+/// Takes a request to our own hub (WebSub §5.1) from a network, where that is known.
 ///
 /// # Errors
 /// When the store fails.
@@ -116,9 +114,6 @@ pub async fn ask(
     body: &[u8],
 ) -> Result<Reply, TaskError> {
     let (config, hub, now) = (&publication.config, &publication.hub, publication.clock.now());
-    if config.hub != Some(config::Hub::Own) {
-        return Ok(Reply::Absent);
-    }
     if let Some(wait) = hub.requests.lock().unwrap_or_else(PoisonError::into_inner).take(network, now) {
         return Ok(Reply::Wait(wait));
     }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::reply::Failure;
 use super::visitor::Visitor;
 use super::{App, missing};
+use crate::config::Hub;
 use crate::task::hub::{self, Reply};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -21,16 +22,19 @@ pub(super) async fn ask(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
+    if app.publication.config.hub != Some(Hub::Own) {
+        return missing(&app);
+    }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let is_form = kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM);
     let said = |status: StatusCode, text: String| {
         let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
         (status, headers, text + "\n").into_response()
     };
+    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
+        return Ok(said(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the request is not {FORM}")));
+    }
     let site = app.site.load_full();
     Ok(match hub::ask(&app.publication, &site, visitor.network, &body).await? {
-        Reply::Absent => return missing(&app),
-        _ if !is_form => said(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the request is not {FORM}")),
         Reply::Accepted => said(StatusCode::ACCEPTED, "the callback is going to be asked".into()),
         Reply::Refused(why) => said(StatusCode::BAD_REQUEST, why),
         Reply::Unknown => said(StatusCode::NOT_FOUND, "hub.topic is no feed of this publication".into()),

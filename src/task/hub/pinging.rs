@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use serde::Serialize;
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -54,7 +55,7 @@ pub(super) async fn keep(mut post: Post) {
 }
 
 /// What became of pings.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Pinged {
     /// How many documents the hub knows of now.
     pub told: u64,
