@@ -238,10 +238,25 @@ impl House {
         self.publication().hub.ring();
     }
 
-    async fn publish(&self, name: &str) {
+    /// Publishes one article more.
+    async fn change(&self, name: &str) {
         let date = self.publication().clock.now().to_rfc3339();
         self.site.place.article(name, name, &date, "A body.");
         self.site.refresh().await;
+    }
+
+    /// The same, and waits until whoever tells of it has seen it.
+    async fn publish(&self, name: &str) {
+        self.change(name).await;
+        if self.keeper.is_some() && self.publication().config.hub.is_some() {
+            let (topic, site) = (self.topic("atom.xml"), self.site.app.site.load_full());
+            let hash = site.documents["/feeds/news/atom.xml"].hash();
+            let is_seen = || async {
+                let known = self.publication().store.topics(&[&topic]).await.unwrap();
+                known.first().is_some_and(|known| known.hash == hash)
+            };
+            until("the change is seen", is_seen).await;
+        }
     }
 
     async fn ask(&self, fields: &[(&str, &str)]) -> Answer {
@@ -658,7 +673,7 @@ async fn three_thousand_are_told_within_moments(url: String) {
         ears.push(Ear::willing().await);
     }
     grant(&house, number, |at| ears[at % 10].url(&format!("/{at}"))).await;
-    house.publish("two").await;
+    house.change("two").await;
     let began = Instant::now();
     for ear in &ears {
         ear.has_posts(number / 10).await;
