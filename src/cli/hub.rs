@@ -7,8 +7,8 @@ use super::output::{self, count, grouped};
 use super::schedule::when;
 use crate::config::Hub;
 use crate::problem::printable;
-use crate::store::{Audience, Failing};
 use crate::task::Publication;
+use crate::task::hub::{Audience, Failing};
 
 /// Listeners that are named because they fail.
 const NAMED: i64 = 50;

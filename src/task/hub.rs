@@ -31,6 +31,7 @@ use crate::domain::limits::{Allowance, Limits, Network};
 use crate::fetch::address::is_public;
 use crate::fetch::{Fetcher, Reach};
 
+pub use crate::store::{Audience, Failing};
 pub use pinging::ping;
 
 /// How often what is due is looked for, where nobody says that there is something.
