@@ -52,8 +52,13 @@ impl Manners {
     pub(super) async fn hop(&self, request: &Request, url: &Url) -> Result<Hop, FetchError> {
         let broken = |source| FetchError::Http(place(url), source);
         let stream = self.open(request, url).await?;
-        let (mut sender, connection) =
-            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // Names of headers have no case, and some who listen take them for what they are used to all the same.
+        let (mut sender, connection) = http1::Builder::new()
+            .title_case_headers(true)
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
         // The connection has to be driven, and ends with us.
         let mut driving = JoinSet::new();
         driving.spawn(connection);
