@@ -5,6 +5,7 @@ mod digest;
 mod dkim;
 mod form;
 mod hold;
+mod hub;
 mod init;
 mod log;
 mod output;
@@ -96,6 +97,8 @@ enum Verb {
     },
     /// Send what is due, beside serve and as many others as wanted on PostgreSQL
     Worker,
+    /// Who is told at once that a feed has changed, and who cannot be reached
+    Hub,
     /// What is there, what is under way, what comes next
     Status,
     /// Each slot to come, with its readers, and the digests that wait for an editor
@@ -227,6 +230,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Report(arguments) => report::run(&publication, arguments, json).await,
         Verb::Serve { .. } => Box::pin(serve::serve(publication.clone(), configured)).await,
         Verb::Worker => Box::pin(serve::worker(&publication)).await,
+        Verb::Hub => hub::run(&publication, json).await,
         Verb::Status => verbs::status(&publication, json).await,
         Verb::Schedule { newsletter, weeks, diff } => {
             schedule::run(&publication, newsletter.as_deref(), weeks, diff.as_deref(), json).await

@@ -66,7 +66,7 @@ pub(super) async fn run(
     Ok(Ended::Well)
 }
 
-fn when(publication: &Publication, at: chrono::DateTime<chrono::Utc>) -> String {
+pub(super) fn when(publication: &Publication, at: chrono::DateTime<chrono::Utc>) -> String {
     at.with_timezone(&publication.config.publication.time_zone).format("%a %-d %B %Y %H:%M %Z").to_string()
 }
 

@@ -10,6 +10,7 @@ use super::verbs::faults_of_feeds;
 use super::{Ended, Interrupts, called_as};
 use crate::domain::feed::Feed;
 use crate::task::dispatch::Stop;
+use crate::task::hub::keep_telling_hubs;
 use crate::task::run::{self, Event};
 use crate::task::{Publication, TaskError};
 use crate::web::{self, App};
@@ -42,8 +43,9 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
     let server = web::serve(listener, Arc::clone(&app), stop.clone());
     let syncing = run::keep_in_sync(publication, &app.changed, stop.clone(), &app.site, &told);
     let sending = run::keep_sending(publication, &app.poke, &app.changed, stop.clone(), &told);
+    let hubs = keep_telling_hubs(publication, &app.site, stop.clone(), &told);
     let working = async {
-        let (served, (), ()) = tokio::join!(server, syncing, sending);
+        let (served, (), (), ()) = tokio::join!(server, syncing, sending, hubs);
         served.context("the server failed").map(|()| Ended::Well)
     };
     Box::pin(until_stopped(working, &word)).await
@@ -193,6 +195,14 @@ fn tell(publication: &Publication, event: &Event) {
                 "{} forgotten, as [form] and [retention] say",
                 output::count(*number, "subscriber", "subscribers")
             ));
+        }
+        Event::HubTold(told, failed) => {
+            let failed =
+                if *failed > 0 { format!(", {} later or not at all", grouped(*failed)) } else { String::new() };
+            output::say(&format!("hub: {} told{failed}", count(*told, "listener", "listeners")));
+        }
+        Event::HubPinged(number) => {
+            output::say(&format!("hub: told of {}", count(*number, "feed document", "feed documents")));
         }
         Event::Reported(tally) => output::say(&super::report::describe(tally)),
         Event::Failed(TaskError::Problems(problems)) => output::problems(problems),

@@ -8,9 +8,9 @@ use super::progress::Shown;
 use super::{Ended, called_as};
 use crate::config::Config;
 use crate::domain::digest::{Digest, DigestState, Tally};
-use crate::problem::Problem;
+use crate::problem::{Problem, printable};
 use crate::task::sync::SyncReport;
-use crate::task::{Clock, Publication, TaskError, check, publish, schedule, sync};
+use crate::task::{Clock, Publication, TaskError, check, hub, publish, schedule, sync};
 
 /// Names everything wrong; changes nothing.
 pub(super) async fn check(config: Config, json: bool) -> anyhow::Result<Ended> {
@@ -79,8 +79,9 @@ pub(super) async fn publish(publication: &Publication, all: bool, json: bool) ->
         let shown = Shown::new("pages");
         publish::publish(publication, all, &|done, total| shown.set(done, total)).await?
     };
+    let pinged = hub::ping(publication).await?;
     if json {
-        output::json(&json!({ "sync": report, "publish": published, "problems": report.problems }))?;
+        output::json(&json!({ "sync": report, "publish": published, "hub": pinged, "problems": report.problems }))?;
         return Ok(Ended::with(&report.problems));
     }
     output::problems(&report.problems);
@@ -97,6 +98,12 @@ pub(super) async fn publish(publication: &Publication, all: bool, json: bool) ->
             count(published.written, "file", "files"),
             if published.removed > 0 { format!(", {} removed", published.removed) } else { String::new() }
         ));
+    }
+    if pinged.told > 0 {
+        output::say(&format!("hub: told of {}", count(pinged.told, "feed document", "feed documents")));
+    }
+    for why in &pinged.faults {
+        output::complain(&format!("hub: {}; it is told again by serve, or the next publish", printable(why)));
     }
     Ok(Ended::with(&report.problems))
 }

@@ -7,6 +7,7 @@ mod dkim;
 mod editors;
 mod feeds;
 mod form;
+mod hub;
 mod newsletter;
 pub mod reports;
 mod retention;
@@ -35,6 +36,7 @@ pub use dkim::{Dkim, is_selector};
 pub use editors::{Editors, Webhook};
 pub use feeds::{load as load_feeds, load_one as load_feed};
 pub use form::Form;
+pub use hub::{HUB, Hub};
 pub use retention::Retention;
 pub use segments::load as load_segments;
 pub use urls::Urls;
@@ -82,6 +84,10 @@ pub struct Config {
     pub reports: reports::Reports,
     /// What the form takes.
     pub form: Form,
+    /// Who tells of a change in a feed at once, if anybody does.
+    pub hub: Option<Hub>,
+    /// Whether hubs and whom they tell may be on this machine or in a private network.
+    pub hub_private: bool,
     /// How long people are kept who get no mail any more.
     pub retention: Retention,
     /// When an address that keeps bouncing softly is given up.

@@ -40,6 +40,7 @@ struct Written {
     suppression: WrittenSuppression,
     form: super::form::WrittenForm,
     retention: super::retention::WrittenRetention,
+    feeds: super::hub::WrittenFeeds,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -265,6 +266,7 @@ impl Reader<'_> {
         let soft_bounces = self.suppression(written.suppression);
         let form = self.form(written.form);
         let retention = self.retention(written.retention);
+        let (hub, hub_private) = self.hub(written.feeds);
         let folder =
             |written: Option<PathBuf>, default: &str| self.root.join(written.unwrap_or_else(|| default.into()));
         let articles = folder(written.articles.folder, "articles");
@@ -291,6 +293,8 @@ impl Reader<'_> {
                 trusted_proxies,
                 reports,
                 form,
+                hub,
+                hub_private,
                 retention,
                 soft_bounces,
             }),

@@ -3,6 +3,7 @@
 //! What is asked for is metered as it comes (GCRA, the leaky bucket of ITU-T I.371): one number for each network.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -86,18 +87,18 @@ pub fn is_local(address: IpAddr) -> bool {
     }
 }
 
-/// The meters of the form, bounded in memory.
+/// Meters, one for each network or whatever else is told apart, bounded in memory.
 #[derive(Debug)]
-pub struct Limits {
+pub struct Limits<K = Network> {
     per_network: Allowance,
     overall: Allowance,
     /// When each network will have its whole allowance again, in microseconds since 1970.
-    networks: HashMap<Network, i64>,
+    networks: HashMap<K, i64>,
     all: i64,
     swept_at: i64,
 }
 
-impl Limits {
+impl<K: Hash + Eq> Limits<K> {
     /// Networks that are remembered at most, some 6 MB; while so many are being counted, further ones have the overall
     /// limit alone.
     pub const MOST_NETWORKS: usize = 100_000;
@@ -110,23 +111,23 @@ impl Limits {
     }
 
     /// How long a network (none: one that is not told apart from others) has to wait, if it has to. Counts nothing.
-    pub fn wait(&self, network: Option<Network>, now: DateTime<Utc>) -> Option<TimeDelta> {
+    pub fn wait(&self, network: Option<&K>, now: DateTime<Utc>) -> Option<TimeDelta> {
         let now = now.timestamp_micros();
-        let own = network.and_then(|network| self.networks.get(&network)).copied().unwrap_or_default();
+        let own = network.and_then(|network| self.networks.get(network)).copied().unwrap_or_default();
         let wait = after(self.per_network, own, now).1.max(after(self.overall, self.all, now).1);
         (wait > 0).then(|| TimeDelta::microseconds(wait))
     }
 
     /// The same, and one more is counted where nobody has to wait.
-    pub fn take(&mut self, network: Option<Network>, now: DateTime<Utc>) -> Option<TimeDelta> {
-        let wait = self.wait(network, now);
+    pub fn take(&mut self, network: Option<K>, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let wait = self.wait(network.as_ref(), now);
         if wait.is_some() {
             return wait;
         }
         let now = now.timestamp_micros();
         self.all = after(self.overall, self.all, now).0;
         if let Some(network) = network
-            && self.has_room_for(network, now)
+            && self.has_room_for(&network, now)
         {
             let full_at = self.networks.entry(network).or_default();
             *full_at = after(self.per_network, *full_at, now).0;
@@ -134,8 +135,8 @@ impl Limits {
         None
     }
 
-    fn has_room_for(&mut self, network: Network, now: i64) -> bool {
-        if self.networks.len() < Self::MOST_NETWORKS || self.networks.contains_key(&network) {
+    fn has_room_for(&mut self, network: &K, now: i64) -> bool {
+        if self.networks.len() < Self::MOST_NETWORKS || self.networks.contains_key(network) {
             return true;
         }
         if (now - self.swept_at).abs() >= Self::SWEEP_US {
@@ -184,10 +185,10 @@ mod tests {
         }
         assert_eq!(limits.take(home, at(0)), Some(TimeDelta::minutes(20)));
         assert_eq!(limits.take(Some(network("192.0.2.8")), at(0)), None, "a neighbour is another");
-        assert_eq!(limits.wait(home, at(1199)), Some(TimeDelta::seconds(1)));
+        assert_eq!(limits.wait(home.as_ref(), at(1199)), Some(TimeDelta::seconds(1)));
         assert_eq!(limits.take(home, at(1200)), None);
         assert_eq!(limits.take(home, at(1200)), Some(TimeDelta::minutes(20)));
-        assert_eq!(limits.wait(home, at(1200)), Some(TimeDelta::minutes(20)), "asking costs nothing");
+        assert_eq!(limits.wait(home.as_ref(), at(1200)), Some(TimeDelta::minutes(20)), "asking costs nothing");
         for _ in 0..3 {
             assert_eq!(limits.take(home, at(100_000)), None);
         }
@@ -244,11 +245,11 @@ mod tests {
     fn memory_is_bounded_and_the_overall_limit_holds_beyond() {
         let mut limits = Limits::new("1/h".parse().unwrap(), "200000/s".parse().unwrap());
         let line = |number: u32| Some(network(&format!("2001:db8:{:x}:{:x}::1", number >> 16, number & 0xFFFF)));
-        let most = u32::try_from(Limits::MOST_NETWORKS).unwrap();
+        let most = u32::try_from(<Limits>::MOST_NETWORKS).unwrap();
         for number in 0..most + 1000 {
             assert_eq!(limits.take(line(number), at(0)), None);
         }
-        assert_eq!(limits.networks.len(), Limits::MOST_NETWORKS);
+        assert_eq!(limits.networks.len(), <Limits>::MOST_NETWORKS);
         assert!(limits.take(line(7), at(1)).is_some(), "who is remembered is remembered");
         assert_eq!(limits.take(line(most + 5), at(3601)), None);
         assert!(limits.networks.len() < 10, "and forgotten in time");

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod entry;
 pub mod feed;
 pub mod forwarded;
+pub mod hub;
 pub mod language;
 pub mod limits;
 pub mod link;

@@ -66,6 +66,15 @@ impl Format {
         }
     }
 
+    /// Where the feed stands in this format.
+    pub fn url(self, feed: &FeedDocument) -> &str {
+        match self {
+            Self::Rss => &feed.rss_url,
+            Self::Atom => &feed.atom_url,
+            Self::Json => &feed.json_url,
+        }
+    }
+
     /// The feed in this format.
     pub fn bytes(self, feed: &FeedDocument) -> Vec<u8> {
         match self {

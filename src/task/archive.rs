@@ -220,7 +220,7 @@ impl<'a> Archive<'a> {
             publication: site.title.clone(),
             publication_url: urls.home(),
             image: None,
-            hubs: vec![],
+            hubs: self.publication.config.hubs(urls),
             updated: entries.iter().map(|entry| entry.updated).max(),
             entries,
             history: History::default(),

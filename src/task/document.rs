@@ -99,6 +99,8 @@ pub struct Document {
     pub content_type: &'static str,
     /// When it got these bytes, as far as this process knows.
     pub modified: Option<DateTime<Utc>>,
+    /// What stands in its header `Link` (RFC 8288): a feed's own address, and the hubs that tell of its changes.
+    pub link: Option<String>,
     /// A hash of its bytes.
     hash: String,
     codings: Vec<(Coding, Arc<[u8]>)>,
@@ -143,13 +145,26 @@ impl Document {
 
     /// A document for whose bytes, and no others, `hash` stands.
     pub fn known_by(hash: String, bytes: Vec<u8>, content_type: &'static str) -> Self {
-        Self { bytes: bytes.into(), content_type, modified: None, hash, codings: vec![], feed: None, versions: vec![] }
+        let (codings, versions) = (vec![], vec![]);
+        Self { bytes: bytes.into(), content_type, modified: None, link: None, hash, codings, feed: None, versions }
     }
 
     /// A feed in a format.
     pub fn of_feed(feed: &Arc<Shown>, format: Format) -> Self {
         let document = Self::new(format.bytes(&feed.document), format.content_type());
-        Self { feed: Some(Arc::clone(feed)), ..document }
+        let hubs = feed.document.hubs.iter().map(|hub| format!("<{hub}>; rel=\"hub\", "));
+        let link = format!("{}<{}>; rel=\"self\"", hubs.collect::<String>(), format.url(&feed.document));
+        Self { link: Some(link), feed: Some(Arc::clone(feed)), ..document }
+    }
+
+    /// Whether it is a feed.
+    pub fn is_feed(&self) -> bool {
+        self.feed.is_some()
+    }
+
+    /// What stands for its bytes, and no others.
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 
     /// Its strong ETag in a coding, with its quotation marks: each representation has its own (RFC 9110 §8.8.3.3).

@@ -13,6 +13,7 @@ pub mod document;
 pub mod exchange;
 pub mod fit;
 pub mod hours;
+pub mod hub;
 pub mod letters;
 mod moved;
 pub mod notice;
@@ -45,6 +46,7 @@ use crate::domain::feed::{Feed, FeedName};
 use crate::domain::language::Languages;
 use crate::domain::link::Keyring;
 use crate::domain::segment::{Segment, Setting};
+use crate::fetch::{Fetcher, Manners};
 use crate::mail::dkim::Signers;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError};
@@ -164,6 +166,10 @@ pub struct Publication {
     pub keyring: Arc<Keyring>,
     /// The keys that sign mail.
     pub signers: Arc<Signers>,
+    /// The way to whatever is fetched or posted over HTTP.
+    pub fetcher: Fetcher,
+    /// What this process keeps for the hub.
+    pub hub: Arc<hub::Hub>,
     /// The time.
     pub clock: Clock,
 }
@@ -182,6 +188,8 @@ impl Publication {
         let store = Store::open(config.database_url.reveal()).await?;
         let keyring = keyring(&store).await?;
         let languages = languages(&config, &templates);
+        let agent = format!("Tidings/{} (+{})", env!("CARGO_PKG_VERSION"), config.publication.url);
+        let fetcher = Fetcher::new(Manners::new(agent, crate::mail::trust));
         Ok(Self {
             config: Arc::new(config),
             feeds: feeds.into(),
@@ -193,6 +201,8 @@ impl Publication {
             store,
             keyring: Arc::new(keyring),
             signers: Arc::new(signers),
+            hub: Arc::new(hub::Hub::new(&fetcher)),
+            fetcher,
             clock,
         })
     }

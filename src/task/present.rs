@@ -338,7 +338,7 @@ impl<'a> Presenter<'a> {
                 .image
                 .as_ref()
                 .map(|url| crate::domain::article::Image { url: self.shown(url), alt: feed.title.clone() }),
-            hubs: vec![],
+            hubs: self.publication.config.hubs(&self.urls),
             updated: entries.iter().map(|entry| entry.updated).max(),
             entries,
             history: History::default(),

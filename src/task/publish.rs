@@ -15,8 +15,8 @@ use super::archive::Archive;
 use super::document::{Coding, Document, Shown};
 use super::pages::{feed_page, home_page, render_article};
 use super::present::Presenter;
-use super::{Progress, Publication, TaskError, fingerprint, moved, volumes};
-use crate::config::Urls;
+use super::{Progress, Publication, TaskError, fingerprint, hub, moved, volumes};
+use crate::config::{Hub, Urls};
 use crate::domain::article::ArticleId;
 use crate::domain::entry::FeedDocument;
 use crate::domain::feed::FeedName;
@@ -182,6 +182,9 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     report.removed = files.removed;
     Order::write(&config.public, &titles)?;
     Marker { revision, rendering }.write(&config.public)?;
+    if matches!(config.hub, Some(Hub::Other(_))) {
+        hub::announce(publication, &site, &config.urls()).await?;
+    }
     Ok(report)
 }
 
@@ -303,6 +306,7 @@ fn rendering_fingerprint(publication: &Publication) -> String {
     let mut parts: Vec<Vec<u8>> = vec![
         env!("CARGO_PKG_VERSION").into(),
         format!("{site:?} {:?} {:?} {:?}", publication.config.serve_url, form.consent, form.privacy).into(),
+        publication.config.hubs(&publication.config.urls()).concat().into(),
         format!("{:?}", publication.feeds).into(),
         crate::template::built_in_fingerprint().into(),
     ];

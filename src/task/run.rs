@@ -51,6 +51,10 @@ pub enum Event {
     Forgotten(u64),
     /// Editors were told of what needs them.
     Told(u64),
+    /// So many listeners were told that a feed has changed, and so many could not be.
+    HubTold(u64, u64),
+    /// A hub was told that so many feed documents have changed.
+    HubPinged(u64),
     /// Something failed; it is tried again.
     Failed(TaskError),
 }
@@ -117,6 +121,7 @@ pub async fn sync_and_publish(
         let (mut built, _) = publish::site(publication, publication.config.live_urls()).await?;
         built.replace(&before, publication.clock.now());
         site.store(Arc::new(built));
+        publication.hub.ring();
     }
     let published = publish::publish(publication, false, &|_, _| {}).await?;
     Ok((synced, published))

@@ -46,6 +46,10 @@ pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response {
     }
     let content_type = if is_feed && is_browser(request) { XML } else { document.content_type };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // WebSub §4: whoever wants to be told of changes looks here first.
+    if let Some(link) = document.link.as_ref().and_then(|link| HeaderValue::from_str(link).ok()) {
+        headers.insert(header::LINK, link);
+    }
     // Any site may read what anyone may read: readers in a browser need it.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     let bytes = coded.map_or(&shown.bytes, |(_, bytes)| bytes);

@@ -116,7 +116,7 @@ async fn answer(
     };
     let now = app.publication.clock.now();
     let limits = || app.limits.lock().unwrap_or_else(PoisonError::into_inner);
-    let wait = limits().wait(visitor.network, now);
+    let wait = limits().wait(visitor.network.as_ref(), now);
     if let Some(wait) = wait {
         return too_many(voice, wait, as_json);
     }

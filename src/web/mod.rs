@@ -5,6 +5,7 @@
 
 mod cache;
 mod form;
+mod hub;
 mod leaving;
 mod own;
 mod preferences;
@@ -65,7 +66,7 @@ pub struct App {
     /// The publication.
     pub publication: Publication,
     /// Feeds and stylesheets, swapped whole by a publish.
-    pub site: ArcSwap<Site>,
+    pub site: Arc<ArcSwap<Site>>,
     /// Calls the sender's attention to something new.
     pub poke: Notify,
     /// Calls for a sync.
@@ -104,7 +105,7 @@ impl App {
             own_feeds: OwnFeeds::new(urls.clone()),
             volumes: Volumes::new(urls.clone()),
             publication,
-            site: ArcSwap::default(),
+            site: Arc::default(),
             poke: Notify::new(),
             changed,
             urls,
@@ -138,6 +139,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/digests/{name}", get(with_slash))
         .route("/digests/{name}/{page}/", get(past_digest))
         .route("/digests/{name}/{page}", get(document_or_page))
+        .route(crate::config::HUB, post(hub::ask))
         .route("/feeds.opml", get(document))
         .route("/style.css", get(document))
         .route("/feed.css", get(document))

@@ -389,3 +389,62 @@ CREATE TABLE used_signatures (
     content TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
+
+-- Feed documents that a hub tells of, and what each was when it was last looked at.
+CREATE TABLE hub_topics (
+    topic TEXT PRIMARY KEY,
+    hash TEXT NOT NULL,
+    -- Of the store, when it had these bytes.
+    revision BIGINT NOT NULL,
+    -- One more with each change.
+    version BIGINT NOT NULL
+);
+
+-- Callbacks that our hub tells of a topic until their lease runs out.
+CREATE TABLE hub_listeners (
+    -- A hash of topic and callback.
+    id TEXT PRIMARY KEY,
+    topic TEXT NOT NULL,
+    callback TEXT NOT NULL,
+    host TEXT NOT NULL,
+    secret TEXT,
+    since BIGINT NOT NULL,
+    lease_until BIGINT NOT NULL,
+    -- The version that it is to be told of, and when; nothing is due where it has the last one, or was given up with it.
+    owed BIGINT NOT NULL,
+    due_at BIGINT,
+    claimed_until BIGINT,
+    -- Since it took the last one.
+    attempts BIGINT NOT NULL,
+    failing_since BIGINT,
+    why TEXT,
+    told_at BIGINT
+);
+CREATE INDEX hub_listeners_due ON hub_listeners (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX hub_listeners_topic ON hub_listeners (topic);
+CREATE INDEX hub_listeners_lease ON hub_listeners (lease_until);
+
+-- What was asked of our hub for a callback that has not shown yet that it wants it.
+CREATE TABLE hub_requests (
+    id TEXT PRIMARY KEY,
+    topic TEXT NOT NULL,
+    callback TEXT NOT NULL,
+    host TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    secret TEXT,
+    lease_s BIGINT NOT NULL,
+    asked_at BIGINT NOT NULL,
+    claimed_until BIGINT
+);
+CREATE INDEX hub_requests_host ON hub_requests (host);
+
+-- Topics whose change another's hub has not taken yet.
+CREATE TABLE hub_pings (
+    topic TEXT PRIMARY KEY,
+    version BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    claimed_until BIGINT,
+    attempts BIGINT NOT NULL,
+    first_at BIGINT NOT NULL,
+    why TEXT
+);
