@@ -12,6 +12,7 @@ pub mod reports;
 mod retention;
 mod segments;
 mod sending;
+mod shelves;
 mod span;
 mod urls;
 mod written;
@@ -37,6 +38,7 @@ pub use feeds::{load as load_feeds, load_one as load_feed};
 pub use form::Form;
 pub use retention::Retention;
 pub use segments::load as load_segments;
+pub use shelves::FeedRules;
 pub use urls::Urls;
 
 /// Everything that `config.toml` decides.
@@ -52,6 +54,8 @@ pub struct Config {
     pub static_files: PathBuf,
     /// Folder of the feed definitions.
     pub feeds: PathBuf,
+    /// What goes for all feeds.
+    pub feed_rules: FeedRules,
     /// Folder of the segments.
     pub segments: PathBuf,
     /// Folder of the publication's own templates.

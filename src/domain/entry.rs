@@ -93,6 +93,8 @@ pub struct OutlineFeed {
     pub language: String,
     /// Words to sort it by.
     pub categories: Vec<String>,
+    /// Since when it is there, where that is known.
+    pub created: Option<DateTime<Utc>>,
 }
 
 /// The whole content of an entry: dateline and body, then its questions and answers, then what to read next.

@@ -23,6 +23,7 @@ pub mod provider;
 pub mod relay;
 pub mod report;
 pub mod segment;
+pub mod shelf;
 pub mod subscription;
 pub mod text;
 pub mod trial;

@@ -21,6 +21,7 @@ mod releases;
 mod reports;
 mod segments;
 mod senders;
+mod shelves;
 mod subscribers;
 mod suppressions;
 mod sync;

@@ -169,6 +169,13 @@ impl Document {
         self.code();
     }
 
+    /// About how many bytes of memory it takes, with what it shows and what it was.
+    pub fn weight(&self) -> usize {
+        let codings: usize = self.codings.iter().map(|(_, bytes)| bytes.len()).sum();
+        let shown = if self.feed.is_some() { self.bytes.len() } else { 0 };
+        self.bytes.len() + shown + codings + self.versions.len() * 4096
+    }
+
     fn code(&mut self) {
         let coded = |coding: Coding| Some((coding, coding.of(&self.bytes)?.into()));
         self.codings = Coding::ALL.into_iter().filter_map(coded).collect();

@@ -24,6 +24,7 @@ pub mod render;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod shelves;
 pub mod sign;
 pub mod sign_up;
 pub mod sync;

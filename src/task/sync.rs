@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Progress, Publication, TaskError, fingerprint};
+use super::{Progress, Publication, TaskError, fingerprint, shelves};
 use crate::domain::article::{Article, ArticleId, entry_id_prefix};
 use crate::domain::feed::{Feed, FeedName};
 use crate::problem::Problem;
@@ -85,6 +85,7 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
         rebuild_entries(publication, &selections).await?;
     }
     report.released = release_due(publication, report.first).await?;
+    problems.extend(shelves::keep(publication, report.first).await?);
     if is_seen && before.as_ref() != Some(&fingerprint) {
         store.finish_sync(SOURCE, &fingerprint, publication.clock.now()).await?;
     }
@@ -280,6 +281,7 @@ impl Pass<'_> {
         let disputed = std::mem::take(&mut slugs.disputed);
         if !disputed.is_empty() {
             let mut batch = SyncBatch::default();
+            batch.shelves = self.publication.config.feed_rules.by;
             for (row, problems) in disputed {
                 self.claim(row, problems, known, &mut slugs.owners, &mut batch);
             }
@@ -299,10 +301,11 @@ impl Pass<'_> {
     }
 
     fn batch(&mut self, done: Vec<Done>, known: &HashMap<String, KnownFile>, slugs: &mut Slugs) -> SyncBatch {
-        let mut batch = SyncBatch::default();
+        let by = self.publication.config.feed_rules.by;
+        let mut batch = SyncBatch { shelves: by, ..SyncBatch::default() };
         let language = &self.publication.config.publication.language;
         for Done { job, content_hash, parsed } in done {
-            let Some(parsed) = parsed else {
+            let Some(mut parsed) = parsed else {
                 batch.touched.push((job.id, job.size, job.modified_ns));
                 continue;
             };
@@ -322,6 +325,7 @@ impl Pass<'_> {
                 self.moved.insert(id);
             }
             let feeds = feeds_of(&self.publication.feeds, language, &article);
+            parsed.problems.extend(shelves::faults(&article, by, &format!("{}/{}", self.name, job.key)));
             let row = FileRow { article, size: job.size, modified_ns: job.modified_ns, content_hash, feeds };
             if slugs.owners.get(row.article.slug.as_str()).is_some_and(|owner| *owner != row.article.key) {
                 slugs.disputed.push((row, parsed.problems));

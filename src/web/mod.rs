@@ -11,6 +11,7 @@ mod preferences;
 mod reader;
 mod reply;
 mod reports;
+mod shelves;
 mod speech;
 mod visitor;
 
@@ -42,6 +43,7 @@ use crate::task::own_feed::OwnFeeds;
 use crate::task::pages::{self, Common};
 use crate::task::present::Presenter;
 use crate::task::publish::Site;
+use crate::task::shelves::served::Served;
 use crate::task::sign_up::SignUps;
 use crate::task::{Publication, TaskError};
 
@@ -77,6 +79,7 @@ pub struct App {
     urls: Urls,
     common: Common,
     own_feeds: OwnFeeds,
+    shelves: Served,
     /// The same in the other languages that readers can have.
     others: Vec<Common>,
 }
@@ -100,6 +103,7 @@ impl App {
             limits: Mutex::new(Limits::new(form.per_network, form.overall)),
             has_warned: AtomicBool::new(false),
             own_feeds: OwnFeeds::new(urls.clone()),
+            shelves: Served::new(urls.clone(), publication.clock.now()),
             publication,
             site: ArcSwap::default(),
             poke: Notify::new(),
@@ -152,6 +156,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/preferences/{token}/erase", get(preferences::ask_erase))
         .route("/erase/{token}", post(preferences::erase))
         .route("/address/{token}", get(preferences::ask_address).post(preferences::take_address))
+        .merge(shelves::routes(app.publication.config.feed_rules.by))
         .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(reports::routes())

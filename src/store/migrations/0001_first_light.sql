@@ -92,6 +92,31 @@ CREATE TABLE entries (
 CREATE INDEX entries_date ON entries (feed, date, article);
 CREATE INDEX entries_article ON entries (article);
 
+-- An article on the shelf of its section, of a tag or of an author: `tag/harbour`. What is gone is told of once more.
+CREATE TABLE shelved (
+    shelf TEXT NOT NULL,
+    article TEXT NOT NULL,
+    date BIGINT NOT NULL,
+    word TEXT NOT NULL,
+    gone BOOLEAN NOT NULL,
+    PRIMARY KEY (article, shelf)
+);
+CREATE INDEX shelved_date ON shelved (shelf, date, article);
+
+-- Shelves with their addresses, which they keep.
+CREATE TABLE shelves (
+    shelf TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    word TEXT NOT NULL,
+    is_live BOOLEAN NOT NULL,
+    revision BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    changed_at BIGINT NOT NULL,
+    UNIQUE (kind, slug)
+);
+CREATE INDEX shelves_revision ON shelves (revision);
+
 CREATE TABLE subscribers (
     id TEXT PRIMARY KEY,
     address TEXT NOT NULL,

@@ -1,0 +1,64 @@
+//! Sections, tags and authors: their pages, and their feeds.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{OriginalUri, Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::get;
+
+use super::reply::{Failure, page as as_page};
+use super::{App, cache, missing, static_file, with_slash};
+use crate::domain::shelf::{Kind, Kinds};
+use crate::task::shelves::Shown;
+
+/// The routes of those that there are.
+pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
+    Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).fold(Router::new(), |router, kind| {
+        let folder = kind.folder();
+        router
+            .route(
+                &format!("/{folder}/{{slug}}/"),
+                get(move |state: State<Arc<App>>, slug: Path<String>, headers: HeaderMap| {
+                    page(state, kind, slug, headers)
+                }),
+            )
+            .route(&format!("/{folder}/{{slug}}"), get(with_slash))
+            .route(
+                &format!("/{folder}/{{slug}}/{{file}}"),
+                get(
+                    move |state: State<Arc<App>>, place: Path<(String, String)>, uri: OriginalUri, request: Request| {
+                        document(state, kind, place, uri, request)
+                    },
+                ),
+            )
+    })
+}
+
+async fn page(
+    State(app): State<Arc<App>>,
+    kind: Kind,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let Some(shelf) = app.shelves.shelf(&app.publication, kind, &slug).await? else { return missing(&app) };
+    let presenter = app.presenter();
+    let shown = Shown::new(&app.publication, &presenter, &shelf);
+    Ok(as_page(shown.page(&app.common).await?, &headers))
+}
+
+/// One of its documents; or a file that stands there in `static/`.
+async fn document(
+    State(app): State<Arc<App>>,
+    kind: Kind,
+    Path((slug, file)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+    request: Request,
+) -> Result<Response, Failure> {
+    let published = app.site.load().revision;
+    match app.shelves.document(&app.publication, published, (kind, &slug, &file)).await? {
+        Some(document) => Ok(cache::answer(&document, request.headers())),
+        None => static_file(State(app), Path(uri.path().trim_start_matches('/').to_owned()), request).await,
+    }
+}
