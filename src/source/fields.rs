@@ -3,6 +3,8 @@
 //! Faults are collected, never thrown. A fault in what decides whether and where an article appears (title,
 //! date, slug, draft) keeps it out; any other fault costs that one key.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::front_matter::{Node, Table, Value};
