@@ -42,8 +42,11 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
     let server = web::serve(listener, Arc::clone(&app), stop.clone());
     let syncing = run::keep_in_sync(publication, &app.changed, stop.clone(), &app.site, &told);
     let sending = run::keep_sending(publication, &app.poke, &app.changed, stop.clone(), &told);
+    let counting = app.readers.keep_writing(publication, stop.clone());
     let working = async {
-        let (served, (), ()) = tokio::join!(server, syncing, sending);
+        let (served, (), (), ()) = tokio::join!(server, syncing, sending, counting);
+        // After the last answer.
+        app.readers.write(publication).await?;
         served.context("the server failed").map(|()| Ended::Well)
     };
     Box::pin(until_stopped(working, &word)).await

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, Utc};
 
 use super::fingerprint;
-use crate::domain::entry::{Entry, FeedDocument};
+use crate::domain::entry::{Entry, FeedDocument, LEAST_KEPT_S};
 use crate::syndication::Format;
 
 /// Smaller documents gain nothing by a coding that a packet would not have carried.
@@ -81,6 +81,8 @@ pub struct Document {
     pub content_type: &'static str,
     /// When it got these bytes, as far as this process knows.
     pub modified: Option<DateTime<Utc>>,
+    /// How long a reader may keep it without asking, in seconds.
+    pub kept_for_s: u32,
     /// A hash of its bytes.
     hash: String,
     codings: Vec<(Coding, Arc<[u8]>)>,
@@ -125,13 +127,14 @@ impl Document {
 
     /// A document for whose bytes, and no others, `hash` stands.
     pub fn known_by(hash: String, bytes: Vec<u8>, content_type: &'static str) -> Self {
-        Self { bytes: bytes.into(), content_type, modified: None, hash, codings: vec![], feed: None, versions: vec![] }
+        let (bytes, kept_for_s) = (bytes.into(), LEAST_KEPT_S);
+        Self { bytes, content_type, modified: None, kept_for_s, hash, codings: vec![], feed: None, versions: vec![] }
     }
 
     /// A feed in a format.
     pub fn of_feed(feed: &Arc<Shown>, format: Format) -> Self {
         let document = Self::new(format.bytes(&feed.document), format.content_type());
-        Self { feed: Some(Arc::clone(feed)), ..document }
+        Self { kept_for_s: feed.document.kept_for_s(), feed: Some(Arc::clone(feed)), ..document }
     }
 
     /// Its strong ETag in a coding, with its quotation marks: each representation has its own (RFC 9110 §8.8.3.3).
@@ -167,6 +170,11 @@ impl Document {
         }
         self.modified = Some(now);
         self.code();
+    }
+
+    /// Whether it is a feed.
+    pub fn is_feed(&self) -> bool {
+        self.feed.is_some()
     }
 
     /// About how many bytes of memory it takes, with what it shows and what it was.

@@ -20,6 +20,7 @@ pub mod pages;
 pub mod present;
 pub mod progress;
 pub mod publish;
+pub mod readers;
 pub mod render;
 pub mod report;
 pub mod run;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{OriginalUri, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 
+use super::poller::Poll;
 use super::reply::{Failure, page as as_page};
-use super::{App, cache, missing, static_file, with_slash};
+use super::{App, missing, static_file, with_slash};
 use crate::domain::shelf::{Kind, Kinds};
 use crate::task::shelves::Shown;
 
@@ -27,11 +28,9 @@ pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
             .route(&format!("/{folder}/{{slug}}"), get(with_slash))
             .route(
                 &format!("/{folder}/{{slug}}/{{file}}"),
-                get(
-                    move |state: State<Arc<App>>, place: Path<(String, String)>, uri: OriginalUri, request: Request| {
-                        document(state, kind, place, uri, request)
-                    },
-                ),
+                get(move |state: State<Arc<App>>, place: Path<(String, String)>, poll: Poll, request: Request| {
+                    document(state, kind, place, poll, request)
+                }),
             )
     })
 }
@@ -53,12 +52,12 @@ async fn document(
     State(app): State<Arc<App>>,
     kind: Kind,
     Path((slug, file)): Path<(String, String)>,
-    OriginalUri(uri): OriginalUri,
+    poll: Poll,
     request: Request,
 ) -> Result<Response, Failure> {
     let published = app.site.load().revision;
     match app.shelves.document(&app.publication, published, (kind, &slug, &file)).await? {
-        Some(document) => Ok(cache::answer(&document, request.headers())),
-        None => static_file(State(app), Path(uri.path().trim_start_matches('/').to_owned()), request).await,
+        Some(document) => Ok(poll.answer(&app, &document)),
+        None => static_file(State(app), Path(poll.uri.path().trim_start_matches('/').to_owned()), request).await,
     }
 }

@@ -117,6 +117,17 @@ CREATE TABLE shelves (
 );
 CREATE INDEX shelves_revision ON shelves (revision);
 
+-- Who reads feeds, as sums of a day: of a service what it says, of the others what one process told apart.
+CREATE TABLE reads (
+    day TEXT NOT NULL,
+    feed TEXT NOT NULL,
+    format TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    PRIMARY KEY (day, feed, format, kind, name)
+);
+
 CREATE TABLE subscribers (
     id TEXT PRIMARY KEY,
     address TEXT NOT NULL,
