@@ -305,6 +305,13 @@ impl Tally {
         };
         (self.day, changed.into_iter().map(with_sum).collect())
     }
+
+    /// Takes back what could not be written of a day, if it is this one.
+    pub fn give_back(&mut self, day: NaiveDate, rows: Vec<(Row, u64)>) {
+        if day == self.day {
+            self.changed.extend(rows.into_iter().map(|(row, _)| row));
+        }
+    }
 }
 
 #[cfg(test)]

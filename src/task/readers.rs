@@ -92,7 +92,7 @@ impl Readers {
     /// Writes what changed since the last time.
     ///
     /// # Errors
-    /// When the store fails; what was counted since the last time is lost then, and what comes is not.
+    /// When the store fails; what is of today is written the next time then.
     pub async fn write(&self, publication: &Publication) -> Result<(), TaskError> {
         let (mut changed, is_over) = {
             let mut day = self.day();
@@ -104,7 +104,10 @@ impl Readers {
         };
         changed.retain(|(_, rows)| !rows.is_empty());
         for (day, rows) in changed {
-            publication.store.add_reads(&day.to_string(), &self.place, &rows).await?;
+            if let Err(error) = publication.store.add_reads(&day.to_string(), &self.place, &rows).await {
+                self.day().tally.give_back(day, rows);
+                return Err(error.into());
+            }
         }
         if is_over {
             let oldest = publication.clock.now().date_naive() - Days::new(KEPT_DAYS);
