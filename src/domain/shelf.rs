@@ -223,7 +223,8 @@ mod tests {
         let tags = words(&["Harbour", "harbour", "HARBOUR", "Café", "CAFÉ", "cafe"]);
         let keys: Vec<_> = places(None, &tags, &[], self::tags()).iter().map(Place::key).collect();
         assert_eq!(keys, ["tag/harbour", "tag/café", "tag/cafe"]);
-        let all = places(Some("News"), &tags[..1], &words(&["News"]), Kind::ALL.into_iter().collect());
+        let authors = words(&["News"]);
+        let all = places(Some("News"), &tags[..1], &authors, Kind::ALL.into_iter().collect());
         let keys: Vec<_> = all.iter().map(Place::key).collect();
         assert_eq!(keys, ["section/news", "tag/harbour", "author/news"]);
         assert!(places(Some("News"), &tags, &[], Kinds::default()).is_empty());
