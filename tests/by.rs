@@ -327,7 +327,7 @@ async fn two_processes_settle_the_same(url: String) {
 fn sample() -> Place {
     let place = Place::sample();
     let config = place.read("config.toml");
-    place.write("config.toml", &format!("{config}\n{ALL}"));
+    place.write("config.toml", format!("{config}\n{ALL}"));
     place
 }
 

@@ -191,7 +191,8 @@ pub fn address(word: &str, is_taken: impl Fn(&str) -> bool) -> String {
     if !plain.is_empty() && !is_taken(&plain) {
         return plain;
     }
-    let hash: String = digest(&SHA256, folded.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = digest(&SHA256, folded.as_bytes());
+    let hash = format!("{:032x}", u128::from_be_bytes(std::array::from_fn(|at| hash.as_ref()[at])));
     let end = plain.len().min(Slug::MAX - HASH - 1);
     let before = plain[..end].trim_end_matches('-');
     let dash = if before.is_empty() { "" } else { "-" };

@@ -280,8 +280,8 @@ impl Pass<'_> {
         // A slug that was taken may be free now that its owner was read too.
         let disputed = std::mem::take(&mut slugs.disputed);
         if !disputed.is_empty() {
-            let mut batch = SyncBatch::default();
-            batch.shelves = self.publication.config.feed_rules.by;
+            let by = self.publication.config.feed_rules.by;
+            let mut batch = SyncBatch { shelves: by, ..SyncBatch::default() };
             for (row, problems) in disputed {
                 self.claim(row, problems, known, &mut slugs.owners, &mut batch);
             }
