@@ -181,7 +181,8 @@ impl Document {
     pub fn weight(&self) -> usize {
         let codings: usize = self.codings.iter().map(|(_, bytes)| bytes.len()).sum();
         let shown = if self.feed.is_some() { self.bytes.len() } else { 0 };
-        self.bytes.len() + shown + codings + self.versions.len() * 4096
+        // What is small has its pieces all the same.
+        4096 * (1 + self.versions.len()) + self.bytes.len() + shown + codings
     }
 
     fn code(&mut self) {

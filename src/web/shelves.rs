@@ -56,7 +56,10 @@ async fn document(
     request: Request,
 ) -> Result<Response, Failure> {
     let published = app.site.load().revision;
-    match app.shelves.document(&app.publication, published, (kind, &slug, &file)).await? {
+    // One address for one document: under others in escapes it would be counted anew each time.
+    let is_plain = poll.uri.path() == format!("/{}/{slug}/{file}", kind.folder());
+    let place = if is_plain { (kind, slug.as_str(), file.as_str()) } else { (kind, "", "") };
+    match app.shelves.document(&app.publication, published, place).await? {
         Some(document) => Ok(poll.answer(&app, &document)),
         None => static_file(State(app), Path(poll.uri.path().trim_start_matches('/').to_owned()), request).await,
     }
