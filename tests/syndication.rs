@@ -151,6 +151,7 @@ fn opml_is_written_as_its_snapshot() {
         html_url: format!("https://lantern.example/{name}/"),
         language: "en".into(),
         categories: vec!["harbour".into(), "sea, and ships".into()],
+        created: None,
     };
     let bytes = opml::bytes("The Harbour <Lantern>", Some(at(20, 9, 5)), &[outline("news"), outline("letters")]);
     insta::assert_snapshot!("opml", String::from_utf8(bytes).unwrap());
@@ -391,6 +392,7 @@ proptest! {
             html_url: url,
             language: "en".into(),
             categories: vec![word],
+            created: None,
         };
         let document = String::from_utf8(opml::bytes(&title, None, &[outline])).unwrap();
         prop_assert_eq!(clean(&document), document.as_str());

@@ -11,6 +11,7 @@ mod log;
 mod output;
 mod preview;
 mod progress;
+mod readers;
 mod report;
 mod schedule;
 mod segments;
@@ -65,6 +66,8 @@ enum Verb {
     },
     /// The sign-up form as HTML, for any other site
     Form(form::Arguments),
+    /// Who reads each feed, by mail and with feed readers
+    Readers(readers::Arguments),
     /// The people who get mail
     #[command(subcommand)]
     Subscribers(subscribers::Verb),
@@ -223,6 +226,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
         Verb::Form(arguments) => form::run(&publication, &arguments, json),
+        Verb::Readers(arguments) => readers::run(&publication, arguments, json).await,
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
         Verb::Segments { verb } => segments::run(&publication, verb, json).await,
         Verb::Suppressions(verb) => suppressions::run(&publication, verb, json).await,

@@ -44,8 +44,11 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
     let syncing = run::keep_in_sync(publication, &app.changed, stop.clone(), &app.site, &told);
     let sending = run::keep_sending(publication, &app.poke, &app.changed, stop.clone(), &told);
     let hubs = keep_telling_hubs(publication, &app.site, stop.clone(), &told);
+    let counting = app.readers.keep_writing(publication, stop.clone());
     let working = async {
-        let (served, (), (), ()) = tokio::join!(server, syncing, sending, hubs);
+        let (served, (), (), (), ()) = tokio::join!(server, syncing, sending, hubs, counting);
+        // After the last answer.
+        app.readers.write(publication).await?;
         served.context("the server failed").map(|()| Ended::Well)
     };
     Box::pin(until_stopped(working, &word)).await

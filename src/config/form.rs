@@ -57,7 +57,7 @@ const WORK: u32 = 16;
 /// A minute and more in a browser: who wants more wants no sign-ups.
 const MOST_WORK: u32 = 24;
 
-const ALLOWANCE_HINT: &str = "write how often in how long, such as 30/h, 5/m or 500/d";
+pub(super) const ALLOWANCE_HINT: &str = "write how often in how long, such as 30/h, 5/m or 500/d";
 
 /// As long as the link in a confirmation holds.
 const UNCONFIRMED: TimeDelta = TimeDelta::days(7);

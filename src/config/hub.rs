@@ -1,6 +1,5 @@
 //! `[feeds]`: who tells feed readers at once that a feed has changed.
 
-use serde::Deserialize;
 use url::Url;
 
 use super::editors::Flag;
@@ -19,17 +18,10 @@ pub enum Hub {
     Other(Url),
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct WrittenFeeds {
-    hub: Text,
-    hub_private: Option<Flag>,
-}
-
 impl Reader<'_> {
     /// The hub, and whether it may tell those, or be one, on this machine or in a private network.
-    pub(super) fn hub(&mut self, written: WrittenFeeds) -> (Option<Hub>, bool) {
-        let hub = written.hub.and_then(|text| {
+    pub(super) fn hub(&mut self, hub: Text, is_private: Option<Flag>) -> (Option<Hub>, bool) {
+        let hub = hub.and_then(|text| {
             if text.get_ref() == "own" {
                 return Some(Hub::Own);
             }
@@ -45,7 +37,7 @@ impl Reader<'_> {
             }
             url.map(Hub::Other)
         });
-        (hub, written.hub_private.is_some_and(|flag| flag.0))
+        (hub, is_private.is_some_and(|flag| flag.0))
     }
 }
 

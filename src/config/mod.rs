@@ -13,6 +13,7 @@ pub mod reports;
 mod retention;
 mod segments;
 mod sending;
+mod shelves;
 mod span;
 mod urls;
 mod written;
@@ -39,6 +40,7 @@ pub use form::Form;
 pub use hub::{HUB, Hub};
 pub use retention::Retention;
 pub use segments::load as load_segments;
+pub use shelves::FeedRules;
 pub use urls::Urls;
 
 /// Everything that `config.toml` decides.
@@ -54,6 +56,8 @@ pub struct Config {
     pub static_files: PathBuf,
     /// Folder of the feed definitions.
     pub feeds: PathBuf,
+    /// What goes for all feeds.
+    pub feed_rules: FeedRules,
     /// Folder of the segments.
     pub segments: PathBuf,
     /// Folder of the publication's own templates.

@@ -3,6 +3,7 @@
 use url::Url;
 
 use crate::domain::feed::FeedName;
+use crate::domain::shelf::Kind;
 
 /// Builds absolute URLs below one base.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,11 @@ impl Urls {
     /// One of the documents of a reader's own feed, by its token and file name.
     pub fn own_feed(&self, token: &str, file: &str) -> String {
         format!("{}/feeds/of/{token}/{file}", self.base)
+    }
+
+    /// The page of a section, tag or author, or one of its documents by file name.
+    pub fn on_shelf(&self, kind: Kind, slug: &str, file: &str) -> String {
+        format!("{}/{}/{slug}/{file}", self.base, kind.folder())
     }
 
     /// The list of a newsletter's past digests.

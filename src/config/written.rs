@@ -40,7 +40,7 @@ struct Written {
     suppression: WrittenSuppression,
     form: super::form::WrittenForm,
     retention: super::retention::WrittenRetention,
-    feeds: super::hub::WrittenFeeds,
+    feeds: super::shelves::WrittenFeeds,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -266,7 +266,8 @@ impl Reader<'_> {
         let soft_bounces = self.suppression(written.suppression);
         let form = self.form(written.form);
         let retention = self.retention(written.retention);
-        let (hub, hub_private) = self.hub(written.feeds);
+        let (hub, hub_private) = self.hub(written.feeds.hub, written.feeds.hub_private);
+        let feed_rules = self.feed_rules(written.feeds.by, written.feeds.per_poller);
         let folder =
             |written: Option<PathBuf>, default: &str| self.root.join(written.unwrap_or_else(|| default.into()));
         let articles = folder(written.articles.folder, "articles");
@@ -278,6 +279,7 @@ impl Reader<'_> {
                 articles,
                 static_files: self.root.join("static"),
                 feeds: self.root.join("feeds"),
+                feed_rules,
                 segments: self.root.join("segments"),
                 templates: self.root.join("templates"),
                 public,

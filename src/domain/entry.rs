@@ -104,6 +104,27 @@ pub struct Deleted {
     pub at: DateTime<Utc>,
 }
 
+/// A feed may be kept without asking at least so long, in seconds: shorter than most poll, longer than a burst of requests.
+pub const LEAST_KEPT_S: u32 = 300;
+/// And at most so long: what is new today is not seen tomorrow.
+pub const MOST_KEPT_S: u32 = 3600;
+/// A copy may be as old as this part of the time between two entries: whoever waited a day waits an hour more.
+const KEPT_PART: i64 = 24;
+/// Gaps that are looked at: the feed as it goes now.
+const GAPS: usize = 10;
+
+impl FeedDocument {
+    /// How long a copy may be kept without asking, in seconds: the slower the feed, the longer.
+    pub fn kept_for_s(&self) -> u32 {
+        let mut published: Vec<i64> = self.entries.iter().map(|entry| entry.published.timestamp()).collect();
+        published.sort_unstable_by(|one, other| other.cmp(one));
+        let mut gaps: Vec<i64> = published.windows(2).take(GAPS).map(|pair| pair[0] - pair[1]).collect();
+        gaps.sort_unstable();
+        let part = gaps.get(gaps.len() / 2).map_or(0, |median| median / KEPT_PART);
+        u32::try_from(part).unwrap_or(MOST_KEPT_S).clamp(LEAST_KEPT_S, MOST_KEPT_S)
+    }
+}
+
 /// Where a feed stands on the web.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutlineFeed {
@@ -119,6 +140,8 @@ pub struct OutlineFeed {
     pub language: String,
     /// Words to sort it by.
     pub categories: Vec<String>,
+    /// Since when it is there, where that is known.
+    pub created: Option<DateTime<Utc>>,
 }
 
 /// The whole content of an entry: dateline and body, then its questions and answers, then what to read next.

@@ -35,6 +35,12 @@ impl Allowance {
         Self { number, per_us: 3_600_000_000 }
     }
 
+    /// So many times as many in the same time.
+    #[must_use]
+    pub fn times(self, number: u32) -> Self {
+        Self { number: self.number.saturating_mul(number), ..self }
+    }
+
     fn each_us(self) -> i64 {
         (self.per_us / i64::from(self.number)).max(1)
     }
@@ -87,34 +93,71 @@ pub fn is_local(address: IpAddr) -> bool {
     }
 }
 
-/// Meters, one for each network or whatever else is told apart, bounded in memory.
+/// When each of many will have its whole allowance again, in microseconds since 1970; bounded in memory.
+#[derive(Debug)]
+pub(super) struct Meters<K> {
+    full_at: HashMap<K, i64>,
+    swept_at: i64,
+}
+
+impl<K: Eq + Hash> Meters<K> {
+    /// Looking for those that need not be remembered is done no more often than this.
+    const SWEEP_US: i64 = 1_000_000;
+
+    /// All at zero.
+    pub(super) fn new() -> Self {
+        Self { full_at: HashMap::new(), swept_at: 0 }
+    }
+
+    /// How long one has to wait, in microseconds: zero or less is not at all.
+    pub(super) fn wait(&self, who: &K, allowance: Allowance, now: i64) -> i64 {
+        after(allowance, self.full_at.get(who).copied().unwrap_or_default(), now).1
+    }
+
+    /// Counts one more, if there is room for it: `most` are remembered.
+    pub(super) fn count(&mut self, who: K, allowance: Allowance, most: usize, now: i64) {
+        if self.has_room_for(&who, most, now) {
+            let full_at = self.full_at.entry(who).or_default();
+            *full_at = after(allowance, *full_at, now).0;
+        }
+    }
+
+    fn has_room_for(&mut self, who: &K, most: usize, now: i64) -> bool {
+        if self.full_at.len() < most || self.full_at.contains_key(who) {
+            return true;
+        }
+        if (now - self.swept_at).abs() >= Self::SWEEP_US {
+            self.swept_at = now;
+            self.full_at.retain(|_, full_at| *full_at > now);
+        }
+        self.full_at.len() < most
+    }
+}
+
+/// The meters of the form, bounded in memory.
 #[derive(Debug)]
 pub struct Limits<K = Network> {
     per_network: Allowance,
     overall: Allowance,
-    /// When each network will have its whole allowance again, in microseconds since 1970.
-    networks: HashMap<K, i64>,
+    networks: Meters<K>,
     all: i64,
-    swept_at: i64,
 }
 
 impl<K: Hash + Eq> Limits<K> {
     /// Networks that are remembered at most, some 6 MB; while so many are being counted, further ones have the overall
     /// limit alone.
     pub const MOST_NETWORKS: usize = 100_000;
-    /// Looking for networks that need not be remembered is done no more often than this.
-    const SWEEP_US: i64 = 1_000_000;
 
     /// Meters at zero.
     pub fn new(per_network: Allowance, overall: Allowance) -> Self {
-        Self { per_network, overall, networks: HashMap::new(), all: 0, swept_at: 0 }
+        Self { per_network, overall, networks: Meters::new(), all: 0 }
     }
 
     /// How long a network (none: one that is not told apart from others) has to wait, if it has to. Counts nothing.
     pub fn wait(&self, network: Option<&K>, now: DateTime<Utc>) -> Option<TimeDelta> {
         let now = now.timestamp_micros();
-        let own = network.and_then(|network| self.networks.get(network)).copied().unwrap_or_default();
-        let wait = after(self.per_network, own, now).1.max(after(self.overall, self.all, now).1);
+        let own = network.map_or(0, |network| self.networks.wait(network, self.per_network, now));
+        let wait = own.max(after(self.overall, self.all, now).1);
         (wait > 0).then(|| TimeDelta::microseconds(wait))
     }
 
@@ -126,24 +169,10 @@ impl<K: Hash + Eq> Limits<K> {
         }
         let now = now.timestamp_micros();
         self.all = after(self.overall, self.all, now).0;
-        if let Some(network) = network
-            && self.has_room_for(&network, now)
-        {
-            let full_at = self.networks.entry(network).or_default();
-            *full_at = after(self.per_network, *full_at, now).0;
+        if let Some(network) = network {
+            self.networks.count(network, self.per_network, Self::MOST_NETWORKS, now);
         }
         None
-    }
-
-    fn has_room_for(&mut self, network: &K, now: i64) -> bool {
-        if self.networks.len() < Self::MOST_NETWORKS || self.networks.contains_key(network) {
-            return true;
-        }
-        if (now - self.swept_at).abs() >= Self::SWEEP_US {
-            self.swept_at = now;
-            self.networks.retain(|_, full_at| *full_at > now);
-        }
-        self.networks.len() < Self::MOST_NETWORKS
     }
 }
 
@@ -249,10 +278,10 @@ mod tests {
         for number in 0..most + 1000 {
             assert_eq!(limits.take(line(number), at(0)), None);
         }
-        assert_eq!(limits.networks.len(), <Limits>::MOST_NETWORKS);
+        assert_eq!(limits.networks.full_at.len(), <Limits>::MOST_NETWORKS);
         assert!(limits.take(line(7), at(1)).is_some(), "who is remembered is remembered");
         assert_eq!(limits.take(line(most + 5), at(3601)), None);
-        assert!(limits.networks.len() < 10, "and forgotten in time");
+        assert!(limits.networks.full_at.len() < 10, "and forgotten in time");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Faults are collected, never thrown. A fault in what decides whether and where an article appears (title,
 //! date, slug, draft) keeps it out; any other fault costs that one key.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::front_matter::{Node, Table, Value};
@@ -187,12 +189,9 @@ impl Reader<'_, '_> {
         }
         let categories = self.words("categories");
         fields.section = self.first(&["section", "category"]).or_else(|| categories.into_iter().next());
+        let mut seen = HashSet::new();
         for key in ["tags", "keywords"] {
-            for word in self.words(key) {
-                if !fields.tags.contains(&word) {
-                    fields.tags.push(word);
-                }
-            }
+            fields.tags.extend(self.words(key).into_iter().filter(|word| seen.insert(word.clone())));
         }
         fields.summary = self.first(&["summary", "description", "excerpt"]);
         fields.label = self.first(&["label"]);

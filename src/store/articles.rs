@@ -158,6 +158,21 @@ impl Store {
         self.select(sql, &[feed.as_str()], &[limit.try_into().unwrap_or(i64::MAX)]).await
     }
 
+    /// The newest articles of what is joined as `a` in `from`, with their bodies; `texts` are bound from `$1` on.
+    pub(super) async fn newest_from(
+        &self,
+        from: &str,
+        which: &str,
+        order: &str,
+        texts: &[&str],
+        limit: usize,
+    ) -> Result<Vec<Released>, StoreError> {
+        let last = texts.len() + 1;
+        let sql =
+            format!("SELECT {COLUMNS} FROM {from} {BODY} WHERE {which} AND {PUBLIC} ORDER BY {order} LIMIT ${last}");
+        self.select(sql, texts, &[limit.try_into().unwrap_or(i64::MAX)]).await
+    }
+
     /// The newest articles of the publication, by date, without their bodies.
     ///
     /// # Errors

@@ -9,11 +9,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::articles::details_json;
+use super::shelves::{Shelved, insert_shelved, unshelve};
 use super::slugs::FORMER;
 use super::volumes::settle;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, json, millis, on};
 use crate::domain::article::{Article, ArticleId};
 use crate::domain::feed::FeedName;
+use crate::domain::shelf::{Kinds, places_of};
 use crate::problem::Problem;
 
 /// Rows per statement: 21 columns stay well under SQLite's 32,766 parameters, and the ~40 µs that a statement
@@ -84,6 +86,8 @@ pub struct SyncBatch {
     pub complaints: Vec<Complaint>,
     /// When this was found: what is not in a feed any more has left it then.
     pub found_at: DateTime<Utc>,
+    /// The shelves that articles are put on.
+    pub shelves: Kinds,
 }
 
 /// Inserts the entries `$entries`, of type `[(&FeedName, ArticleId, DateTime<Utc>)]`.
@@ -293,6 +297,7 @@ impl Store {
         let slugs: HashMap<&str, &str> =
             batch.rows.iter().map(|row| (row.article.key.as_str(), row.article.slug.as_str())).collect();
         let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
+        let unshelve = unshelve(&self.database.list(1));
         let known = format!(
             "SELECT key, id, slug, release_number IS NOT NULL FROM articles WHERE source = $2 AND key IN {}",
             self.database.list(1)
@@ -328,6 +333,9 @@ impl Store {
                 let written = json(&known);
                 sqlx::query(AssertSqlSafe(forget_entries)).bind(&written).execute(&mut *tx).await?;
                 sqlx::query(AssertSqlSafe(forget_mentions)).bind(&written).execute(&mut *tx).await?;
+                if !batch.shelves.is_empty() {
+                    sqlx::query(AssertSqlSafe(unshelve)).bind(&written).execute(&mut *tx).await?;
+                }
             }
             upsert_articles!(tx, source, revision, batch.rows);
             let bodies: Vec<_> = batch.rows.iter().map(|row| (id_of(row), row.article.html.as_str())).collect();
@@ -336,6 +344,13 @@ impl Store {
             let entries: Vec<_> =
                 batch.rows.iter().flat_map(|row| row.feeds.iter().map(move |feed| (feed, id_of(row), row.article.date))).collect();
             insert_entries!(tx, entries);
+            let on_shelves = |row: &FileRow| {
+                let (article, date) = (id_of(row), row.article.date);
+                let shelved = |place: &crate::domain::shelf::Place<'_>| (place.key(), article, date, place.word.to_owned());
+                places_of(&row.article, batch.shelves).iter().map(shelved).collect::<Vec<Shelved>>()
+            };
+            let shelved: Vec<Shelved> = batch.rows.iter().flat_map(on_shelves).collect();
+            insert_shelved!(tx, shelved);
             let mentions: Vec<_> =
                 batch.rows.iter().flat_map(|row| row.article.related.iter().map(move |slug| (slug.as_str(), id_of(row)))).collect();
             insert_mentions!(tx, mentions);
@@ -367,11 +382,13 @@ impl Store {
             self.database.list(1)
         );
         let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
+        let unshelve = unshelve(&self.database.list(1));
         begin!(self.database, tx => {
             let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(withdraw)).bind(&ids).bind(millis(now)).bind(revision).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_entries)).bind(&ids).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_mentions)).bind(&ids).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(unshelve)).bind(&ids).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_complaints)).bind(&keys).bind(source).execute(&mut *tx).await?;
             settle!(tx, revision, revision, now);
             tx.commit().await?;

@@ -12,6 +12,7 @@
 //! where an article came from, where the bytes go, or what time it is.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use crate::domain::entry::{Entry, FeedDocument};
 use crate::domain::text::{clean, escape_html};
@@ -126,13 +127,9 @@ fn authors(entry: &Entry) -> impl Iterator<Item = Cow<'_, str>> {
 
 /// The words that an entry can be sorted by: its label, its section and its tags, each once.
 fn categories(entry: &Entry) -> Vec<Cow<'_, str>> {
-    let mut words = Vec::with_capacity(entry.categories.len() + 1);
-    for word in entry.label.iter().chain(&entry.categories).filter_map(|word| some_line(word)) {
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
-    words
+    let mut seen = HashSet::with_capacity(entry.categories.len() + 1);
+    let words = entry.label.iter().chain(&entry.categories).filter_map(|word| some_line(word));
+    words.filter(|word| seen.insert(word.clone())).collect()
 }
 
 /// How an XML document begins: its declaration, and the stylesheet that makes it readable in a browser.

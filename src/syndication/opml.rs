@@ -6,8 +6,22 @@ use super::{line, prolog, rss, some_line};
 use crate::domain::entry::OutlineFeed;
 use crate::domain::text::escape_html;
 
+/// Feeds that belong together, under one title.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Title.
+    pub title: String,
+    /// The feeds.
+    pub feeds: Vec<OutlineFeed>,
+}
+
 /// The feeds as a subscription list in UTF-8; `date` is when the list changed last.
 pub fn bytes(title: &str, date: Option<DateTime<Utc>>, feeds: &[OutlineFeed]) -> Vec<u8> {
+    grouped(title, date, feeds, &[])
+}
+
+/// The same with groups of feeds behind those that stand alone.
+pub fn grouped(title: &str, date: Option<DateTime<Utc>>, feeds: &[OutlineFeed], groups: &[Group]) -> Vec<u8> {
     let mut document = prolog(None);
     document.push_str("<opml version=\"2.0\">\n<head>\n");
     document.extend(["<title>", &escape_html(&line(title)), "</title>\n"]);
@@ -17,6 +31,11 @@ pub fn bytes(title: &str, date: Option<DateTime<Utc>>, feeds: &[OutlineFeed]) ->
     document.push_str("</head>\n<body>\n");
     for feed in feeds {
         document.push_str(&outline(feed));
+    }
+    for group in groups {
+        document.extend(["<outline text=\"", &escape_html(&line(&group.title)), "\">\n"]);
+        document.extend(group.feeds.iter().map(outline));
+        document.push_str("</outline>\n");
     }
     document.push_str("</body>\n</opml>\n");
     document.into_bytes()
@@ -34,6 +53,7 @@ fn outline(feed: &OutlineFeed) -> String {
         ("htmlUrl", &feed.html_url),
         ("language", &feed.language),
         ("category", &categories.join(",")),
+        ("created", &feed.created.map(rss::date).unwrap_or_default()),
     ] {
         if let Some(value) = some_line(value) {
             outline.extend([" ", name, "=\"", &escape_html(&value), "\""]);
@@ -61,6 +81,7 @@ mod tests {
             html_url: "https://a.example/".into(),
             language: "en".into(),
             categories: vec!["sea, and ships".into(), "a/b".into(), " ".into()],
+            created: None,
         };
         assert_eq!(
             outline(&feed),

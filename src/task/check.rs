@@ -5,10 +5,11 @@ use std::collections::hash_map::Entry;
 
 use rayon::prelude::*;
 
-use super::{Clock, sign};
+use super::{Clock, shelves, sign};
 use crate::config::Config;
 use crate::domain::article::{ArticleId, Slug};
 use crate::domain::feed::Feed;
+use crate::domain::shelf::Kinds;
 use crate::problem::Problem;
 use crate::source::{self, Context};
 use crate::template::Templates;
@@ -98,7 +99,8 @@ fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -
     let name = |key: &str| format!("{folder}/{key}");
     let context = Context { base: &config.publication.url, time_zone: config.publication.time_zone, now: clock.now() };
     let articles = config.urls().at("/articles/");
-    let results: Vec<Read> = found.par_iter().map(|file| read(file, &name(&file.key), &context, &articles)).collect();
+    let results: Vec<Read> =
+        found.par_iter().map(|file| read(file, &name(&file.key), &context, &articles, config.feed_rules.by)).collect();
     let mut owners: HashMap<&str, &str> = HashMap::new();
     for (file, read) in found.iter().zip(&results) {
         problems.extend(read.problems.iter().cloned());
@@ -130,7 +132,7 @@ fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -
     found.len()
 }
 
-fn read(file: &source::Found, name: &str, context: &Context<'_>, articles: &str) -> Read {
+fn read(file: &source::Found, name: &str, context: &Context<'_>, articles: &str, by: Kinds) -> Read {
     let only = |problem| Read { problems: vec![problem], ..Read::default() };
     if file.size > source::MAX_BYTES {
         return only(source::too_large(name));
@@ -141,11 +143,12 @@ fn read(file: &source::Found, name: &str, context: &Context<'_>, articles: &str)
     };
     let parsed = source::parse(ArticleId(uuid::Uuid::nil()), name, &file.key, &bytes, context);
     let Some(article) = parsed.article else { return Read { problems: parsed.problems, ..Read::default() } };
+    let problems = parsed.problems.into_iter().chain(shelves::faults(&article, by, name)).collect();
     let texts = std::iter::once(&article.html).chain(article.faq.iter().map(|question| &question.answer_html));
     let mut links: Vec<_> = texts.flat_map(|html| links_to(articles, html)).collect();
     links.sort();
     links.dedup();
-    Read { problems: parsed.problems, slug: Some(article.slug.as_str().to_owned()), related: article.related, links }
+    Read { problems, slug: Some(article.slug.as_str().to_owned()), related: article.related, links }
 }
 
 /// The links of some HTML that begin with `base`: the part behind it, and what comes behind that.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, Utc};
 
 use super::fingerprint;
-use crate::domain::entry::{Entry, FeedDocument};
+use crate::domain::entry::{Entry, FeedDocument, LEAST_KEPT_S};
 use crate::syndication::Format;
 
 /// Smaller documents gain nothing by a coding that a packet would not have carried.
@@ -101,6 +101,8 @@ pub struct Document {
     pub modified: Option<DateTime<Utc>>,
     /// What stands in its header `Link` (RFC 8288): a feed's own address, and the hubs that tell of its changes.
     pub link: Option<String>,
+    /// How long a reader may keep it without asking, in seconds.
+    pub kept_for_s: u32,
     /// A hash of its bytes.
     hash: String,
     codings: Vec<(Coding, Arc<[u8]>)>,
@@ -145,8 +147,9 @@ impl Document {
 
     /// A document for whose bytes, and no others, `hash` stands.
     pub fn known_by(hash: String, bytes: Vec<u8>, content_type: &'static str) -> Self {
-        let (codings, versions) = (vec![], vec![]);
-        Self { bytes: bytes.into(), content_type, modified: None, link: None, hash, codings, feed: None, versions }
+        let (codings, versions, kept_for_s) = (vec![], vec![], LEAST_KEPT_S);
+        let (bytes, modified, link, feed) = (bytes.into(), None, None, None);
+        Self { bytes, content_type, modified, link, kept_for_s, hash, codings, feed, versions }
     }
 
     /// A feed in a format.
@@ -154,7 +157,8 @@ impl Document {
         let document = Self::new(format.bytes(&feed.document), format.content_type());
         let hubs = feed.document.hubs.iter().map(|hub| format!("<{hub}>; rel=\"hub\", "));
         let link = format!("{}<{}>; rel=\"self\"", hubs.collect::<String>(), format.url(&feed.document));
-        Self { link: Some(link), feed: Some(Arc::clone(feed)), ..document }
+        let kept_for_s = feed.document.kept_for_s();
+        Self { link: Some(link), kept_for_s, feed: Some(Arc::clone(feed)), ..document }
     }
 
     /// Whether it is a feed.
@@ -210,9 +214,12 @@ impl Document {
         self
     }
 
-    /// The bytes that it takes up in memory, codings included.
+    /// About how many bytes of memory it takes, with what it shows and what it was.
     pub fn weight(&self) -> usize {
-        self.bytes.len() + self.codings.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
+        let codings: usize = self.codings.iter().map(|(_, bytes)| bytes.len()).sum();
+        let shown = if self.feed.is_some() { self.bytes.len() } else { 0 };
+        // What is small has its pieces all the same.
+        4096 * (1 + self.versions.len()) + self.bytes.len() + shown + codings
     }
 
     fn code(&mut self) {

@@ -1,8 +1,6 @@
 //! Pages: everything that readers see in a browser, as HTML.
 
-use std::collections::HashMap;
-
-use super::present::{Presenter, Speech, Value};
+use super::present::{Linked, Presenter, Speech, Value};
 use super::{Publication, TaskError};
 use crate::domain::address::AddressFault;
 use crate::domain::article::Released;
@@ -76,9 +74,9 @@ pub async fn article_page(
     let card = |released: Option<Released>| released.map(|released| presenter.card(&released.article));
     let (before, after) = (card(before), card(after));
     let released = [released];
-    let related = presenter.related(&released).await?;
+    let linked = presenter.linked(&released).await?;
     let [released] = &released;
-    Ok(Some(render_article(publication, presenter, common, released, &related, before, after)?))
+    Ok(Some(render_article(publication, presenter, common, released, &linked, before, after)?))
 }
 
 /// An article's page, with what it links to at hand.
@@ -90,14 +88,14 @@ pub(super) fn render_article(
     presenter: &Presenter<'_>,
     common: &Common,
     released: &Released,
-    related: &HashMap<String, Released>,
+    linked: &Linked,
     before: Option<Card>,
     after: Option<Card>,
 ) -> Result<String, TaskError> {
     let article = &released.article;
     let url = presenter.urls.article(article.slug.as_str());
     let page = presenter.page("article", &article.title, &article.summary, url, article.language.as_deref());
-    let own = ArticlePage { article: presenter.article(article, related, before, after) };
+    let own = ArticlePage { article: presenter.article(article, linked, before, after) };
     Ok(publication.templates.page("article", &Page { common, page, form: None, own })?)
 }
 

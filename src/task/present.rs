@@ -10,7 +10,7 @@ use crate::config::Urls;
 use crate::domain::article::{Article, Released};
 use crate::domain::digest::Digest;
 use crate::domain::entry::{Entry, FeedDocument, History, Link, OutlineFeed, content_html};
-use crate::domain::feed::Feed;
+use crate::domain::feed::{AnyOf, Feed};
 use crate::domain::newsletter::Cadence;
 use crate::domain::text::shorten;
 use crate::problem::Problem;
@@ -21,6 +21,15 @@ use crate::template::view::{
 };
 use crate::template::words::DateStyle;
 pub use crate::template::words::{Speech, Value, direction};
+
+/// What the pages of some articles link to.
+#[derive(Debug, Default)]
+pub struct Linked {
+    /// The articles under "Also read", by slug.
+    pub related: HashMap<String, Released>,
+    /// The addresses of their sections, tags and authors, by key.
+    pub shelves: HashMap<String, String>,
+}
 
 /// Shows a publication under one base URL.
 #[derive(Debug, Clone)]
@@ -236,7 +245,7 @@ impl<'a> Presenter<'a> {
     pub fn article(
         &self,
         article: &Article,
-        related: &HashMap<String, Released>,
+        Linked { related, shelves }: &Linked,
         prev: Option<Card>,
         next: Option<Card>,
     ) -> ArticleView {
@@ -246,6 +255,7 @@ impl<'a> Presenter<'a> {
             html: self.shown(&article.html),
             standfirst: article.summary_given.then(|| article.summary.clone()),
             tags: article.tags.clone(),
+            shelves: super::shelves::links(self, article, shelves),
             updated: updated.map(|at| self.date(at)),
             updated_iso: updated.map(|at| self.iso(at)),
             faq: article
@@ -360,6 +370,21 @@ impl<'a> Presenter<'a> {
         self.publication.store.by_slugs(&slugs).await
     }
 
+    /// What the pages of these articles link to.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn linked(&self, articles: &[Released]) -> Result<Linked, StoreError> {
+        let related = self.related(articles).await?;
+        let shelves = if self.publication.config.feed_rules.by.is_empty() {
+            HashMap::new()
+        } else {
+            let ids: Vec<_> = articles.iter().map(|released| released.article.id).collect();
+            self.publication.store.shelves_under(&ids).await?
+        };
+        Ok(Linked { related, shelves })
+    }
+
     fn entry(
         &self,
         feed: &Feed,
@@ -404,7 +429,8 @@ impl<'a> Presenter<'a> {
             xml_url: self.urls.feed_file(&feed.name, "atom.xml"),
             html_url: self.urls.feed(&feed.name),
             language: feed.language.clone(),
-            categories: vec![],
+            categories: feed.select.section.iter().chain(&feed.select.tag).flat_map(AnyOf::words).cloned().collect(),
+            created: None,
         };
         self.publication.feeds.iter().map(outline).collect()
     }

@@ -3,6 +3,8 @@
 //! A file is written beside its place and renamed into it, and only when its bytes are new; so nobody ever reads
 //! half a file, and what did not change keeps its time and its ETag.
 
+mod shelves;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,7 +104,10 @@ pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize)
         }
     }
     let title = &publication.config.publication.title;
-    let opml = opml::bytes(title, updated, &presenter.outlines());
+    let shelves = super::shelves::all(publication).await?;
+    let updated = shelves.iter().map(|shelf| Some(shelf.changed_at)).fold(updated, Option::max);
+    let groups = super::shelves::groups(publication, &presenter, &shelves);
+    let opml = opml::grouped(title, updated, &presenter.outlines(), &groups);
     site.documents.insert("/feeds.opml".into(), Document::new(opml, "text/x-opml; charset=utf-8"));
     for (path, asset) in [("/style.css", "page/style.css"), ("/feed.css", "page/feed.css")] {
         let bytes = publication.templates.asset(asset).unwrap_or_default().into_owned();
@@ -156,6 +161,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     report.volumes = bound.volumes;
     files.written += bound.new;
     files.removed += bound.removed;
+    let shelves = files.write_shelves(publication, &presenter, &common, since).await?;
     files.remove_other_feeds(publication)?;
     let titles = publication.store.titles_by_date().await?;
     let order = Order::read(&config.public);
@@ -176,6 +182,7 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     own.extend(publication.feeds.iter().map(|feed| format!("feeds/{}/index.html", feed.name)));
     own.extend(site.documents.keys().flat_map(|path| with_codings(path.trim_start_matches('/'))));
     own.extend(archives.iter().chain(&moved.paths).map(|path| path.trim_start_matches('/').to_owned()));
+    own.extend(shelves);
     own.insert("index.html".to_owned());
     files.copy_tree(&config.static_files, &own)?;
     report.written = files.written;
@@ -260,14 +267,14 @@ async fn article_pages(
         };
         let Some(last) = batch.last() else { break };
         after = Some(last.article.id);
-        let related = presenter.related(&batch).await?;
+        let linked = presenter.linked(&batch).await?;
         let written: Vec<Result<bool, TaskError>> = batch
             .par_iter()
             .map(|released| {
                 let place = places.get(&released.article.id).copied();
                 let before = neighbour(place.and_then(|place| place.checked_sub(1)));
                 let after = neighbour(place.map(|place| place + 1));
-                let page = render_article(publication, presenter, common, released, &related, before, after)?;
+                let page = render_article(publication, presenter, common, released, &linked, before, after)?;
                 write_if_new(&files.root, &format!("/articles/{}/index.html", released.article.slug), page.as_bytes())
             })
             .collect();
@@ -307,6 +314,7 @@ fn rendering_fingerprint(publication: &Publication) -> String {
         env!("CARGO_PKG_VERSION").into(),
         format!("{site:?} {:?} {:?} {:?}", publication.config.serve_url, form.consent, form.privacy).into(),
         publication.config.hubs(&publication.config.urls()).concat().into(),
+        publication.config.feed_rules.by.to_string().into(),
         format!("{:?}", publication.feeds).into(),
         crate::template::built_in_fingerprint().into(),
     ];

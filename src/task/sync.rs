@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Progress, Publication, TaskError, fingerprint};
+use super::{Progress, Publication, TaskError, fingerprint, shelves};
 use crate::domain::article::{Article, ArticleId, entry_id_prefix};
 use crate::domain::feed::{Feed, FeedName};
 use crate::problem::Problem;
@@ -88,6 +88,7 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
     for feed in publication.feeds.iter() {
         store.bind(&feed.name, feed.limit).await?;
     }
+    problems.extend(shelves::keep(publication, report.first).await?);
     if is_seen && before.as_ref() != Some(&fingerprint) {
         store.finish_sync(SOURCE, &fingerprint, publication.clock.now()).await?;
     }
@@ -283,7 +284,9 @@ impl Pass<'_> {
         // A slug that was taken may be free now that its owner was read too.
         let disputed = std::mem::take(&mut slugs.disputed);
         if !disputed.is_empty() {
-            let mut batch = SyncBatch { found_at: self.publication.clock.now(), ..SyncBatch::default() };
+            let by = self.publication.config.feed_rules.by;
+            let found_at = self.publication.clock.now();
+            let mut batch = SyncBatch { shelves: by, found_at, ..SyncBatch::default() };
             for (row, problems) in disputed {
                 self.claim(row, problems, known, &mut slugs.owners, &mut batch);
             }
@@ -303,10 +306,11 @@ impl Pass<'_> {
     }
 
     fn batch(&mut self, done: Vec<Done>, known: &HashMap<String, KnownFile>, slugs: &mut Slugs) -> SyncBatch {
-        let mut batch = SyncBatch { found_at: self.publication.clock.now(), ..SyncBatch::default() };
+        let by = self.publication.config.feed_rules.by;
+        let mut batch = SyncBatch { shelves: by, found_at: self.publication.clock.now(), ..SyncBatch::default() };
         let language = &self.publication.config.publication.language;
         for Done { job, content_hash, parsed } in done {
-            let Some(parsed) = parsed else {
+            let Some(mut parsed) = parsed else {
                 batch.touched.push((job.id, job.size, job.modified_ns));
                 continue;
             };
@@ -326,6 +330,7 @@ impl Pass<'_> {
                 self.moved.insert(id);
             }
             let feeds = feeds_of(&self.publication.feeds, language, &article);
+            parsed.problems.extend(shelves::faults(&article, by, &format!("{}/{}", self.name, job.key)));
             let row = FileRow { article, size: job.size, modified_ns: job.modified_ns, content_hash, feeds };
             if slugs.owners.get(row.article.slug.as_str()).is_some_and(|owner| *owner != row.article.key) {
                 slugs.disputed.push((row, parsed.problems));

@@ -8,7 +8,7 @@ use super::view::{
     FeedView, FormView, GonePage, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView,
     LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page,
     PageView, PastDigest, PauseView, Preferences, PressPage, PublicationView, QuestionView, ReaderView, ReasonView,
-    SnippetView, StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
+    ShelfLinks, ShelfPage, ShelfView, SnippetView, StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -36,7 +36,7 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
                 dir,
                 language,
                 content_language: "en".into(),
-                archive: full.then(archive_feed),
+                archive: (full || name == "shelf").then(archive_feed),
             };
             let data = Page { common: &common, page: view, form, own: own() };
             problems.extend(templates.page(name, &data).err());
@@ -44,6 +44,7 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("home", &|| json(&Home { latest: cards(full), featured: cards(full) }));
         page("article", &|| json(&ArticlePage { article: article(full) }));
         page("feed", &|| json(&FeedPage { feed: feed(full), entries: cards(full) }));
+        page("shelf", &|| json(&shelf_page(full)));
         page("digest", &|| json(&digest_page(full)));
         page("archive", &|| json(&archive_page(full)));
         page("subscribe", &|| json(&subscribe(full)));
@@ -142,6 +143,22 @@ fn archive_feed() -> ArchiveFeedView {
     }
 }
 
+fn shelf_page(full: bool) -> ShelfPage {
+    let shelf = ShelfView { kind: "Tag".into(), word: "harbour".into(), text: "Everything about harbour.".into() };
+    ShelfPage { shelf, entries: cards(full), has_mail: full }
+}
+
+fn shelf_links(full: bool) -> ShelfLinks {
+    if !full {
+        return ShelfLinks::default();
+    }
+    ShelfLinks {
+        section_url: Some("https://example.org/sections/news/".into()),
+        tags: vec![LinkView { url: "https://example.org/tags/tag/".into(), label: "tag".into() }],
+        byline: Some("By <a href=\"https://example.org/authors/a/\">A</a> and B".into()),
+    }
+}
+
 fn past_digest(full: bool) -> PastDigest {
     PastDigest {
         subject: "Subject".into(),
@@ -206,6 +223,7 @@ fn article(full: bool) -> ArticleView {
         html: "<p>Body</p>".into(),
         standfirst: full.then(|| "A summary.".into()),
         tags: if full { vec!["tag".into()] } else { vec![] },
+        shelves: shelf_links(full),
         updated: full.then(|| "25 November 2026".into()),
         updated_iso: full.then(|| "2026-11-25T07:00:00+00:00".into()),
         faq: if full { vec![QuestionView { question: "Why?".into(), answer: "<p>So.</p>".into() }] } else { vec![] },

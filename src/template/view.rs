@@ -26,7 +26,7 @@ pub struct PageView {
     pub description: String,
     /// Canonical URL.
     pub url: String,
-    /// `home`, `article`, `feed`, `digest`, `archive`, `subscribe`, `notice`, `preferences`.
+    /// `home`, `article`, `feed`, `shelf`, `digest`, `archive`, `subscribe`, `notice`, `preferences`.
     pub kind: &'static str,
     /// `ltr` or `rtl`.
     pub dir: &'static str,
@@ -34,11 +34,11 @@ pub struct PageView {
     pub language: String,
     /// Language of what it shows, such as a feed's.
     pub content_language: String,
-    /// The feed of the archive that it belongs to.
+    /// A feed of its own beside those of every page: of the archive, or of the section, tag or author.
     pub archive: Option<ArchiveFeedView>,
 }
 
-/// A newsletter's past digests as a feed.
+/// A feed of a page: past digests, or the articles of a section, tag or author.
 #[derive(Debug, Clone, Serialize)]
 pub struct ArchiveFeedView {
     /// Title.
@@ -152,6 +152,8 @@ pub struct ArticleView {
     pub standfirst: Option<String>,
     /// Tags.
     pub tags: Vec<String>,
+    /// Where section, tags and authors lead, where they have feeds of their own.
+    pub shelves: ShelfLinks,
     /// Last edit for people.
     pub updated: Option<String>,
     /// Last edit for machines.
@@ -290,6 +292,39 @@ pub struct FeedPage {
     pub feed: FeedView,
     /// Newest first.
     pub entries: Vec<Card>,
+}
+
+/// A section, tag or author.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShelfView {
+    /// Which of them it is, for people.
+    pub kind: String,
+    /// Its word or name.
+    pub word: String,
+    /// What it holds, in a sentence.
+    pub text: String,
+}
+
+/// The own data of the page of a section, tag or author; its feed is the page's `archive`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShelfPage {
+    /// Which.
+    pub shelf: ShelfView,
+    /// Newest first.
+    pub entries: Vec<Card>,
+    /// Whether anything comes by mail.
+    pub has_mail: bool,
+}
+
+/// Where an article's section, tags and authors lead.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ShelfLinks {
+    /// The section's page.
+    pub section_url: Option<String>,
+    /// Each tag, with an empty URL where it has no page.
+    pub tags: Vec<LinkView>,
+    /// "By A and B" with links, as HTML.
+    pub byline: Option<String>,
 }
 
 /// A past digest in a list.

@@ -7,9 +7,6 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::task::document::{Coding, Document};
 
-/// How long a reader may keep a feed without asking: shorter than most poll, longer than a burst of requests.
-const MAX_AGE: &str = "public, max-age=300";
-
 /// A feed for a browser: under its own media type, Chromium shows the source and not what the stylesheet makes of it.
 const XML: &str = "application/xml; charset=utf-8";
 
@@ -26,8 +23,11 @@ pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response {
     let vary = HeaderValue::from_static(if is_feed { "accept, accept-encoding" } else { "accept-encoding" });
     let coding = coding(document, request);
     let etag = document.etag(coding);
-    let (mut headers, is_known) = conditional(&etag, document.modified, MAX_AGE, request);
+    let keep = format!("public, max-age={}", document.kept_for_s);
+    let (mut headers, is_known) = conditional(&etag, document.modified, &keep, request);
     headers.insert(header::VARY, vary.clone());
+    // Any site may read what anyone may read: readers in a browser need it.
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if is_known {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
@@ -50,8 +50,6 @@ pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response {
     if let Some(link) = document.link.as_ref().and_then(|link| HeaderValue::from_str(link).ok()) {
         headers.insert(header::LINK, link);
     }
-    // Any site may read what anyone may read: readers in a browser need it.
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     let bytes = coded.map_or(&shown.bytes, |(_, bytes)| bytes);
     (status, headers, Body::from(Bytes::from_owner(std::sync::Arc::clone(bytes)))).into_response()
 }
@@ -108,7 +106,7 @@ fn is_browser(request: &HeaderMap) -> bool {
 pub(super) fn conditional(
     etag: &str,
     modified: Option<DateTime<Utc>>,
-    keep: &'static str,
+    keep: &str,
     request: &HeaderMap,
 ) -> (HeaderMap, bool) {
     let mut headers = HeaderMap::new();

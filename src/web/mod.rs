@@ -8,10 +8,12 @@ mod form;
 mod hub;
 mod leaving;
 mod own;
+mod poller;
 mod preferences;
 mod reader;
 mod reply;
 mod reports;
+mod shelves;
 mod speech;
 mod visitor;
 
@@ -43,10 +45,13 @@ use crate::task::own_feed::OwnFeeds;
 use crate::task::pages::{self, Common};
 use crate::task::present::Presenter;
 use crate::task::publish::Site;
+use crate::task::readers::Readers;
+use crate::task::shelves::served::Served;
 use crate::task::sign_up::SignUps;
 use crate::task::volumes::Volumes;
 use crate::task::{Publication, TaskError};
 
+use poller::{Poll, Pollers};
 use reply::{Failed, Failure, page, private};
 use speech::Voice;
 
@@ -80,6 +85,10 @@ pub struct App {
     common: Common,
     own_feeds: OwnFeeds,
     volumes: Volumes,
+    shelves: Served,
+    pollers: Pollers,
+    /// Who reads the feeds.
+    pub readers: Readers,
     /// The same in the other languages that readers can have.
     others: Vec<Common>,
 }
@@ -102,8 +111,11 @@ impl App {
             sign_ups: SignUps::new(publication.clone()),
             limits: Mutex::new(Limits::new(form.per_network, form.overall)),
             has_warned: AtomicBool::new(false),
+            pollers: Pollers::new(publication.config.feed_rules.per_poller),
+            readers: Readers::new(&publication),
             own_feeds: OwnFeeds::new(urls.clone()),
             volumes: Volumes::new(urls.clone()),
+            shelves: Served::new(urls.clone(), publication.clock.now()),
             publication,
             site: Arc::default(),
             poke: Notify::new(),
@@ -158,6 +170,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/preferences/{token}/erase", get(preferences::ask_erase))
         .route("/erase/{token}", post(preferences::erase))
         .route("/address/{token}", get(preferences::ask_address).post(preferences::take_address))
+        .merge(shelves::routes(app.publication.config.feed_rules.by))
         .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(reports::routes())
@@ -285,9 +298,9 @@ async fn in_archive(app: &App, name: &str, page: Option<&str>, headers: &HeaderM
 }
 
 /// A document of an archive, or one of its pages without its slash.
-async fn document_or_page(state: State<Arc<App>>, uri: OriginalUri, headers: HeaderMap) -> Result<Response, Failure> {
+async fn document_or_page(state: State<Arc<App>>, uri: OriginalUri, poll: Poll) -> Result<Response, Failure> {
     if uri.path().contains('.') {
-        return document(state, uri, headers).await;
+        return document(state, poll).await;
     }
     Ok(with_slash(uri).await.into_response())
 }
@@ -298,9 +311,9 @@ async fn with_slash(uri: OriginalUri) -> Redirect {
     Redirect::permanent(&format!("./{}/", uri.path().rsplit('/').next().unwrap_or_default()))
 }
 
-async fn document(State(app): State<Arc<App>>, uri: OriginalUri, headers: HeaderMap) -> Result<Response, Failure> {
-    match app.site.load().documents.get(uri.path()) {
-        Some(document) => Ok(cache::answer(document, &headers)),
+async fn document(State(app): State<Arc<App>>, poll: Poll) -> Result<Response, Failure> {
+    match app.site.load().documents.get(poll.uri.path()) {
+        Some(document) => Ok(poll.answer(&app, document)),
         None => missing(&app),
     }
 }

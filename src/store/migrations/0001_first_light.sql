@@ -112,6 +112,41 @@ CREATE TABLE former_slugs (
     article TEXT NOT NULL
 );
 CREATE INDEX former_slugs_article ON former_slugs (article);
+-- An article on the shelf of its section, of a tag or of an author: `tag/harbour`. What is gone is told of once more.
+CREATE TABLE shelved (
+    shelf TEXT NOT NULL,
+    article TEXT NOT NULL,
+    date BIGINT NOT NULL,
+    word TEXT NOT NULL,
+    gone BOOLEAN NOT NULL,
+    PRIMARY KEY (article, shelf)
+);
+CREATE INDEX shelved_date ON shelved (shelf, date, article);
+
+-- Shelves with their addresses, which they keep.
+CREATE TABLE shelves (
+    shelf TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    slug TEXT NOT NULL,
+    word TEXT NOT NULL,
+    is_live BOOLEAN NOT NULL,
+    revision BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    changed_at BIGINT NOT NULL,
+    UNIQUE (kind, slug)
+);
+CREATE INDEX shelves_revision ON shelves (revision);
+
+-- Who reads feeds, as sums of a day: of a service what it says, of the others what one process told apart.
+CREATE TABLE reads (
+    day TEXT NOT NULL,
+    feed TEXT NOT NULL,
+    format TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    PRIMARY KEY (day, feed, format, kind, name)
+);
 
 CREATE TABLE subscribers (
     id TEXT PRIMARY KEY,

@@ -1,0 +1,66 @@
+//! Sections, tags and authors: their pages, and their feeds.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::get;
+
+use super::poller::Poll;
+use super::reply::{Failure, page as as_page};
+use super::{App, missing, static_file, with_slash};
+use crate::domain::shelf::{Kind, Kinds};
+use crate::task::shelves::Shown;
+
+/// The routes of those that there are.
+pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
+    Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).fold(Router::new(), |router, kind| {
+        let folder = kind.folder();
+        router
+            .route(
+                &format!("/{folder}/{{slug}}/"),
+                get(move |state: State<Arc<App>>, slug: Path<String>, headers: HeaderMap| {
+                    page(state, kind, slug, headers)
+                }),
+            )
+            .route(&format!("/{folder}/{{slug}}"), get(with_slash))
+            .route(
+                &format!("/{folder}/{{slug}}/{{file}}"),
+                get(move |state: State<Arc<App>>, place: Path<(String, String)>, poll: Poll, request: Request| {
+                    document(state, kind, place, poll, request)
+                }),
+            )
+    })
+}
+
+async fn page(
+    State(app): State<Arc<App>>,
+    kind: Kind,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let Some(shelf) = app.shelves.shelf(&app.publication, kind, &slug).await? else { return missing(&app) };
+    let presenter = app.presenter();
+    let shown = Shown::new(&app.publication, &presenter, &shelf);
+    Ok(as_page(shown.page(&app.common).await?, &headers))
+}
+
+/// One of its documents; or a file that stands there in `static/`.
+async fn document(
+    State(app): State<Arc<App>>,
+    kind: Kind,
+    Path((slug, file)): Path<(String, String)>,
+    poll: Poll,
+    request: Request,
+) -> Result<Response, Failure> {
+    let published = app.site.load().revision;
+    // One address for one document: under others in escapes it would be counted anew each time.
+    let is_plain = poll.uri.path() == format!("/{}/{slug}/{file}", kind.folder());
+    let place = if is_plain { (kind, slug.as_str(), file.as_str()) } else { (kind, "", "") };
+    match app.shelves.document(&app.publication, published, place).await? {
+        Some(document) => Ok(poll.answer(&app, &document)),
+        None => static_file(State(app), Path(poll.uri.path().trim_start_matches('/').to_owned()), request).await,
+    }
+}
