@@ -13,6 +13,7 @@ pub mod document;
 pub mod exchange;
 pub mod fit;
 pub mod hours;
+pub mod import;
 pub mod letters;
 pub mod notice;
 pub mod own_feed;
