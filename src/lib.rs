@@ -11,6 +11,7 @@
 //! | [`syndication`] | a feed to bytes | `domain` |
 //! | [`template`] | pages and digests from Handlebars and MJML | `domain` |
 //! | [`mail`] | messages out, reports in | `domain` |
+//! | [`fetch`] | whatever is fetched or posted over HTTP, within limits | `domain` |
 //! | [`store`] | all SQL, both engines | `domain` |
 //! | [`task`] | the use cases; the one place that joins the others | all above |
 //! | [`web`] | HTTP | `task`, `domain`, `config` |
@@ -19,6 +20,7 @@
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod fetch;
 pub mod mail;
 pub mod problem;
 pub mod source;

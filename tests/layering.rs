@@ -71,12 +71,12 @@ fn the_table_is_read_as_it_is_meant() {
     let uses = |room: &str| table[room].iter().map(String::as_str).collect::<Vec<_>>();
     assert!(uses("problem").is_empty());
     assert_eq!(uses("domain"), ["problem"]);
-    for adapter in ["source", "syndication", "template", "mail", "store"] {
+    for adapter in ["source", "syndication", "template", "mail", "fetch", "store"] {
         assert_eq!(uses(adapter), ["domain", "problem"], "{adapter} knows no other adapter");
     }
     assert_eq!(
         uses("task"),
-        ["problem", "domain", "config", "source", "syndication", "template", "mail", "store"],
+        ["problem", "domain", "config", "source", "syndication", "template", "mail", "fetch", "store"],
         "the one place that joins the others"
     );
     assert_eq!(uses(MAIN), ["cli"]);

@@ -9,9 +9,9 @@ use aws_lc_rs::hmac;
 use chrono::TimeDelta;
 use support::publication::{Lantern, Letter, NEWS, Setup, at};
 use support::smtp_sink::{Answer, Certificate, Options, Sink, Step, say, self_made_certificate};
+use tidings::config::Webhook;
 use tidings::domain::digest::DigestState;
-use tidings::mail::post::{PostError, Target, post};
-use tidings::task::notice::tell;
+use tidings::task::notice::{post, tell};
 use tidings::task::schedule;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -324,9 +324,14 @@ async fn a_webhook_over_https_is_verified() {
         }
         vec![]
     });
-    let target = |authority| Target { url: &url, secret: None, may_be_private: true, authority };
-    assert!(matches!(post(target(None), b"{}".to_vec()).await, Err(PostError::Tls(_))), "nobody vouches for it");
-    post(target(Some(certificate.path())), b"{}".to_vec()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}/test.db", folder.path().display());
+    let lantern = Lantern::open(&database, Setup::default()).await;
+    let mut webhook = Webhook { url, secret: None, may_be_private: true, authority: None };
+    let refused = post(&lantern.publication, &webhook, b"{}".to_vec()).await.unwrap_err();
+    assert!(refused.contains("cannot set up TLS"), "nobody vouches for it: {refused}");
+    webhook.authority = Some(certificate.path().to_owned());
+    post(&lantern.publication, &webhook, b"{}".to_vec()).await.unwrap();
     let asked = String::from_utf8(server.await.unwrap()).unwrap();
     assert!(
         asked.starts_with("POST /hook HTTP/1.1\r\n") && !asked.to_lowercase().contains("tidings-signature"),

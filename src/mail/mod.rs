@@ -7,7 +7,6 @@
 //! | [`dkim`] | those bytes to the signatures in front of them |
 //! | [`smtp`] | a message to a relay |
 //! | [`outbox`] | a message to an `.eml` file |
-//! | [`post`] | a notice to a webhook |
 //! | [`report`] | a bounce or a complaint to what it says |
 //! | [`imap`] | reports from a mailbox |
 //! | [`webhook`] | the same from a provider's webhook, its signature checked |
@@ -21,16 +20,28 @@ mod header;
 pub mod imap;
 pub mod message;
 pub mod outbox;
-pub mod post;
 pub mod report;
 pub mod smtp;
 pub mod webhook;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Outcome, Stage, said};
 
 use self::outbox::Outbox;
 use self::smtp::{Connection, RelaySettings};
+
+/// The settings of TLS: the machine's authorities are trusted, and those of a PEM file where one is named.
+///
+/// # Errors
+/// When there is no authority at all, or the file holds none.
+pub fn trust(authority: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    smtp::tls::config(authority).map_err(|fault| fault.to_string())
+}
 
 /// One way out for messages; a worker has one of its own.
 #[derive(Debug)]

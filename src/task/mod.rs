@@ -44,6 +44,7 @@ use crate::domain::feed::{Feed, FeedName};
 use crate::domain::language::Languages;
 use crate::domain::link::Keyring;
 use crate::domain::segment::{Segment, Setting};
+use crate::fetch::{Fetcher, Manners};
 use crate::mail::dkim::Signers;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError};
@@ -163,6 +164,8 @@ pub struct Publication {
     pub keyring: Arc<Keyring>,
     /// The keys that sign mail.
     pub signers: Arc<Signers>,
+    /// The way to whatever is fetched or posted over HTTP.
+    pub fetcher: Fetcher,
     /// The time.
     pub clock: Clock,
 }
@@ -181,6 +184,8 @@ impl Publication {
         let store = Store::open(config.database_url.reveal()).await?;
         let keyring = keyring(&store).await?;
         let languages = languages(&config, &templates);
+        let agent = format!("Tidings/{} (+{})", env!("CARGO_PKG_VERSION"), config.publication.url);
+        let fetcher = Fetcher::new(Manners::new(agent, crate::mail::trust));
         Ok(Self {
             config: Arc::new(config),
             feeds: feeds.into(),
@@ -192,6 +197,7 @@ impl Publication {
             store,
             keyring: Arc::new(keyring),
             signers: Arc::new(signers),
+            fetcher,
             clock,
         })
     }

@@ -4,6 +4,7 @@
 //! again with longer and longer waits, and not told at all once it is of no use any more.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -11,13 +12,14 @@ use serde_json::json;
 use super::dispatch::{describe, mailers};
 use super::present::Presenter;
 use super::{Publication, TaskError};
+use crate::config::Webhook;
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::delivery::{Fault, Outcome, fault};
 use crate::domain::digest::{Digest, DigestState, Tally};
 use crate::domain::newsletter::Cadence;
 use crate::domain::notice::{NoticeKind, wait_after};
+use crate::fetch::{Limits, Reach, Request, signature};
 use crate::mail::message::{self, Kind, Letter};
-use crate::mail::post::{Target, post};
 use crate::problem::printable;
 use crate::store::{Noted, Telling};
 use crate::template::view::{FactView, NoticeFacts, NoticeMail, StepView};
@@ -27,6 +29,10 @@ const LEASE: TimeDelta = TimeDelta::minutes(20);
 /// Digests whose commands stand in one notice; there is a command for the list of all.
 const NAMED: usize = 8;
 const WEBHOOK: &str = "webhook";
+/// How long a webhook may take: as long as the usual senders of webhooks wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The header with the HMAC-SHA-256 (RFC 2104) of what is posted, as `sha256=` and hexadecimal digits.
+const SIGNATURE: &str = "tidings-signature";
 
 /// Tells of what happened since the last time, and again of what was not taken. Returns how many notices were taken.
 ///
@@ -109,21 +115,33 @@ async fn reach(publication: &Publication, news: &News, telling: &Telling) -> Res
     let editors = &publication.config.editors;
     if telling.channel == WEBHOOK {
         let Some(webhook) = &editors.webhook else { return Ok(Reached::Never("no webhook is configured".into())) };
-        let target = Target {
-            url: &webhook.url,
-            secret: webhook.secret.as_ref(),
-            may_be_private: webhook.may_be_private,
-            authority: webhook.authority.as_deref(),
-        };
-        let posted = post(target, news.json(publication, telling)).await;
-        return Ok(
-            posted.map_or_else(|error| Reached::NotNow(format!("the webhook: {}", chain(&error))), |()| Reached::Yes)
-        );
+        let reached = post(publication, webhook, news.json(publication, telling)).await;
+        return Ok(reached.map_or_else(|why| Reached::NotNow(format!("the webhook: {why}")), |()| Reached::Yes));
     }
     let address = telling.channel.strip_prefix("mail:").and_then(|address| EmailAddress::parse(address).ok());
     match address.filter(|address| editors.notify.contains(address)) {
         Some(address) => mail(publication, news, telling, &address).await,
         None => Ok(Reached::Never("the address is not configured any more".into())),
+    }
+}
+
+/// Posts JSON to a webhook, signed where it has a secret.
+///
+/// # Errors
+/// Whatever is not an answer of 200 to 299 in time, in words.
+pub async fn post(publication: &Publication, webhook: &Webhook, body: Vec<u8>) -> Result<(), String> {
+    let mut request = Request::post(webhook.url.clone(), "application/json", body.clone())
+        .within(Reach::of(webhook.may_be_private, "editors.webhook_private = true"))
+        .trusting(webhook.authority.clone())
+        .limited(Limits { whole: PATIENCE, ..Limits::default() })
+        .without_body();
+    if let Some(secret) = &webhook.secret {
+        request = request.header(SIGNATURE, &signature(secret.reveal().as_bytes(), &body));
+    }
+    match publication.fetcher.fetch(request).await {
+        Ok(answer) if answer.status.is_success() => Ok(()),
+        Ok(answer) => Err(format!("it answered {}", answer.status)),
+        Err(error) => Err(chain(&error)),
     }
 }
 
