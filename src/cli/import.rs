@@ -15,11 +15,11 @@ use crate::task::Clock;
 use crate::task::import::{Desk, Entry, Fate, Plan, Planned, State, Wishes};
 
 /// Largest file that is read, in bytes: archives of large sites have some hundred megabytes.
-const MAX_BYTES: u64 = 1024 * 1024 * 1024;
+const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A text copied from a page; - is standard input
+    /// A text copied from a page, an export of WordPress, Ghost or Substack, or a folder of Hugo, Jekyll or Zola; - is standard input
     file: PathBuf,
     /// Only say what would be written, and write nothing
     #[arg(long)]
@@ -52,7 +52,6 @@ pub(super) async fn run(config: Config, arguments: Arguments, json: bool) -> any
 }
 
 fn bring(config: &Config, arguments: &Arguments, json: bool) -> anyhow::Result<Ended> {
-    let (name, bytes) = read(&arguments.file)?;
     let desk = Desk::new(config, &Clock::system());
     let wishes = Wishes {
         section: arguments.section.clone(),
@@ -60,7 +59,13 @@ fn bring(config: &Config, arguments: &Arguments, json: bool) -> anyhow::Result<E
         archive: arguments.archive,
         into: arguments.into.clone(),
     };
-    let plan = desk.plan(desk.read(&name, &bytes), &wishes);
+    let brought = if arguments.file.is_dir() {
+        desk.read_folder(&folder_name(&arguments.file), &arguments.file, &wishes)
+    } else {
+        let (name, bytes) = read(&arguments.file)?;
+        desk.read(&name, &bytes)
+    };
+    let plan = desk.plan(brought, &wishes);
     if json {
         let written = if arguments.dry_run {
             0
@@ -103,6 +108,11 @@ fn bring(config: &Config, arguments: &Arguments, json: bool) -> anyhow::Result<E
 fn may_write(plan: &Plan, yes: bool) -> anyhow::Result<bool> {
     let new = plan.count(State::New);
     Ok(yes || new == 0 || digest::agreed(&format!("Write {}?", count(new, "file", "files")))?)
+}
+
+/// How problems call a folder.
+fn folder_name(folder: &Path) -> String {
+    folder.display().to_string().trim_end_matches('/').to_owned()
 }
 
 /// What a file holds, and how problems name it.
@@ -223,7 +233,7 @@ fn as_json(plan: &Plan, dry_run: bool, written: usize) -> serde_json::Value {
         })
         .collect();
     json!({
-        "dry_run": dry_run, "written": written, "articles": articles, "lines": plan.account,
+        "kind": plan.kind, "dry_run": dry_run, "written": written, "articles": articles, "lines": plan.account,
         "problems": plan.problems,
     })
 }

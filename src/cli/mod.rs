@@ -53,7 +53,7 @@ enum Verb {
         /// The folder to make it in
         directory: PathBuf,
     },
-    /// Bring articles in from elsewhere: a text copied from a page
+    /// Bring articles in from elsewhere: a copied page, another program's export, a folder
     ///
     /// Shows what it found and asks before it writes; never overwrites. Bringing the same again changes nothing.
     Import(import::Arguments),

@@ -14,7 +14,7 @@ use crate::domain::article::{ArticleId, Slug};
 use crate::problem::Problem;
 use crate::source::{self, Context};
 
-pub use crate::source::import::{Brought, Entry, Fate, Piece};
+pub use crate::source::import::{Brought, Entry, Fate, Kind, Piece};
 
 /// What a person adds to what was brought.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +59,8 @@ pub struct Planned {
 /// What an import would do.
 #[derive(Debug)]
 pub struct Plan {
+    /// What was brought.
+    pub kind: Kind,
     /// The articles, in the order in which they came.
     pub articles: Vec<Planned>,
     /// What became of what is not simply in them.
@@ -92,14 +94,19 @@ impl<'a> Desk<'a> {
         Context { base: &publication.url, time_zone: publication.time_zone, now: self.now }
     }
 
-    /// Reads what was brought.
+    /// Reads a file that was brought, whatever it is.
     pub fn read(&self, name: &str, bytes: &[u8]) -> Brought {
-        source::import::pasted(name, bytes, &self.context(), &self.config.publication.language)
+        source::import::read(name, bytes, &self.context(), &self.config.publication.language)
+    }
+
+    /// Reads a folder that was brought.
+    pub fn read_folder(&self, name: &str, path: &Path, wishes: &Wishes) -> Brought {
+        source::import::folder(name, path, wishes.section.as_deref(), wishes.draft, &self.context())
     }
 
     /// What is to become of it: which files, and whether they are there already.
     pub fn plan(&self, brought: Brought, wishes: &Wishes) -> Plan {
-        let Brought { pieces, mut account, mut problems } = brought;
+        let Brought { kind, pieces, mut account, mut problems } = brought;
         let folder = wishes.into.as_ref().map_or(self.config.articles.clone(), |into| self.config.articles.join(into));
         let mut taken = HashSet::new();
         let mut articles = Vec::with_capacity(pieces.len());
@@ -107,14 +114,14 @@ impl<'a> Desk<'a> {
         for mut piece in pieces {
             wish(&mut piece, wishes);
             meet(&mut piece, &titles, &mut account);
-            let Some(stem) = free(&piece, &mut taken) else {
+            let Some(name) = file_name(&mut piece, &mut taken) else {
                 let problem = located(&piece, "its title has no letters or digits that a file could be named after");
                 problems.push(problem.hint("give it another title there, and bring it again"));
                 continue;
             };
-            articles.push(self.planned(piece, &stem, &folder, &mut problems));
+            articles.push(self.planned(piece, &name, &folder, &mut problems));
         }
-        Plan { articles, account, problems }
+        Plan { kind, articles, account, problems }
     }
 
     /// The slugs of the articles that are there, by their titles.
@@ -127,8 +134,8 @@ impl<'a> Desk<'a> {
         parsed.map(|article| (title_key(&article.title), article.slug.as_str().to_owned())).collect()
     }
 
-    fn planned(&self, piece: Piece, stem: &str, folder: &Path, problems: &mut Vec<Problem>) -> Planned {
-        let path = folder.join(format!("{stem}.{}", piece.ending()));
+    fn planned(&self, piece: Piece, name: &str, folder: &Path, problems: &mut Vec<Problem>) -> Planned {
+        let path = folder.join(name);
         let file = self.config.name_of(&path);
         let text = piece.text();
         let mut state = match std::fs::read(&path) {
@@ -206,8 +213,11 @@ fn meet(piece: &mut Piece, titles: &HashMap<String, String>, account: &mut [Entr
     }
 }
 
-/// A name that no other of these articles has.
-fn free(piece: &Piece, taken: &mut HashSet<String>) -> Option<String> {
+/// A name that no other of these articles has: its slug, with a number where that is taken.
+fn file_name(piece: &mut Piece, taken: &mut HashSet<String>) -> Option<String> {
+    if let Some((key, _)) = &piece.whole {
+        return Some(key.clone());
+    }
     let stem = piece.stem()?.as_str().to_owned();
     let mut name = stem.clone();
     let mut number = 1;
@@ -215,7 +225,9 @@ fn free(piece: &Piece, taken: &mut HashSet<String>) -> Option<String> {
         number += 1;
         name = format!("{stem}-{number}");
     }
-    Some(name)
+    // The file's name says it.
+    piece.slug = None;
+    Some(format!("{name}.{}", piece.ending()))
 }
 
 /// Writes a file that is not there: whole, or not at all.

@@ -3,19 +3,93 @@
 //! What comes out are [`Piece`]s, each of which can write itself as a file with TOML front matter, and an account of what
 //! became of the rest. Nothing is written here, and nothing is asked: that is the task's.
 
+mod folder;
+mod ghost;
 mod mark;
+mod markup;
 mod pasted;
 mod piece;
+mod substack;
+mod wordpress;
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
+
+use super::Context;
 use crate::problem::Problem;
 
 pub use self::piece::{Form, Piece};
 
+/// What something that is brought can be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A text that was copied from a page.
+    #[default]
+    Text,
+    /// The export of WordPress: "WXR", RSS with more in it.
+    WordPress,
+    /// The export of Ghost.
+    Ghost,
+    /// The export of Substack.
+    Substack,
+    /// A folder of Hugo, Jekyll or Zola, or of articles like ours.
+    Folder,
+}
+
+impl Kind {
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "a text copied from a page",
+            Self::WordPress => "an export of WordPress",
+            Self::Ghost => "an export of Ghost",
+            Self::Substack => "an export of Substack",
+            Self::Folder => "a folder of articles",
+        }
+    }
+
+    /// What a file is, by its first bytes; `Err` says what it is that cannot be read.
+    ///
+    /// # Errors
+    /// When it is of a kind that is not read.
+    pub fn of(name: &str, bytes: &[u8]) -> Result<Self, Box<Problem>> {
+        /// As far as a beginning reaches: what a file is stands at its top.
+        const BEGINNING: usize = 64 * 1024;
+        let refused = |what: &str, hint: &str| Err(Box::new(Problem::new(name, what).hint(hint)));
+        if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+            return Ok(Self::Substack);
+        }
+        if [&b"\x1f\x8b"[..], b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"\xd0\xcf\x11\xe0"]
+            .iter()
+            .any(|magic| bytes.starts_with(magic))
+        {
+            return refused("neither text nor an export that is known", "unpack it, or copy its text and bring that");
+        }
+        let beginning = decoded(&bytes[..bytes.len().min(BEGINNING)]);
+        let beginning = beginning.trim_start();
+        if beginning.starts_with("<?xml") || beginning.starts_with("<rss") || beginning.starts_with("<feed") {
+            if beginning.contains("wordpress.org/export/") {
+                return Ok(Self::WordPress);
+            }
+            return refused("XML, but no export of WordPress", "in WordPress: Tools, Export, All content");
+        }
+        if beginning.starts_with('{')
+            && beginning.contains("\"db\"")
+            && ["\"posts\"", "\"meta\"", "\"data\""].iter().any(|key| beginning.contains(key))
+        {
+            return Ok(Self::Ghost);
+        }
+        Ok(Self::Text)
+    }
+}
+
 /// What came out of what was brought.
 #[derive(Debug, Default)]
 pub struct Brought {
+    /// What it was.
+    pub kind: Kind,
     /// The articles, in the order in which they came.
     pub pieces: Vec<Piece>,
     /// What became of each line or post that is not simply in them.
@@ -55,8 +129,44 @@ pub struct Entry {
     pub unsure: bool,
 }
 
+/// Whatever a file holds.
+pub fn read(name: &str, bytes: &[u8], context: &Context<'_>, own_language: &str) -> Brought {
+    let kind = match Kind::of(name, bytes) {
+        Ok(kind) => kind,
+        Err(problem) => return Brought { problems: vec![*problem], ..Brought::default() },
+    };
+    let brought = match kind {
+        Kind::WordPress => wordpress::read(name, &decoded(bytes), context, own_language),
+        Kind::Ghost => ghost::read(name, &decoded(bytes), context),
+        Kind::Substack => substack::read(name, bytes, context),
+        Kind::Text | Kind::Folder => pasted(name, bytes, context, own_language),
+    };
+    Brought { kind, ..brought }
+}
+
+/// The articles in a folder of another program, with a section for those that have none, and as drafts where wanted.
+pub fn folder(
+    name: &str,
+    path: &std::path::Path,
+    section: Option<&str>,
+    draft: bool,
+    context: &Context<'_>,
+) -> Brought {
+    Brought { kind: Kind::Folder, ..folder::read(name, path, &folder::Added { section, draft }, context) }
+}
+
+/// An instant as TOML has it.
+fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// Something that was left out, or that a person should look at, where there are no lines.
+fn said(file: String, line: usize, text: &str, fate: Fate, what: impl Into<String>) -> Entry {
+    Entry { file, line, through: line, text: text.to_owned(), fate, what: what.into(), unsure: fate != Fate::Dropped }
+}
+
 /// One article from a text that was copied from a page.
-pub fn pasted(name: &str, bytes: &[u8], context: &super::Context<'_>, own_language: &str) -> Brought {
+pub fn pasted(name: &str, bytes: &[u8], context: &Context<'_>, own_language: &str) -> Brought {
     pasted::read(name, &decoded(bytes), context, own_language)
 }
 

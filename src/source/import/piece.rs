@@ -62,6 +62,8 @@ pub struct Piece {
     pub form: Form,
     /// The body.
     pub body: String,
+    /// The whole file instead, under its path: what came as a file of articles stays as it was.
+    pub whole: Option<(String, String)>,
 }
 
 impl Piece {
@@ -80,6 +82,9 @@ impl Piece {
 
     /// The whole file.
     pub fn text(&self) -> String {
+        if let Some((_, text)) = &self.whole {
+            return text.clone();
+        }
         let mut out = String::from("+++\n");
         let mut put = |key: &str, value: &str| {
             // Writing to a String cannot fail.
