@@ -18,7 +18,7 @@ fn with_context<T>(run: impl FnOnce(&Context<'_>) -> T) -> T {
 }
 
 fn read(name: &str, bytes: &[u8]) -> Brought {
-    with_context(|context| import::read(name, bytes, context, "en"))
+    with_context(|context| import::read(name, bytes, import::Way::default(), context, "en"))
 }
 
 fn shown(brought: &Brought) -> String {

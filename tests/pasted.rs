@@ -93,6 +93,11 @@ fn a_page_full_of_doubts_becomes_one_and_says_them() {
 }
 
 #[test]
+fn a_text_with_years_for_headings_and_a_name_for_a_byline_becomes_one() {
+    insta::assert_snapshot!(shown("ropewalk.txt"));
+}
+
+#[test]
 fn two_lines_are_an_article_too() {
     insta::assert_snapshot!(shown("note.txt"));
 }
@@ -163,7 +168,7 @@ fn is_accounted_for(text: &str, brought: &Brought) -> Result<(), TestCaseError> 
 
 #[test]
 fn every_line_of_every_page_is_accounted_for() {
-    for name in ["bell.txt", "ferry.txt", "phare.txt", "mercado.txt", "tide-clock.txt", "note.txt"] {
+    for name in ["bell.txt", "ferry.txt", "phare.txt", "mercado.txt", "tide-clock.txt", "note.txt", "ropewalk.txt"] {
         let bytes = fixture(name);
         let text = String::from_utf8(bytes.clone()).expect("UTF-8");
         is_accounted_for(&text, &pasted(name, &bytes)).unwrap_or_else(|fault| panic!("{name}: {fault}"));

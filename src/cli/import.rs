@@ -12,14 +12,17 @@ use super::{Ended, Usage, digest};
 use crate::config::Config;
 use crate::problem::printable;
 use crate::task::Clock;
-use crate::task::import::{Desk, Entry, Fate, Plan, Planned, State, Wishes};
+use crate::task::import::{Desk, Entry, Fate, Material, Plan, Planned, State, Wishes, fetch};
 
 /// Largest file that is read, in bytes: archives of large sites have some hundred megabytes.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Arguments {
-    /// A text copied from a page, an export of WordPress, Ghost or Substack, or a folder of Hugo, Jekyll or Zola; - is standard input
+    /// A text copied from a page, a page of HTML or its address, an export of WordPress, Ghost or Substack, or a folder of
+    /// Hugo, Jekyll or Zola; - is standard input
+    #[arg(value_name = "FILE|FOLDER|URL")]
     file: PathBuf,
     /// Only say what would be written, and write nothing
     #[arg(long)]
@@ -36,6 +39,9 @@ pub(super) struct Arguments {
     /// Into this folder below the articles' own
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
+    /// The address may be one of a private network
+    #[arg(long)]
+    private: bool,
     /// Without asking
     #[arg(long)]
     yes: bool,
@@ -48,10 +54,20 @@ pub(super) async fn run(config: Config, arguments: Arguments, json: bool) -> any
         let articles = config.name_of(&config.articles);
         return Err(Usage(format!("--into names a folder below {articles}/, such as 2024")).into());
     }
-    tokio::task::spawn_blocking(move || bring(&config, &arguments, json)).await.context("the import ended early")?
+    let address = arguments.file.to_str().filter(|file| file.starts_with("https://") || file.starts_with("http://"));
+    let fetched = match address {
+        Some(address) => {
+            let url = address.parse().map_err(|error| Usage(format!("{address:?} is not an address: {error}")))?;
+            Some(fetch(&config, url, arguments.private).await?)
+        }
+        None => None,
+    };
+    tokio::task::spawn_blocking(move || bring(&config, &arguments, fetched, json))
+        .await
+        .context("the import ended early")?
 }
 
-fn bring(config: &Config, arguments: &Arguments, json: bool) -> anyhow::Result<Ended> {
+fn bring(config: &Config, arguments: &Arguments, fetched: Option<Material>, json: bool) -> anyhow::Result<Ended> {
     let desk = Desk::new(config, &Clock::system());
     let wishes = Wishes {
         section: arguments.section.clone(),
@@ -59,11 +75,10 @@ fn bring(config: &Config, arguments: &Arguments, json: bool) -> anyhow::Result<E
         archive: arguments.archive,
         into: arguments.into.clone(),
     };
-    let brought = if arguments.file.is_dir() {
-        desk.read_folder(&folder_name(&arguments.file), &arguments.file, &wishes)
-    } else {
-        let (name, bytes) = read(&arguments.file)?;
-        desk.read(&name, &bytes)
+    let brought = match fetched {
+        Some(material) => desk.read(&material),
+        None if arguments.file.is_dir() => desk.read_folder(&folder_name(&arguments.file), &arguments.file, &wishes),
+        None => desk.read(&read(&arguments.file)?),
     };
     let plan = desk.plan(brought, &wishes);
     if json {
@@ -116,7 +131,7 @@ fn folder_name(folder: &Path) -> String {
 }
 
 /// What a file holds, and how problems name it.
-fn read(file: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+fn read(file: &Path) -> anyhow::Result<Material> {
     let is_standard_input = file.as_os_str() == "-";
     let name = if is_standard_input { "standard input".to_owned() } else { file.display().to_string() };
     let mut bytes = vec![];
@@ -129,7 +144,7 @@ fn read(file: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     if bytes.len() as u64 > MAX_BYTES {
         anyhow::bail!("{name} is larger than {} MiB", MAX_BYTES / 1024 / 1024);
     }
-    Ok((name, bytes))
+    Ok(Material { name, bytes, ..Material::default() })
 }
 
 /// What became of the lines, and everything wrong.
@@ -142,7 +157,7 @@ fn tell(plan: &Plan) {
     let dropped = number(&|entry| entry.fate == Fate::Dropped);
     let unsure = number(&|entry| entry.unsure);
     if dropped + unsure > 0 {
-        output::complain(&format!("{} left out, {unsure} to look at", count(dropped, "line", "lines")));
+        output::complain(&format!("{dropped} left out, {unsure} to look at"));
     }
 }
 
@@ -177,12 +192,32 @@ fn said(planned: &Planned, is_alone: bool) -> String {
 
 /// What was found, for a person to say yes to.
 fn show(plan: &Plan) {
+    /// Articles that are listed one by one.
+    const SHOWN: usize = 10;
     if let [planned] = plan.articles.as_slice() {
         return output::table(&details(planned));
     }
-    for planned in &plan.articles {
+    if plan.articles.is_empty() {
+        return;
+    }
+    for planned in plan.articles.iter().take(SHOWN) {
         output::say(&said(planned, false));
     }
+    if plan.articles.len() > SHOWN {
+        let more = count(plan.articles.len() - SHOWN, "article", "articles");
+        output::say(&format!("… and {more} more; --dry-run lists them"));
+    }
+    let drafts = plan.articles.iter().filter(|planned| planned.piece.draft).count();
+    let archive = plan.articles.iter().filter(|planned| planned.piece.archive).count();
+    output::say(&format!(
+        "{}: {} ({} new, {} there already, {} not written), of which {} and {archive} in no mail",
+        plan.kind.name(),
+        count(plan.articles.len(), "article", "articles"),
+        plan.count(State::New),
+        plan.count(State::There),
+        plan.count(State::Refused),
+        count(drafts, "draft", "drafts"),
+    ));
 }
 
 fn details(planned: &Planned) -> Vec<Vec<String>> {

@@ -108,6 +108,7 @@ const TITLE_MAX: usize = 1000;
 
 /// What the front matter said.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub(super) struct Fields {
     /// Something that decides whether or where the article appears could not be understood.
     pub(super) unusable: bool,

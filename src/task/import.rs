@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use url::Url;
+
 use super::{Clock, TaskError};
 use crate::config::Config;
 use crate::domain::article::{ArticleId, Slug};
+use crate::fetch::{Reach, Request};
 use crate::problem::Problem;
+use crate::source::import::Way;
 use crate::source::{self, Context};
 
 pub use crate::source::import::{Brought, Entry, Fate, Kind, Piece};
@@ -76,6 +80,50 @@ impl Plan {
     }
 }
 
+/// Something to be read.
+#[derive(Debug, Clone, Default)]
+pub struct Material {
+    /// How problems call it.
+    pub name: String,
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// Where it was found, if it was fetched.
+    pub url: Option<Url>,
+    /// The encoding that its server says.
+    pub charset: Option<String>,
+}
+
+/// Fetches what is at an address; `may_be_private` lets it be one of a private network.
+///
+/// # Errors
+/// When it is not there, or is more than an article can be.
+pub async fn fetch(config: &Config, url: Url, may_be_private: bool) -> Result<Material, TaskError> {
+    let name = url.to_string();
+    let fault = |what: String, hint: &str| TaskError::from(Problem::new(name.clone(), what).hint(hint));
+    let request = Request::get(url)
+        .header("accept", "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.5")
+        .within(Reach::of(may_be_private, "--private"));
+    let answer = super::fetcher(config).fetch(request).await.map_err(|error| {
+        let mut what = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            what = format!("{what}: {error}");
+            cause = error.source();
+        }
+        fault(what, "save the page from a browser, and bring the file")
+    })?;
+    if !answer.status.is_success() {
+        let what = format!("its server answers {}", answer.status);
+        return Err(fault(what, "open it in a browser, save it there, and bring the file"));
+    }
+    let kind = answer.header("content-type").unwrap_or_default();
+    let charset = kind
+        .split(';')
+        .find_map(|part| part.trim().strip_prefix("charset="))
+        .map(|name| name.trim_matches('"').to_owned());
+    Ok(Material { name, charset, url: Some(answer.url.clone()), bytes: answer.body })
+}
+
 /// What is known of the publication while articles are brought in.
 #[derive(Debug)]
 pub struct Desk<'a> {
@@ -94,9 +142,10 @@ impl<'a> Desk<'a> {
         Context { base: &publication.url, time_zone: publication.time_zone, now: self.now }
     }
 
-    /// Reads a file that was brought, whatever it is.
-    pub fn read(&self, name: &str, bytes: &[u8]) -> Brought {
-        source::import::read(name, bytes, &self.context(), &self.config.publication.language)
+    /// Reads what was brought, whatever it is.
+    pub fn read(&self, material: &Material) -> Brought {
+        let way = Way { url: material.url.as_ref(), charset: material.charset.as_deref() };
+        source::import::read(&material.name, &material.bytes, way, &self.context(), &self.config.publication.language)
     }
 
     /// Reads a folder that was brought.
@@ -139,7 +188,7 @@ impl<'a> Desk<'a> {
         let file = self.config.name_of(&path);
         let text = piece.text();
         let mut state = match std::fs::read(&path) {
-            Ok(bytes) if bytes == text.as_bytes() => State::There,
+            Ok(bytes) if is_same(&bytes, &text, piece.is_dated_now) => State::There,
             Ok(_) => {
                 let problem =
                     located(&piece, &format!("{file} is there already, with something else in it; it stays as it is"));
@@ -173,6 +222,14 @@ impl<'a> Desk<'a> {
         }
         Ok(written)
     }
+}
+
+/// Whether a file holds a text; where its date is that of the import, whatever day that was.
+fn is_same(bytes: &[u8], text: &str, is_dated_now: bool) -> bool {
+    let dateless =
+        |text: &str| text.lines().filter(|line| !line.starts_with("date")).map(str::to_owned).collect::<Vec<_>>();
+    bytes == text.as_bytes()
+        || (is_dated_now && std::str::from_utf8(bytes).is_ok_and(|bytes| dateless(bytes) == dateless(text)))
 }
 
 /// A complaint about one of the articles that were brought.

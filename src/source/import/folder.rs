@@ -93,11 +93,12 @@ fn article(
         return brought.problems.extend(parsed(bytes).problems);
     };
     let has = |name: &str| table.iter().any(|(key, _)| key == name);
-    let mut added = vec![];
+    let (mut added, mut is_dated_now) = (vec![], false);
     if (root.is_drafts || wanted.draft) && !has("draft") {
         added.push(("draft", "true".to_owned()));
     }
     if root.is_drafts && !has("date") && link::dated_stem(key.rsplit('/').next().unwrap_or(key)).is_none() {
+        is_dated_now = true;
         added.push(("date", instant(context.now)));
     }
     let is_filed = ["section", "category", "categories"].iter().any(|key| has(key));
@@ -130,6 +131,7 @@ fn article(
         title: article.title,
         slug: Some(article.slug.as_str().to_owned()),
         date: Some(instant(article.date)),
+        is_dated_now,
         draft: article.draft,
         archive,
         whole: Some((key.to_owned(), text)),
@@ -163,7 +165,10 @@ fn with_keys(text: &str, keys: &[(&str, String)]) -> String {
         "---" => ("", ": "),
         _ => ("+++\n", " = "),
     };
-    let lines: String = keys.iter().map(|(key, value)| format!("{key}{separator}{value}\n")).collect();
+    let mut lines = String::new();
+    for (key, value) in keys {
+        lines.extend([key, separator, value, "\n"]);
+    }
     if fence.is_empty() {
         format!("{}{lines}{}", &text[..first_end], &text[first_end..])
     } else {

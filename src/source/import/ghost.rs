@@ -153,7 +153,7 @@ impl<'a> Export<'a> {
         };
         doubt(status == "sent", "it went by mail only there: a draft here");
         doubt(!matches!(visibility.as_str(), "" | "public"), "it was for members only there: a draft here");
-        let at = ["published_at", "created_at"].iter().find_map(|key| self.instant(row, key));
+        let at = ["published_at", "created_at"].iter().find_map(|key| Self::instant(row, key));
         let site = self.context.base;
         let page = site.join(&format!("./{slug}/")).unwrap_or_else(|_| site.clone());
         let html = self.own(&html, slugs);
@@ -165,6 +165,7 @@ impl<'a> Export<'a> {
             title,
             slug: Some(slug).filter(|slug| !slug.is_empty()),
             date: Some(instant(at.unwrap_or(self.context.now))),
+            is_dated_now: at.is_none(),
             authors,
             tags,
             summary: Some(text(row, "custom_excerpt")).filter(|summary| !summary.is_empty()),
@@ -172,7 +173,7 @@ impl<'a> Export<'a> {
             image_alt: alt,
             featured: matches!(row.get("featured"), Some(Value::Bool(true))) || text(row, "featured") == "1",
             draft,
-            archive: at.is_some_and(|at| at <= self.context.now),
+            archive: !draft && at.is_none_or(|at| at <= self.context.now),
             form: Form::Html,
             body,
             ..Piece::default()
@@ -195,7 +196,7 @@ impl<'a> Export<'a> {
         out
     }
 
-    fn instant(&self, row: &Value, key: &str) -> Option<DateTime<Utc>> {
+    fn instant(row: &Value, key: &str) -> Option<DateTime<Utc>> {
         match row.get(key)? {
             Value::Number(number) => DateTime::from_timestamp_millis(number.as_i64()?),
             Value::String(written) => date::parse(written, chrono_tz::UTC),

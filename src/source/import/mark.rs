@@ -20,7 +20,7 @@ fn escape(text: &str, begins_block: bool) -> String {
     // Where a line begins, more signs mean something.
     let head = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
     let is_number =
-        (1..=9).contains(&head) && matches!(text[head..].as_bytes(), [b'.' | b')'] | [b'.' | b')', b' ', ..]);
+        (1..=9).contains(&head) && matches!(&text.as_bytes()[head..], [b'.' | b')'] | [b'.' | b')', b' ', ..]);
     let mut at = 0;
     while let Some(c) = rest.next() {
         let next = rest.peek().copied().unwrap_or(' ');

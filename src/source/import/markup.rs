@@ -53,19 +53,36 @@ pub(super) fn plain(text: &str) -> String {
 fn without_widgets(html: &str) -> String {
     let document = Document::fragment(sanitise::shallow(html));
     document.select(WIDGETS).remove();
+    unembed(&document);
+    // What is parsed as a fragment stands in an element of its own.
+    let mut all = document.select("html");
+    if !all.exists() {
+        return document.inner_html().to_string();
+    }
+    // Boxes around everything say nothing.
+    loop {
+        let inside = all.children();
+        let is_box = inside.length() == 1 && inside.is("div, article, main, section");
+        if !is_box || !all.immediate_text().trim().is_empty() {
+            return all.inner_html().to_string();
+        }
+        all = inside;
+    }
+}
+
+/// What is embedded from elsewhere, as a link to it; and pictures that a script would have loaded, at once.
+pub(super) fn unembed(document: &Document) {
     for name in ["iframe", "embed", "video", "audio"] {
-        for embedded in document.select(name).iter() {
+        for embedded in &document.select(name) {
             let source = embedded.attr("src").or_else(|| embedded.select("source").attr("src"));
-            let source = source
-                .filter(|source| source.starts_with("http") || source.starts_with("//") || source.starts_with('/'));
-            if let Some(source) = source {
+            let leads_on = |source: &str| source.starts_with("http") || source.starts_with('/');
+            if let Some(source) = source.filter(|source| leads_on(source)) {
                 let source = crate::domain::text::escape_html(&source);
                 embedded.replace_with_html(format!("<p><a href=\"{source}\">{source}</a></p>"));
             }
         }
     }
-    for picture in document.select("img").iter() {
-        // Pictures that a script would have loaded.
+    for picture in &document.select("img") {
         let lazy = ["data-src", "data-lazy-src", "data-original"].iter().find_map(|name| picture.attr(name));
         let is_placeholder = picture.attr("src").is_none_or(|source| source.is_empty() || source.starts_with("data:"));
         match lazy {
@@ -74,9 +91,6 @@ fn without_widgets(html: &str) -> String {
             _ => {}
         }
     }
-    // What is parsed as a fragment stands in an element of its own.
-    let html = document.select("html");
-    if html.exists() { html.inner_html().to_string() } else { document.inner_html().to_string() }
 }
 
 /// No blank lines but one between blocks.

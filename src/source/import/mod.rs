@@ -7,6 +7,7 @@ mod folder;
 mod ghost;
 mod mark;
 mod markup;
+mod page;
 mod pasted;
 mod piece;
 mod substack;
@@ -28,6 +29,8 @@ pub enum Kind {
     /// A text that was copied from a page.
     #[default]
     Text,
+    /// A page of HTML.
+    Page,
     /// The export of WordPress: "WXR", RSS with more in it.
     WordPress,
     /// The export of Ghost.
@@ -43,6 +46,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "a text copied from a page",
+            Self::Page => "a web page",
             Self::WordPress => "an export of WordPress",
             Self::Ghost => "an export of Ghost",
             Self::Substack => "an export of Substack",
@@ -69,7 +73,10 @@ impl Kind {
         }
         let beginning = decoded(&bytes[..bytes.len().min(BEGINNING)]);
         let beginning = beginning.trim_start();
-        if beginning.starts_with("<?xml") || beginning.starts_with("<rss") || beginning.starts_with("<feed") {
+        if (beginning.starts_with("<?xml") && !beginning.contains("<html"))
+            || beginning.starts_with("<rss")
+            || beginning.starts_with("<feed")
+        {
             if beginning.contains("wordpress.org/export/") {
                 return Ok(Self::WordPress);
             }
@@ -81,7 +88,14 @@ impl Kind {
         {
             return Ok(Self::Ghost);
         }
-        Ok(Self::Text)
+        let lower = beginning.to_ascii_lowercase();
+        let is_named = [".html", ".htm", ".xhtml"].iter().any(|ending| name.to_lowercase().ends_with(ending));
+        let is_page = lower.starts_with("<!doctype html")
+            || lower.starts_with("<html")
+            || (is_named && lower.contains('<'))
+            || (lower.starts_with('<')
+                && ["<head", "<body", "<article", "<title"].iter().any(|tag| lower.contains(tag)));
+        Ok(if is_page { Self::Page } else { Self::Text })
     }
 }
 
@@ -129,8 +143,17 @@ pub struct Entry {
     pub unsure: bool,
 }
 
-/// Whatever a file holds.
-pub fn read(name: &str, bytes: &[u8], context: &Context<'_>, own_language: &str) -> Brought {
+/// How something came that was fetched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Way<'a> {
+    /// Where it was found.
+    pub url: Option<&'a url::Url>,
+    /// The encoding that the server says.
+    pub charset: Option<&'a str>,
+}
+
+/// Whatever a file or an address holds.
+pub fn read(name: &str, bytes: &[u8], way: Way<'_>, context: &Context<'_>, own_language: &str) -> Brought {
     let kind = match Kind::of(name, bytes) {
         Ok(kind) => kind,
         Err(problem) => return Brought { problems: vec![*problem], ..Brought::default() },
@@ -139,6 +162,7 @@ pub fn read(name: &str, bytes: &[u8], context: &Context<'_>, own_language: &str)
         Kind::WordPress => wordpress::read(name, &decoded(bytes), context, own_language),
         Kind::Ghost => ghost::read(name, &decoded(bytes), context),
         Kind::Substack => substack::read(name, bytes, context),
+        Kind::Page => page::read(name, bytes, way.charset, way.url, context, own_language),
         Kind::Text | Kind::Folder => pasted(name, bytes, context, own_language),
     };
     Brought { kind, ..brought }

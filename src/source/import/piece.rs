@@ -17,6 +17,7 @@ pub enum Form {
 
 /// One article that can be written into a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Piece {
     /// Where it comes from, as problems name it: a file, or a file and what in it.
     pub origin: String,
@@ -36,6 +37,8 @@ pub struct Piece {
     pub language: Option<String>,
     /// The date as TOML has it: `2024-03-03` or with a time.
     pub date: Option<String>,
+    /// The date is that of the import, since there was none: on another day it would be another.
+    pub is_dated_now: bool,
     /// When it was edited, as TOML has it.
     pub updated: Option<String>,
     /// Who wrote it.

@@ -3,6 +3,7 @@
 //! Nothing is unpacked: what is needed is read, within limits of number, size and ratio. Names that lead elsewhere and
 //! symbolic links are refused and named.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Cursor, Read as _};
 
@@ -63,7 +64,7 @@ impl Export<'_> {
         let mut total = 0;
         for index in 0..archive.len() {
             let read = archive.by_index(index).map_err(Refusal::from).and_then(|mut file| {
-                let name = file.name().map(|name| name.into_owned()).unwrap_or_default();
+                let name = file.name().map(Cow::into_owned).unwrap_or_default();
                 let content = content(&mut file, &mut total);
                 content.map_err(|what| Refusal { name: name.clone(), what }).map(|content| (name, content))
             });
@@ -145,6 +146,7 @@ impl Export<'_> {
                 "it was for some readers only there: a draft here",
             ));
         }
+        let draft = !is_published || !is_open;
         let at = date::parse(get("post_date"), chrono_tz::UTC);
         let origin = format!("{}/{file}", self.name);
         let Ok(page) = Url::parse(NOWHERE) else { return };
@@ -157,9 +159,10 @@ impl Export<'_> {
             title: markup::plain(title),
             slug: Some(slug.to_owned()).filter(|slug| !slug.is_empty()),
             date: Some(instant(at.unwrap_or(self.context.now))),
+            is_dated_now: at.is_none(),
             summary: Some(markup::plain(get("subtitle"))).filter(|summary| !summary.is_empty()),
-            draft: !is_published || !is_open,
-            archive: at.is_some_and(|at| at <= self.context.now),
+            draft,
+            archive: !draft && at.is_none_or(|at| at <= self.context.now),
             form: Form::Html,
             body,
             ..Piece::default()
@@ -181,8 +184,7 @@ impl From<ZipError> for Refusal {
 
 /// What a file of the archive holds, if it is one of those that are needed.
 fn content<R: std::io::Read>(file: &mut zip::read::ZipFile<'_, R>, total: &mut u64) -> Result<Option<String>, String> {
-    let name =
-        file.name().map(|name| name.into_owned()).map_err(|error| format!("its name cannot be read: {error}"))?;
+    let name = file.name().map(Cow::into_owned).map_err(|error| format!("its name cannot be read: {error}"))?;
     if file.is_symlink() {
         return Err("a symbolic link: it was not followed".into());
     }
@@ -193,7 +195,7 @@ fn content<R: std::io::Read>(file: &mut zip::read::ZipFile<'_, R>, total: &mut u
         return Ok(None);
     }
     let is_table = name.rsplit('/').next() == Some("posts.csv");
-    if !(is_table || (name.ends_with(".html") && name.contains("posts/"))) {
+    if !(is_table || (name.contains("posts/") && name.rsplit_once('.').is_some_and(|(_, ending)| ending == "html"))) {
         return Ok(None);
     }
     let limit = if is_table { MAX_TABLE } else { MAX_BYTES }.min(MAX_TOTAL.saturating_sub(*total));

@@ -46,6 +46,31 @@ impl Item {
     }
 }
 
+/// Where a reading stands.
+#[derive(Default)]
+struct Reading {
+    /// The elements that are open, and what text stands in each.
+    open: Vec<(String, String)>,
+    item: Option<Item>,
+    /// Whether the term that is being read is a tag.
+    term: Option<bool>,
+    meta_key: String,
+    /// What an author logs in with, and their name.
+    author: (String, String),
+}
+
+/// A line, and why nothing is read behind it.
+type Stopped = Option<(usize, String)>;
+
+impl Reading {
+    fn push(&mut self, text: &str) -> Stopped {
+        if let Some((_, inside)) = self.open.last_mut() {
+            inside.push_str(text);
+        }
+        None
+    }
+}
+
 struct Export<'a> {
     name: &'a str,
     context: &'a Context<'a>,
@@ -75,115 +100,103 @@ impl<'a> Export<'a> {
         self.brought.problems.push(Problem::new(self.name, what).at(line).hint(hint));
     }
 
+    /// Reads the stream as far as it is one.
     fn run(&mut self, text: &str) {
         let mut reader = Reader::from_str(text);
-        // What was opened, what text stands in it, and the item or author that it is part of.
-        let mut open: Vec<(String, String)> = vec![];
-        let (mut item, mut term, mut meta_key) = (None::<Item>, None, String::new());
-        let mut author = (String::new(), String::new());
+        let mut reading = Reading::default();
         let mut lines = Lines { text, known: (0, 1) };
         loop {
             let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
-            match reader.read_event() {
-                Ok(Event::Start(start)) => {
-                    let element = start.name().as_ref().to_owned();
-                    if open.len() >= MAX_DEPTH {
-                        let line = lines.at(at);
-                        return self.problem(
-                            line,
-                            format!("elements are nested more than {MAX_DEPTH} deep; what follows was left out"),
-                            "export it anew",
-                        );
-                    }
-                    match element.as_str() {
-                        "item" => {
-                            if self.items.len() >= MAX_ITEMS {
-                                let line = lines.at(at);
-                                return self.problem(
-                                    line,
-                                    format!("more than {MAX_ITEMS} posts; what follows was left out"),
-                                    "export it in parts",
-                                );
-                            }
-                            item = Some(Item { line: lines.at(at), ..Item::default() });
-                        }
-                        "category" => term = Some(is_tag(&start)),
-                        "content:encoded" => {
-                            if let Some(item) = &mut item {
-                                item.content_line = lines.at(at);
-                            }
-                        }
-                        _ => {}
-                    }
-                    open.push((element, String::new()));
-                }
+            let stopped = match reader.read_event() {
+                Ok(Event::Start(start)) => self.start(&mut reading, &start, lines.at(at)),
                 Ok(Event::End(_)) => {
-                    let Some((element, text)) = open.pop() else { continue };
-                    let Some(current) = &mut item else {
-                        match element.as_str() {
-                            "wp:author_login" => author.0 = text,
-                            "wp:author_display_name" => author.1 = text,
-                            "wp:author" => {
-                                let (login, name) = std::mem::take(&mut author);
-                                self.authors.insert(login.trim().to_owned(), name.trim().to_owned());
-                            }
-                            _ if open.len() == 2 => {
-                                self.channel.insert(element, text.trim().to_owned());
-                            }
-                            _ => {}
-                        }
-                        continue;
-                    };
-                    match element.as_str() {
-                        "item" => self.items.extend(item.take()),
-                        "category" => {
-                            current.terms.extend(term.take().flatten().map(|is_tag| (is_tag, markup::plain(&text))))
-                        }
-                        "wp:meta_key" => meta_key = text,
-                        "wp:meta_value" => {
-                            current.meta.insert(std::mem::take(&mut meta_key), text);
-                        }
-                        "wp:comment" => current.comments += 1,
-                        // Elements of comments are named otherwise than those of posts.
-                        _ => {
-                            current.fields.entry(element).or_insert(text);
-                        }
-                    }
+                    self.end(&mut reading);
+                    None
                 }
-                Ok(Event::Text(text)) => push(&mut open, &text.xml10_content()),
-                Ok(Event::CData(text)) => push(&mut open, &text.xml10_content()),
-                Ok(Event::GeneralRef(reference)) => match meant(&reference) {
-                    Some(c) => push(&mut open, c.encode_utf8(&mut [0; 4])),
-                    None => {
-                        let (line, written) = (lines.at(at), format!("&{};", &*reference));
-                        self.problem(
-                            line,
-                            format!("{written} is not known in XML; it stays as text"),
-                            "write the character itself",
-                        );
-                        push(&mut open, &written);
-                    }
-                },
+                Ok(Event::Text(text)) => reading.push(&text.xml10_content()),
+                Ok(Event::CData(text)) => reading.push(&text.xml10_content()),
+                Ok(Event::GeneralRef(reference)) => {
+                    let c = meant(&reference).map(String::from);
+                    let written = c.unwrap_or_else(|| {
+                        let written = format!("&{};", &*reference);
+                        let what = format!("{written} is not known in XML; it stays as text");
+                        self.problem(lines.at(at), what, "write the character itself");
+                        written
+                    });
+                    reading.push(&written)
+                }
                 Ok(Event::DocType(_)) => {
-                    let line = lines.at(at);
-                    return self.problem(
-                        line,
-                        "the file has a document type, which no export of WordPress has; nothing behind it was read",
-                        "export it anew",
-                    );
+                    let what =
+                        "the file has a document type, which no export of WordPress has; nothing behind it was read";
+                    Some((lines.at(at), what.to_owned()))
                 }
-                Ok(Event::Eof) => {
-                    if !open.is_empty() {
-                        let line = lines.at(text.len());
-                        self.problem(line, "the file ends in the middle", "export it anew: what came before is here");
-                    }
-                    return;
-                }
-                Ok(_) => {}
+                Ok(Event::Eof) if reading.open.is_empty() => return,
+                Ok(Event::Eof) => Some((lines.at(text.len()), "the file ends in the middle".to_owned())),
+                Ok(_) => None,
                 Err(error) => {
-                    let line = lines.at(usize::try_from(reader.error_position()).unwrap_or(at));
-                    return self.problem(line, format!("not XML: {error}"), "export it anew: what came before is here");
+                    let at = usize::try_from(reader.error_position()).unwrap_or(at);
+                    Some((lines.at(at), format!("not XML: {error}")))
                 }
+            };
+            if let Some((line, what)) = stopped {
+                return self.problem(line, what, "export it anew, in parts if it is large; what came before is here");
+            }
+        }
+    }
+
+    /// An element begins. What comes back stops the reading.
+    fn start(&mut self, reading: &mut Reading, start: &BytesStart<'_>, line: usize) -> Stopped {
+        if reading.open.len() >= MAX_DEPTH {
+            return Some((line, format!("elements are nested more than {MAX_DEPTH} deep; what follows was left out")));
+        }
+        let element = start.name().as_ref().to_owned();
+        match element.as_str() {
+            "item" if self.items.len() >= MAX_ITEMS => {
+                return Some((line, format!("more than {MAX_ITEMS} posts; what follows was left out")));
+            }
+            "item" => reading.item = Some(Item { line, ..Item::default() }),
+            "category" => reading.term = is_tag(start),
+            "content:encoded" => {
+                if let Some(item) = &mut reading.item {
+                    item.content_line = line;
+                }
+            }
+            _ => {}
+        }
+        reading.open.push((element, String::new()));
+        None
+    }
+
+    /// An element ends.
+    fn end(&mut self, reading: &mut Reading) {
+        let Some((element, text)) = reading.open.pop() else { return };
+        let Some(item) = &mut reading.item else {
+            return match element.as_str() {
+                "wp:author_login" => reading.author.0 = text,
+                "wp:author_display_name" => reading.author.1 = text,
+                "wp:author" => {
+                    let (login, name) = std::mem::take(&mut reading.author);
+                    self.authors.insert(login.trim().to_owned(), name.trim().to_owned());
+                }
+                _ if reading.open.len() == 2 => {
+                    self.channel.insert(element, text.trim().to_owned());
+                }
+                _ => {}
+            };
+        };
+        match element.as_str() {
+            "item" => self.items.extend(reading.item.take()),
+            "category" => {
+                item.terms.extend(reading.term.take().map(|is_tag| (is_tag, markup::plain(&text))));
+            }
+            "wp:meta_key" => reading.meta_key = text,
+            "wp:meta_value" => {
+                item.meta.insert(std::mem::take(&mut reading.meta_key), text);
+            }
+            "wp:comment" => item.comments += 1,
+            // Elements of comments are named otherwise than those of posts.
+            _ => {
+                item.fields.entry(element).or_insert(text);
             }
         }
     }
@@ -217,16 +230,10 @@ impl<'a> Export<'a> {
             } else {
                 "not posts"
             };
-            self.brought.account.push(said(
-                self.name.to_owned(),
-                0,
-                &format!("{count} of {kind:?}"),
-                Fate::Dropped,
-                what,
-            ));
+            self.brought.account.push(said(self.name.to_owned(), 0, &format!("{kind}: {count}"), Fate::Dropped, what));
         }
         if comments > 0 {
-            let text = format!("{comments} comments");
+            let text = format!("comments: {comments}");
             self.brought.account.push(said(
                 self.name.to_owned(),
                 0,
@@ -295,7 +302,10 @@ impl<'a> Export<'a> {
         let image = item.meta.get("_thumbnail_id").and_then(|id| self.attachments.get(id.trim())).cloned();
         let language =
             self.channel.get("language").filter(|tag| !tag.is_empty() && !same_language(tag, own_language)).cloned();
-        let is_past = at.is_some_and(|at| at <= self.context.now);
+        let draft = draft || is_locked;
+        if at.is_none() && !draft {
+            doubts.push("it has no date there: dated today");
+        }
         for doubt in doubts {
             self.brought.account.push(said(self.name.to_owned(), item.line, &title, Fate::Read, doubt));
         }
@@ -308,13 +318,14 @@ impl<'a> Export<'a> {
             section,
             language,
             date: Some(instant(at.unwrap_or(self.context.now))),
+            is_dated_now: at.is_none(),
             authors: Some(author).filter(|author| !author.is_empty()).into_iter().collect(),
             tags,
             summary,
             image,
             featured: item.field("wp:is_sticky") == "1",
-            draft: draft || is_locked,
-            archive: is_past,
+            draft,
+            archive: !draft && at.is_none_or(|at| at <= self.context.now),
             form: Form::Html,
             body,
             ..Piece::default()
@@ -418,12 +429,6 @@ fn meant(reference: &BytesRef<'_>) -> Option<char> {
         "quot" => Some('"'),
         "apos" => Some('\''),
         _ => reference.resolve_char_ref().ok().flatten(),
-    }
-}
-
-fn push(open: &mut [(String, String)], text: &str) {
-    if let Some((_, inside)) = open.last_mut() {
-        inside.push_str(text);
     }
 }
 

@@ -163,6 +163,14 @@ impl Article<'_> {
             }
             said.push(format!("{what} {written}"));
         }
+        if let Some(place) = facts.place.clone().filter(|_| is_above) {
+            self.above.place.get_or_insert((place, at));
+        }
+        if let Some(place) = facts.place.filter(|_| !is_above) {
+            said.insert(0, format!("from {place}"));
+            self.piece.place.get_or_insert(place);
+            is_used = true;
+        }
         if is_above && !facts.authors.is_empty() {
             return (Fate::Dropped, "above the title".to_owned(), None);
         }
@@ -257,6 +265,7 @@ impl Article<'_> {
             self.piece.date = self.piece.updated.take();
         }
         if self.piece.date.is_none() {
+            self.piece.is_dated_now = true;
             self.piece.date = Some(context.now.with_timezone(&context.time_zone).date_naive().to_string());
             let entry = &mut self.brought.account[title];
             entry.what = format!("{}; no date was found, so it is dated today", entry.what);
@@ -298,7 +307,12 @@ impl Article<'_> {
         {
             let entry = &mut self.brought.account[at];
             (entry.fate, entry.unsure) = (Fate::Read, true);
-            entry.what = "above the title, taken as the place".to_owned();
+            let also = if entry.what.contains("taken as the date") {
+                format!("{}, and as the place: {place}", entry.what)
+            } else {
+                "above the title, taken as the place".to_owned()
+            };
+            entry.what = also;
             self.piece.place = Some(place);
         }
     }

@@ -4,6 +4,11 @@ use super::dates::{self, Dated};
 use super::words::{self, LANGUAGES, NETWORKS, folded};
 use crate::domain::text::one_line;
 
+/// Reasons that are asked about elsewhere.
+pub(super) const COPYRIGHT: &str = "a copyright";
+pub(super) const HOUSE: &str = "said of the page itself";
+pub(super) const NUMBER: &str = "a number alone";
+
 /// Words of a line that can be a heading.
 const HEADING_WORDS: usize = 14;
 
@@ -65,13 +70,13 @@ pub(super) fn in_the_way(text: &str) -> Option<&'static str> {
     let line = folded(text);
     let lower = text.to_lowercase();
     if is_copyright(text) {
-        return Some("a copyright");
+        return Some(COPYRIGHT);
     }
     if words::any(|one| one.buttons, &line) {
         return Some("a button");
     }
     if words::all(|one| one.house_phrases).any(|phrase| lower.contains(phrase)) && word_count(text) <= 40 {
-        return Some("said of the page itself");
+        return Some(HOUSE);
     }
     let each: Vec<String> = text.split([' ', '|', '/', '·', '•']).map(folded).filter(|part| !part.is_empty()).collect();
     let networks = each.iter().filter(|word| NETWORKS.contains(&word.as_str())).count();
@@ -80,7 +85,7 @@ pub(super) fn in_the_way(text: &str) -> Option<&'static str> {
     }
     let counts =
         line.split(' ').all(|word| word.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '.' | 'k' | 'm')));
-    (counts && line.len() <= 7).then_some("a number alone")
+    (counts && line.len() <= 7).then_some(NUMBER)
 }
 
 fn is_copyright(text: &str) -> bool {
@@ -133,11 +138,14 @@ pub(super) fn hashes(text: &str) -> (usize, &str) {
     }
 }
 
-/// The first word of a list that a line begins with, and what comes after its colon.
-fn led<'a>(text: &'a str, list: impl Fn(&words::Language) -> &'static [&'static str]) -> Option<&'a str> {
-    let at = text.find([':', '：'])?;
-    let rest = text[at..].chars().next().map_or("", |colon| &text[at + colon.len_utf8()..]);
-    words::any(list, &folded(&text[..at])).then_some(rest.trim())
+/// What comes after the colon or dash of a line that begins with a word of a list.
+fn led(text: &str, list: impl Fn(&words::Language) -> &'static [&'static str]) -> Option<&str> {
+    let separators = [":", "：", " – ", " — ", " - ", " | ", " » ", " > "];
+    let (at, separator) = separators
+        .iter()
+        .filter_map(|separator| text.find(separator).map(|at| (at, separator)))
+        .min_by_key(|(at, _)| *at)?;
+    words::any(list, &folded(&text[..at])).then(|| text[at + separator.len()..].trim())
 }
 
 /// What leads to another article: its title, empty where it comes in the lines below.
@@ -168,7 +176,11 @@ pub(super) fn is_credit(text: &str) -> bool {
 }
 
 pub(super) fn is_faq(text: &str) -> bool {
-    words::any(|one| one.faq, &folded(hashes(text).1))
+    let line = folded(hashes(text).1);
+    // "Frequently asked questions about the bell", but not "FAQ" as the first word of a sentence.
+    let begins =
+        |phrase: &str| phrase.contains(' ') && line.strip_prefix(phrase).is_some_and(|rest| rest.starts_with(' '));
+    words::any(|one| one.faq, &line) || (is_short(text) && words::all(|one| one.faq).any(begins))
 }
 
 pub(super) fn is_footer(text: &str) -> bool {
@@ -202,7 +214,7 @@ pub(super) fn answer_mark(text: &str) -> Option<&str> {
     marked(text, |one| one.answer)
 }
 
-fn marked<'a>(text: &'a str, list: impl Fn(&words::Language) -> &'static [&'static str] + Copy) -> Option<&'a str> {
+fn marked(text: &str, list: impl Fn(&words::Language) -> &'static [&'static str]) -> Option<&str> {
     let at = text.find([':', '.', ')'])?;
     let before = folded(&text[..at]);
     let word = before.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ');
@@ -217,6 +229,8 @@ fn marked<'a>(text: &'a str, list: impl Fn(&words::Language) -> &'static [&'stat
 pub(super) struct Facts {
     pub(super) authors: Vec<String>,
     pub(super) dates: Vec<Dated>,
+    /// A name before a date: "Port Example, March 3, 2024".
+    pub(super) place: Option<String>,
     /// A name that nothing introduces.
     pub(super) is_unsure: bool,
 }
@@ -262,8 +276,29 @@ fn by_and_date(text: &str) -> Option<Facts> {
     text.match_indices([',', ' ']).find_map(|(at, _)| {
         let date = dates::parse(text[at..].trim_start_matches([',', ' ']))?;
         let authors = byline(text[..at].trim())?;
-        Some(Facts { authors, dates: vec![date], is_unsure: date.is_unsure })
+        Some(Facts { authors, dates: vec![date], place: None, is_unsure: date.is_unsure })
     })
+}
+
+/// "Port Example, March 3, 2024": a place, as likely as not.
+pub(super) fn place_and_date(text: &str) -> Option<Facts> {
+    text.match_indices(", ").find_map(|(at, _)| {
+        let date = dates::parse(&text[at + 2..])?;
+        let place = text[..at].trim();
+        let is_place =
+            is_name(place) && dates::parse(place).is_none() && !words::any(|one| one.weekdays, &folded(place));
+        is_place.then(|| Facts {
+            dates: vec![date],
+            place: Some(place.to_owned()),
+            is_unsure: true,
+            ..Facts::default()
+        })
+    })
+}
+
+/// Whether a line is a name of a few words and nothing else.
+pub(super) fn is_name_alone(text: &str) -> bool {
+    (2..=4).contains(&word_count(text)) && is_name(text)
 }
 
 /// The names in "By Mara Quill and Tom Reed".

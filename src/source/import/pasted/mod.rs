@@ -21,3 +21,8 @@ mod roles;
 mod words;
 
 pub(super) use self::article::read;
+
+/// A title's label and the rest: "Breaking News: The lighthouse is lit again".
+pub(super) fn label(title: &str) -> Option<(&str, &str)> {
+    marks::label(title)
+}

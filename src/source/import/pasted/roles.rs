@@ -76,6 +76,7 @@ struct Page<'a> {
 
 /// Where a walk through the text stands.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a page may be all of these at once")]
 struct Walk {
     /// Questions are being read.
     in_faq: bool,
@@ -190,7 +191,7 @@ impl Page<'_> {
             let text = &self.lines[at].text;
             let role = if at + 1 == title && marks::is_label(text) {
                 Role::Label
-            } else if let Some(facts) = marks::facts(text) {
+            } else if let Some(facts) = marks::facts(text).or_else(|| marks::place_and_date(text)) {
                 Role::Facts(facts)
             } else if let Some(why) = marks::furniture(text) {
                 Role::Out(why)
@@ -220,6 +221,9 @@ impl Page<'_> {
             let role = if let Some(facts) = marks::facts(line) {
                 has_facts = true;
                 Role::Facts(facts)
+            } else if let Some(facts) = marks::place_and_date(line).or_else(|| self.name_above_date(at)) {
+                has_facts = true;
+                Role::Facts(facts)
             } else if let Some(place) = marks::place(line) {
                 Role::Place(place)
             } else if let Some(tags) = marks::tags(line) {
@@ -246,6 +250,13 @@ impl Page<'_> {
             self.set(at, role, None);
         }
         self.lines.len()
+    }
+
+    /// Who wrote it, where a name stands alone above the date.
+    fn name_above_date(&self, at: usize) -> Option<Facts> {
+        let is_author = self.is(at, marks::is_name_alone)
+            && self.is(at + 1, |text| marks::facts(text).is_some_and(|facts| facts.authors.is_empty()));
+        is_author.then(|| Facts { authors: vec![self.lines[at].text.clone()], is_unsure: true, ..Facts::default() })
     }
 
     /// Whether a byline or a date comes next, but for buttons.
@@ -300,9 +311,12 @@ impl Page<'_> {
             walk.is_over = true;
             return sure(Role::Out("below the article"));
         }
-        if let Some(why) = marks::in_the_way(text) {
-            walk.is_over = why == "a copyright" && !self.has_prose_below(at);
-            return sure(Role::Out(why));
+        // A year alone above a text is its heading.
+        let is_year = |why| why == marks::NUMBER && walk.had_text && !walk.in_faq && self.is(at + 1, marks::is_prose);
+        if let Some(why) = marks::in_the_way(text).filter(|why| !is_year(*why)) {
+            walk.is_over = why == marks::COPYRIGHT && !self.has_prose_below(at);
+            let doubt = (why == marks::HOUSE && marks::is_prose(text)).then(|| format!("left out as {why}"));
+            return (Role::Out(why), doubt);
         }
         if !walk.had_text
             && let Some(why) = marks::furniture(text)
