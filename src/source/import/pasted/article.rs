@@ -227,7 +227,11 @@ impl Article<'_> {
             _ => (text.to_owned(), None),
         };
         let blocks = answer.map(|answer| vec![block(marks::answer_mark(answer).unwrap_or(answer))]).unwrap_or_default();
+        let is_answered = !blocks.is_empty();
         self.questions.push((question.trim_matches(['*', '_']).trim().to_owned(), blocks, line.numbers[0]));
+        if is_answered {
+            return (Fate::Read, "a question and its answer".to_owned(), None);
+        }
         (Fate::Kept, "a question".to_owned(), None)
     }
 

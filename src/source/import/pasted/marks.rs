@@ -9,6 +9,9 @@ pub(super) const COPYRIGHT: &str = "a copyright";
 pub(super) const HOUSE: &str = "said of the page itself";
 pub(super) const NUMBER: &str = "a number alone";
 
+/// Words of a sentence that a page says of itself; an article may use the same words in a longer one.
+const HOUSE_WORDS: usize = 20;
+
 /// Words of a line that can be a heading.
 const HEADING_WORDS: usize = 14;
 
@@ -75,7 +78,7 @@ pub(super) fn in_the_way(text: &str) -> Option<&'static str> {
     if words::any(|one| one.buttons, &line) {
         return Some("a button");
     }
-    if words::all(|one| one.house_phrases).any(|phrase| lower.contains(phrase)) && word_count(text) <= 40 {
+    if words::all(|one| one.house_phrases).any(|phrase| lower.contains(phrase)) && word_count(text) <= HOUSE_WORDS {
         return Some(HOUSE);
     }
     let each: Vec<String> = text.split([' ', '|', '/', '·', '•']).map(folded).filter(|part| !part.is_empty()).collect();
