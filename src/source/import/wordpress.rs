@@ -442,7 +442,7 @@ impl Lines<'_> {
     fn at(&mut self, offset: usize) -> usize {
         let (from, line) = if self.known.0 <= offset { self.known } else { (0, 1) };
         let passed = self.text.as_bytes().get(from..offset.min(self.text.len())).unwrap_or_default();
-        self.known = (offset, line + passed.iter().filter(|byte| **byte == b'\n').count());
+        self.known = (offset, line + memchr::memchr_iter(b'\n', passed).count());
         self.known.1
     }
 }
