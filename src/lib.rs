@@ -7,7 +7,7 @@
 //! | [`problem`] | a complaint to a person: file, line, remedy | nothing |
 //! | [`domain`] | articles, feeds, newsletters, digests, subscriptions, deliveries as pure values | `problem` |
 //! | [`config`] | what was written in `config.toml` and `feeds/`, and what is meant | `domain` |
-//! | [`source`] | articles in | `domain` |
+//! | [`source`] | articles in, from their folder and from elsewhere | `domain` |
 //! | [`syndication`] | a feed to bytes | `domain` |
 //! | [`template`] | pages and digests from Handlebars and MJML | `domain` |
 //! | [`mail`] | messages out, reports in | `domain` |

@@ -71,6 +71,7 @@ fn the_help_of_every_verb_reads_well() {
     insta::assert_snapshot!(help);
     let verbs: &[&[&str]] = &[
         &["init"],
+        &["import"],
         &["check"],
         &["sync"],
         &["publish"],
@@ -898,6 +899,7 @@ fn a_secret_is_never_shown() {
     for verb in [
         &["status", "--json"][..],
         &["status"],
+        &["import"],
         &["check"],
         &["publish"],
         &["digest", "send", "news", "--latest", "1", "--yes"],

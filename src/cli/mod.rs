@@ -6,6 +6,7 @@ mod dkim;
 mod form;
 mod hold;
 mod hub;
+mod import;
 mod init;
 mod log;
 mod output;
@@ -54,6 +55,10 @@ enum Verb {
         /// The folder to make it in
         directory: PathBuf,
     },
+    /// Bring articles in from elsewhere: a copied page, another program's export, a folder
+    ///
+    /// Shows what it found and asks before it writes; never overwrites. Bringing the same again changes nothing.
+    Import(import::Arguments),
     /// Name everything wrong in config, articles, feeds and templates
     Check,
     /// Bring articles into the store, and release what is due
@@ -214,6 +219,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
     }
     let verb = match verb {
         Verb::Check => return verbs::check(config, json).await,
+        Verb::Import(arguments) => return import::run(config, arguments, json).await,
         // Templates that cannot be read are what it is for.
         Verb::Template(verb) => return template::run(config, verb, json).await,
         // Before the keys that are configured are read: one of them may be what is missing.
@@ -222,7 +228,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
     };
     let publication = Publication::open(config, Clock::system()).await?;
     let ended = match verb {
-        Verb::Init { .. } | Verb::Check | Verb::Dkim(_) | Verb::Template(_) => Ok(Ended::Well),
+        Verb::Init { .. } | Verb::Check | Verb::Import(_) | Verb::Dkim(_) | Verb::Template(_) => Ok(Ended::Well),
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
         Verb::Form(arguments) => form::run(&publication, &arguments, json),

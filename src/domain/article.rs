@@ -156,7 +156,7 @@ pub struct Release {
     pub number: i64,
     /// When that was.
     pub at: DateTime<Utc>,
-    /// Released with the first sync of an existing folder: no digest brings it by itself.
+    /// Released with the first sync of an existing folder, or by its file's own word: no digest brings it by itself.
     pub archive: bool,
     /// Its identity in every feed for ever: a `tag:` URI (RFC 4151).
     pub entry_id: String,

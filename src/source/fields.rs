@@ -1,7 +1,7 @@
 //! What the keys of front matter mean: ours, and those of Hugo, Zola and Jekyll that say the same.
 //!
-//! Faults are collected, never thrown. A fault in what decides whether and where an article appears (title,
-//! date, slug, draft) keeps it out; any other fault costs that one key.
+//! Faults are collected, never thrown. A fault in what decides whether, where and to whom an article appears (title,
+//! date, slug, archive, draft) keeps it out; any other fault costs that one key.
 
 use std::collections::HashSet;
 
@@ -40,6 +40,7 @@ const KNOWN: &[&str] = &[
     "featured",
     "related",
     "faq",
+    "archive",
     "draft",
     "published",
     "language",
@@ -109,6 +110,7 @@ const TITLE_MAX: usize = 1000;
 
 /// What the front matter said.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub(super) struct Fields {
     /// Something that decides whether or where the article appears could not be understood.
     pub(super) unusable: bool,
@@ -130,6 +132,7 @@ pub(super) struct Fields {
     /// Question, answer in Markdown, and the line of the answer.
     pub(super) faq: Vec<(String, String, usize)>,
     pub(super) draft: bool,
+    pub(super) archive: bool,
     pub(super) language: Option<String>,
 }
 
@@ -204,7 +207,7 @@ impl Reader<'_, '_> {
         fields
     }
 
-    /// Title, slug, date and draft: what cannot be guessed.
+    /// Title, slug, date, archive and draft: what cannot be guessed.
     fn essentials(&mut self, fields: &mut Fields) {
         match self.text("title") {
             Ok(title) => fields.title = title.map(|(title, line)| short_title(&title, line, self.complaints)),
@@ -225,6 +228,10 @@ impl Reader<'_, '_> {
         }
         match self.date("date") {
             Ok(date) => fields.date = date,
+            Err(()) => fields.unusable = true,
+        }
+        match self.flag("archive") {
+            Ok(archive) => fields.archive = archive.unwrap_or(false),
             Err(()) => fields.unusable = true,
         }
         match (self.flag("draft"), self.flag("published")) {

@@ -36,6 +36,15 @@ impl Links {
         Self { base, own }
     }
 
+    /// The links of a page that is somewhere else.
+    pub(super) fn of_page(page: &Url) -> Self {
+        let mut base = page.clone();
+        base.set_path("/");
+        base.set_query(None);
+        base.set_fragment(None);
+        Self { base, own: page.clone() }
+    }
+
     /// The article's own URL.
     pub(super) fn own(&self) -> &str {
         self.own.as_str()

@@ -18,6 +18,7 @@
 //! | `sanitise` | HTML that others wrote |
 //! | `html` | how text is written into HTML |
 //! | `prose` | words and first paragraphs |
+//! | [`import`] | articles that people have elsewhere, on their way into files |
 
 mod control;
 mod date;
@@ -26,6 +27,7 @@ mod folder;
 mod footnote;
 mod front_matter;
 mod html;
+pub mod import;
 mod link;
 mod markdown;
 mod prose;
@@ -68,6 +70,8 @@ pub struct Context<'a> {
 pub struct Parsed {
     /// The article, unless the file's faults keep it out.
     pub article: Option<Article>,
+    /// Whether it says of itself that it comes out without a mail.
+    pub archive: bool,
     /// Every fault found, in order of lines.
     pub problems: Vec<Problem>,
 }
@@ -75,9 +79,10 @@ pub struct Parsed {
 /// Reads one file's bytes. `name` is how problems call it, `key` its path below the folder, `id` its identity.
 pub fn parse(id: ArticleId, name: &str, key: &str, bytes: &[u8], context: &Context<'_>) -> Parsed {
     let mut complaints = Complaints::new(name);
-    let article = decode(bytes, &mut complaints).and_then(|text| read(id, key, text, context, &mut complaints));
+    let read = decode(bytes, &mut complaints).and_then(|text| read(id, key, text, context, &mut complaints));
     complaints.list.sort_by_key(|problem| problem.line);
-    Parsed { article, problems: complaints.list }
+    let (article, archive) = read.unzip();
+    Parsed { article, archive: archive.unwrap_or(false), problems: complaints.list }
 }
 
 /// Complaints about one file.
@@ -189,7 +194,7 @@ fn read(
     text: &str,
     context: &Context<'_>,
     complaints: &mut Complaints<'_>,
-) -> Option<Article> {
+) -> Option<(Article, bool)> {
     let parts = match front_matter::split(text) {
         Ok(parts) => parts,
         Err(fence) => {
@@ -225,7 +230,8 @@ fn read(
             .add(1, "date is missing")
             .hint("write date = 2026-03-02 in the front matter (YAML: date: 2026-03-02)");
     }
-    Some(Article {
+    let archive = fields.archive;
+    let article = Article {
         id,
         key: key.to_owned(),
         title: title?,
@@ -247,7 +253,8 @@ fn read(
         draft: fields.draft,
         words: body.words,
         slug,
-    })
+    };
+    Some((article, archive))
 }
 
 fn slug(key: &str, fields: &mut Fields, complaints: &mut Complaints<'_>) -> Option<Slug> {

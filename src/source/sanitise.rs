@@ -59,6 +59,11 @@ pub(super) fn clean(html: &str, source: &Source<'_>, page: &Page<'_>, complaints
     html
 }
 
+/// `html` up to where it opens one element too many.
+pub(super) fn shallow(html: &str) -> &str {
+    &html[..too_deep(html).unwrap_or(html.len())]
+}
+
 /// Elements within elements. Browsers stop at 512 as well, and a parser's time grows with the square of the depth.
 const MAX_DEPTH: usize = 512;
 

@@ -25,7 +25,7 @@ impl Store {
         let due = format!("{WAITING} AND source = $1 AND date <= $2");
         let count_due = format!("SELECT COUNT(*) FROM articles WHERE {due}");
         let release = format!(
-            "UPDATE articles SET release_number = $3 + due.n, released_at = $2, archive = $4, entry_id = $5 || articles.id, \
+            "UPDATE articles SET release_number = $3 + due.n, released_at = $2, archive = ($4 OR archive), entry_id = $5 || articles.id, \
              revision = $6 FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY date, id) AS n FROM articles WHERE {due}) AS due \
              WHERE articles.id = due.id"
         );

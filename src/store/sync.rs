@@ -44,6 +44,8 @@ pub struct KnownFile {
 pub struct FileRow {
     /// The article.
     pub article: Article,
+    /// Its file says that it comes out without a mail.
+    pub archive: bool,
     /// See [`KnownFile`].
     pub size: u64,
     /// See [`KnownFile`].
@@ -140,7 +142,7 @@ macro_rules! upsert_articles {
                     .push_bind(row.modified_ns)
                     .push_bind(row.content_hash.clone())
                     .push_bind($revision)
-                    .push_bind(false);
+                    .push_bind(row.archive);
             });
             upsert.push(
                 " ON CONFLICT (source, key) DO UPDATE SET slug = excluded.slug, title = excluded.title, label = excluded.label, \
@@ -148,7 +150,8 @@ macro_rules! upsert_articles {
                  updated = excluded.updated, summary = excluded.summary, featured = excluded.featured, \
                  draft = excluded.draft, words = excluded.words, details = excluded.details, size = excluded.size, \
                  modified_ns = excluded.modified_ns, content_hash = excluded.content_hash, revision = excluded.revision, \
-                 withdrawn_at = NULL",
+                 archive = CASE WHEN articles.release_number IS NULL THEN excluded.archive \
+                 ELSE articles.archive OR excluded.archive END, withdrawn_at = NULL",
             );
             upsert.build().persistent(rows.len() == ROWS_PER_STATEMENT).execute(&mut *$tx).await?;
         }

@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod fit;
 pub mod hours;
 pub mod hub;
+pub mod import;
 pub mod letters;
 mod moved;
 pub mod notice;
@@ -190,8 +191,7 @@ impl Publication {
         let store = Store::open(config.database_url.reveal()).await?;
         let keyring = keyring(&store).await?;
         let languages = languages(&config, &templates);
-        let agent = format!("Tidings/{} (+{})", env!("CARGO_PKG_VERSION"), config.publication.url);
-        let fetcher = Fetcher::new(Manners::new(agent, crate::mail::trust));
+        let fetcher = fetcher(&config);
         Ok(Self {
             config: Arc::new(config),
             feeds: feeds.into(),
@@ -219,6 +219,12 @@ impl Publication {
         let own = &self.config.publication;
         Setting { language: own.language.clone(), time_zone: own.time_zone, now: self.clock.now() }
     }
+}
+
+/// What fetches and posts for the publication.
+fn fetcher(config: &Config) -> Fetcher {
+    let agent = format!("Tidings/{} (+{})", env!("CARGO_PKG_VERSION"), config.publication.url);
+    Fetcher::new(Manners::new(agent, crate::mail::trust))
 }
 
 /// The publication's language, with those that the configuration names, or else all that have words.

@@ -116,6 +116,8 @@ impl<'a> Shown<'a> {
             rss_url: self.file(Format::Rss),
             atom_url: self.file(Format::Atom),
             json_url: self.file(Format::Json),
+            // They are made when somebody asks: nobody would be told.
+            hubs: vec![],
             ..document
         }))
     }
