@@ -14,6 +14,7 @@ mod report;
 mod schedule;
 mod segments;
 mod serve;
+mod source;
 mod subscribers;
 mod suppressions;
 mod template;
@@ -62,6 +63,9 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
+    /// Feeds elsewhere whose entries are articles here
+    #[command(subcommand)]
+    Source(source::Verb),
     /// The sign-up form as HTML, for any other site
     Form(form::Arguments),
     /// The people who get mail
@@ -219,6 +223,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Init { .. } | Verb::Check | Verb::Dkim(_) | Verb::Template(_) => Ok(Ended::Well),
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
+        Verb::Source(verb) => source::run(&publication, verb, json).await,
         Verb::Form(arguments) => form::run(&publication, &arguments, json),
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,
         Verb::Segments { verb } => segments::run(&publication, verb, json).await,

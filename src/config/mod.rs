@@ -12,6 +12,7 @@ pub mod reports;
 mod retention;
 mod segments;
 mod sending;
+mod sources;
 mod span;
 mod urls;
 mod written;
@@ -37,6 +38,7 @@ pub use feeds::{load as load_feeds, load_one as load_feed};
 pub use form::Form;
 pub use retention::Retention;
 pub use segments::load as load_segments;
+pub use sources::Source;
 pub use urls::Urls;
 
 /// Everything that `config.toml` decides.
@@ -48,6 +50,8 @@ pub struct Config {
     pub publication: Publication,
     /// Folder of the articles.
     pub articles: PathBuf,
+    /// Feeds elsewhere whose entries are articles too.
+    pub sources: Vec<Source>,
     /// Folder of files that are served and published as they are.
     pub static_files: PathBuf,
     /// Folder of the feed definitions.

@@ -22,6 +22,7 @@ pub mod preference;
 pub mod provider;
 pub mod relay;
 pub mod report;
+pub mod rhythm;
 pub mod segment;
 pub mod subscription;
 pub mod text;

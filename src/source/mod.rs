@@ -18,6 +18,7 @@
 //! | `sanitise` | HTML that others wrote |
 //! | `html` | how text is written into HTML |
 //! | `prose` | words and first paragraphs |
+//! | [`remote`] | the documents of feeds elsewhere, and what their entries become |
 
 mod control;
 mod date;
@@ -29,6 +30,7 @@ mod html;
 mod link;
 mod markdown;
 mod prose;
+pub mod remote;
 mod sanitise;
 mod shortcode;
 
@@ -244,6 +246,7 @@ fn read(
         featured: fields.featured,
         related: fields.related,
         faq,
+        original: None,
         draft: fields.draft,
         words: body.words,
         slug,

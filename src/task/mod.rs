@@ -17,6 +17,7 @@ pub mod letters;
 pub mod notice;
 pub mod own_feed;
 pub mod pages;
+pub mod poll;
 pub mod present;
 pub mod progress;
 pub mod publish;
