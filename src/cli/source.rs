@@ -217,7 +217,9 @@ async fn add(publication: &Publication, arguments: &AddArguments, json: bool) ->
         .parse()
         .ok()
         .filter(|url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| Usage(format!("{:?} is no address on the web: write one that begins with https://", arguments.url)))?;
+        .ok_or_else(|| {
+            Usage(format!("{:?} is no address on the web: write one that begins with https://", arguments.url))
+        })?;
     let (feed, found) = poll::look(publication, &feed, arguments.private).await.map_err(TaskError::from)?;
     let name = arguments.name.clone().unwrap_or_else(|| Source::usual_name(&feed));
     let taken = publication.config.sources.iter().find(|source| source.name == name || source.feed == feed);
@@ -256,7 +258,13 @@ async fn add(publication: &Publication, arguments: &AddArguments, json: bool) ->
     }
     let path = publication.config.root.join(FILE);
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let gap = if text.is_empty() || text.ends_with("\n\n") { "" } else if text.ends_with('\n') { "\n" } else { "\n\n" };
+    let gap = if text.is_empty() || text.ends_with("\n\n") {
+        ""
+    } else if text.ends_with('\n') {
+        "\n"
+    } else {
+        "\n\n"
+    };
     let config = rewrite(&publication.config, &path, &text, &format!("{text}{gap}{block}"))?;
     let publication = Publication { config: Arc::new(config), ..publication.clone() };
     poll::know(&publication).await?;
@@ -321,7 +329,9 @@ async fn remove(publication: &Publication, name: &str, how: How, json: bool) -> 
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let without = is_configured.then(|| without_source(&text, name)).transpose()?;
     if json {
-        output::json(&json!({ "name": name, "configured": is_configured, "articles": articles, "withdraw": how.withdraw }))?;
+        output::json(
+            &json!({ "name": name, "configured": is_configured, "articles": articles, "withdraw": how.withdraw }),
+        )?;
     } else {
         if is_configured {
             output::say(&format!("The source {} goes out of {FILE} and is not asked any more.", printable(name)));
@@ -347,7 +357,8 @@ async fn remove(publication: &Publication, name: &str, how: How, json: bool) -> 
 
 /// `config.toml` without the section of a source.
 fn without_source(text: &str, name: &str) -> anyhow::Result<String> {
-    let named_elsewhere = || Problem::new(FILE, format!("the section of the source {name:?} is not found")).hint("take it out by hand");
+    let named_elsewhere =
+        || Problem::new(FILE, format!("the section of the source {name:?} is not found")).hint("take it out by hand");
     let table = |text: &str| text.parse::<toml::Table>().ok();
     let sources = |text: &str| {
         let written = table(text)?.get("source").cloned();
@@ -361,7 +372,8 @@ fn without_source(text: &str, name: &str) -> anyhow::Result<String> {
     let before = sources(text).unwrap_or_default();
     let at = before.iter().position(is_wanted).ok_or_else(|| TaskError::from(named_elsewhere()))?;
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let is_source = |line: &str| line.split('#').next().is_some_and(|line| line.replace(' ', "").trim() == "[[source]]");
+    let is_source =
+        |line: &str| line.split('#').next().is_some_and(|line| line.replace(' ', "").trim() == "[[source]]");
     let begin = lines.iter().enumerate().filter(|(_, line)| is_source(line)).map(|(number, _)| number).nth(at);
     let begin = begin.ok_or_else(|| TaskError::from(named_elsewhere()))?;
     let length = lines[begin + 1..].iter().take_while(|line| !line.trim_start().starts_with('[')).count();

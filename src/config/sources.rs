@@ -147,8 +147,16 @@ mod tests {
             ("[[source]]\nfeed = \"https://b.example/\"\nevery = \"30s\"\n", 6, "less than a minute"),
             ("[[source]]\nfeed = \"https://b.example/\"\nevery = \"often\"\n", 6, "not understood"),
             ("[[source]]\nfeed = \"https://b.example/\"\nfulltext = true\n", 6, "unknown key"),
-            ("[[source]]\nfeed = \"https://b.example/1\"\n[[source]]\nfeed = \"https://b.example/2\"\n", 7, "two sources are called"),
-            ("[[source]]\nfeed = \"https://b.example/\"\n[[source]]\nfeed = \"https://b.example/\"\nname = \"x\"\n", 8, "the same feed"),
+            (
+                "[[source]]\nfeed = \"https://b.example/1\"\n[[source]]\nfeed = \"https://b.example/2\"\n",
+                7,
+                "two sources are called",
+            ),
+            (
+                "[[source]]\nfeed = \"https://b.example/\"\n[[source]]\nfeed = \"https://b.example/\"\nname = \"x\"\n",
+                8,
+                "the same feed",
+            ),
         ] {
             let faults = sources(text).unwrap_err();
             assert!(faults[0].starts_with(&format!("config.toml:{line}: ")) && faults[0].contains(part), "{faults:?}");

@@ -132,7 +132,8 @@ async fn poll_these(
     let mut reports = vec![];
     for some in sources.chunks(AT_ONCE) {
         let taking = &taking;
-        let polls = some.iter().map(|source| async move { Poll { publication, source, taking }.run(is_asked_for).await });
+        let polls =
+            some.iter().map(|source| async move { Poll { publication, source, taking }.run(is_asked_for).await });
         for report in futures_util::future::join_all(polls).await {
             reports.extend(report?);
         }
@@ -158,7 +159,10 @@ pub async fn look(publication: &Publication, feed: &Url, may_be_private: bool) -
 fn request(url: Url, may_be_private: bool) -> Request {
     Request::get(url)
         .within(Reach::of(may_be_private, "private = true"))
-        .header("accept", "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5")
+        .header(
+            "accept",
+            "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5",
+        )
         .limited(Limits { whole: PATIENCE, ..Limits::default() })
 }
 
@@ -306,8 +310,7 @@ impl Poll<'_> {
             state.moved_to = None;
         }
         let rhythm = Rhythm { every: self.source.every, asked_to_wait: None, dates: &[] };
-        state.next_at =
-            self.publication.clock.now() + rhythm.wait_after_failure(state.failures, retry_after, chance());
+        state.next_at = self.publication.clock.now() + rhythm.wait_after_failure(state.failures, retry_after, chance());
         let trouble = in_words(&problem);
         state.trouble = Some(trouble.clone());
         report.trouble = Some(trouble);

@@ -16,8 +16,8 @@ use crate::domain::text::shorten;
 use crate::problem::Problem;
 use crate::store::StoreError;
 use crate::template::view::{
-    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, LanguageView, LinkView, NewsletterView,
-    Page, PageView, PublicationView, QuestionView, ReaderView, WelcomeView,
+    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, LanguageView, LinkView,
+    NewsletterView, Page, PageView, PublicationView, QuestionView, ReaderView, WelcomeView,
 };
 use crate::template::words::DateStyle;
 pub use crate::template::words::{Speech, Value, direction};
@@ -213,7 +213,10 @@ impl<'a> Presenter<'a> {
 
     /// The address that search engines are to know an article by.
     pub fn canonical(&self, article: &Article) -> String {
-        article.original.as_ref().map_or_else(|| self.urls.article(article.slug.as_str()), |original| original.url.clone())
+        article
+            .original
+            .as_ref()
+            .map_or_else(|| self.urls.article(article.slug.as_str()), |original| original.url.clone())
     }
 
     /// An article in a list.
@@ -372,10 +375,7 @@ impl<'a> Presenter<'a> {
             .related
             .iter()
             .filter_map(|slug| related.get(slug))
-            .map(|released| Link {
-                url: self.address(&released.article),
-                title: released.article.title.clone(),
-            })
+            .map(|released| Link { url: self.address(&released.article), title: released.article.title.clone() })
             .collect();
         let html =
             feed.full.then(|| self.shown(&content_html(article.place.as_deref(), &article.html, &article.faq, &links)));

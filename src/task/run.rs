@@ -150,12 +150,7 @@ pub async fn keep_sending(
 
 /// Polls the feeds elsewhere that are due, until the word to stop; a poll under way then is broken off, and its lease
 /// passes on. There may be no such feed.
-async fn keep_polling(
-    publication: &Publication,
-    changed: &Notify,
-    mut stop: Stop,
-    on_event: &(dyn Fn(Event) + Sync),
-) {
+async fn keep_polling(publication: &Publication, changed: &Notify, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
     if publication.config.sources.is_empty() {
         return;
     }

@@ -352,7 +352,9 @@ impl Pass<'_> {
             let taken = format!("the slug {slug:?} is taken by {}/{owner}", self.name);
             let problem = Problem::new(format!("{}/{key}", self.name), taken);
             problems.push(problem.hint("write another slug = \"…\" in its front matter, or rename the file"));
-        } else if let Some(source) = self.elsewhere.get(slug).filter(|_| known.get(&key).is_none_or(|own| own.slug != slug)) {
+        } else if let Some(source) =
+            self.elsewhere.get(slug).filter(|_| known.get(&key).is_none_or(|own| own.slug != slug))
+        {
             let source = source.trim_start_matches("feed:");
             let taken = format!("the slug {slug:?} is taken by an article from the source {source:?}");
             let problem = Problem::new(format!("{}/{key}", self.name), taken);

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 use super::super::link::{Links, Use};
-use super::super::{Complaints, Page, Source, SUMMARY_MAX, prose, sanitise};
+use super::super::{Complaints, Page, SUMMARY_MAX, Source, prose, sanitise};
 use super::{RemoteEntry, Words};
 use crate::domain::article::{Article, ArticleId, Image, Original, Slug};
 use crate::domain::text::{clean, escape_html, one_line, shorten};
@@ -117,7 +117,10 @@ fn is_markup(text: &str) -> bool {
     text.match_indices('<').any(|(at, _)| {
         let rest = &text[at + 1..];
         let name = rest.trim_start_matches('/').split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-        let known = ["a", "abbr", "b", "br", "cite", "code", "div", "em", "i", "img", "p", "q", "small", "span", "strong", "sub", "sup", "u"];
+        let known = [
+            "a", "abbr", "b", "br", "cite", "code", "div", "em", "i", "img", "p", "q", "small", "span", "strong",
+            "sub", "sup", "u",
+        ];
         known.iter().any(|known| name.eq_ignore_ascii_case(known)) && rest.contains('>')
     })
 }
@@ -127,7 +130,9 @@ fn without_tags(html: &str) -> String {
     let html = &html[..html.floor_char_boundary(64 * 1024)];
     let html = clean(html);
     let mut builder = ammonia::Builder::empty();
-    builder.tags(["p", "br", "div", "li", "td"].into()).clean_content_tags(["script", "style", "template", "noscript"].into());
+    builder
+        .tags(["p", "br", "div", "li", "td"].into())
+        .clean_content_tags(["script", "style", "template", "noscript"].into());
     let cut = sanitise::too_deep(&html).unwrap_or(html.len());
     builder.clean(&html[..cut]).to_string()
 }
@@ -160,7 +165,9 @@ fn language(written: &str, own: &str) -> Option<String> {
     let written = written.trim().replace('_', "-");
     let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
     let is_tag = written.len() <= 35
-        && written.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+        && written
+            .split('-')
+            .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
         && (2..=3).contains(&primary(&written).len());
     if !is_tag || primary(&written) == primary(own) {
         return None;

@@ -364,7 +364,10 @@ pub(super) fn announced(page: &str) -> Vec<String> {
                     let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
                     is_feed = matches!(
                         kind.as_str(),
-                        "application/rss+xml" | "application/atom+xml" | "application/feed+json" | "application/rdf+xml"
+                        "application/rss+xml"
+                            | "application/atom+xml"
+                            | "application/feed+json"
+                            | "application/rdf+xml"
                     );
                 }
                 "href" => href = Some(value.trim().to_owned()),
@@ -389,7 +392,10 @@ mod tests {
 
     #[test]
     fn a_bare_ampersand_is_mended_and_a_reference_is_not() {
-        assert_eq!(mended("a & b &amp; c &nbsp; &#38; &#x26; &#0; &#xD800; &x"), "a &amp; b &amp; c &nbsp; &#38; &#x26; &amp;#0; &amp;#xD800; &amp;x");
+        assert_eq!(
+            mended("a & b &amp; c &nbsp; &#38; &#x26; &#0; &#xD800; &x"),
+            "a &amp; b &amp; c &nbsp; &#38; &#x26; &amp;#0; &amp;#xD800; &amp;x"
+        );
         assert!(matches!(mended("<![CDATA[a & b]]><!-- & -->"), Cow::Borrowed(_)));
     }
 
@@ -404,12 +410,18 @@ mod tests {
     fn entries_tombstones_and_a_rhythm_are_found() {
         let text = "<feed xmlns=\"http://www.w3.org/2005/Atom\"><entry><ttl>5</ttl></entry><at:deleted-entry xmlns:at=\"t\" ref=\"a&amp;b\" when=\"2026-11-27T08:00:00Z\"/><entry/><entry></entry></feed>";
         let found = scan(text).unwrap();
-        assert_eq!(found.entries.iter().map(|range| &found.text[range.clone()]).collect::<Vec<_>>(), ["<entry><ttl>5</ttl></entry>", "<entry></entry>"]);
+        assert_eq!(
+            found.entries.iter().map(|range| &found.text[range.clone()]).collect::<Vec<_>>(),
+            ["<entry><ttl>5</ttl></entry>", "<entry></entry>"]
+        );
         assert_eq!(found.gone, [("a&b".to_owned(), "2026-11-27T08:00:00Z".parse().ok())]);
         assert_eq!(found.every, None);
         let rss = |inner: &str| scan(&format!("<rss version=\"2.0\"><channel>{inner}</channel></rss>")).unwrap().every;
         assert_eq!(rss("<ttl> 90 </ttl>"), Some(TimeDelta::minutes(90)));
-        assert_eq!(rss("<sy:updatePeriod>daily</sy:updatePeriod><sy:updateFrequency>4</sy:updateFrequency>"), Some(TimeDelta::hours(6)));
+        assert_eq!(
+            rss("<sy:updatePeriod>daily</sy:updatePeriod><sy:updateFrequency>4</sy:updateFrequency>"),
+            Some(TimeDelta::hours(6))
+        );
         assert_eq!(rss("<item><ttl>90</ttl></item><ttl>0</ttl>"), None);
     }
 

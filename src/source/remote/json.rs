@@ -11,11 +11,13 @@ use crate::source::date;
 
 pub(super) fn read(text: &str, url: &Url, file: &str) -> Result<Remote, Problem> {
     // serde_json goes 128 levels deep and no further.
-    let value: Value = serde_json::Deserializer::from_str(text).into_iter().next().unwrap_or(Ok(Value::Null)).map_err(|error| {
-        let what = format!("the document is cut off or no JSON: {error}");
-        let problem = Problem::new(file, what).hint("what it brought before stays; it is read again at the next poll");
-        if error.line() > 0 { problem.at(error.line()) } else { problem }
-    })?;
+    let value: Value =
+        serde_json::Deserializer::from_str(text).into_iter().next().unwrap_or(Ok(Value::Null)).map_err(|error| {
+            let what = format!("the document is cut off or no JSON: {error}");
+            let problem =
+                Problem::new(file, what).hint("what it brought before stays; it is read again at the next poll");
+            if error.line() > 0 { problem.at(error.line()) } else { problem }
+        })?;
     let items = value.get("items").and_then(Value::as_array);
     let is_feed = string(value.get("version")).is_some_and(|version| version.contains("jsonfeed.org/version/"));
     let (Value::Object(feed), Some(items), true) = (&value, items, is_feed) else {
@@ -67,14 +69,17 @@ fn entry(item: &Map<String, Value>, base: &Url) -> Option<RemoteEntry> {
         published: when("date_published").or_else(|| when("date_modified")),
         updated: when("date_modified"),
         authors: authors(item),
-        tags: tags(item.get("tags").and_then(Value::as_array).into_iter().flatten().filter_map(|tag| string(Some(tag)))),
+        tags: tags(
+            item.get("tags").and_then(Value::as_array).into_iter().flatten().filter_map(|tag| string(Some(tag))),
+        ),
         language: field("language"),
         picture: picture.map(|url| (url, String::new())),
         ..RemoteEntry::default()
     };
     let id = field("id").unwrap_or_default();
     if entry.link.is_none() {
-        entry.link = Url::parse(id.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        entry.link =
+            Url::parse(id.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     }
     entry.base = Some(entry.link.clone().unwrap_or_else(|| base.clone()));
     entry.key = key(&id, &entry)?;

@@ -121,11 +121,18 @@ pub fn read(document: &Document<'_>) -> Result<Remote, Problem> {
     let file = shown(document.url);
     let text = decode::text(document.bytes, document.content_type);
     if text.is_empty() {
-        let what = if document.bytes.is_empty() { "there is an empty document" } else { "there is no feed, but something else" };
+        let what = if document.bytes.is_empty() {
+            "there is an empty document"
+        } else {
+            "there is no feed, but something else"
+        };
         return Err(Problem::new(file, what).hint("open the address in a browser: is it that of a feed?"));
     }
-    let mut remote =
-        if text.starts_with('{') { json::read(&text, document.url, &file)? } else { xml::read(&text, document.url, &file)? };
+    let mut remote = if text.starts_with('{') {
+        json::read(&text, document.url, &file)?
+    } else {
+        xml::read(&text, document.url, &file)?
+    };
     once_each(&mut remote, &file);
     Ok(remote)
 }
@@ -156,7 +163,8 @@ fn once_each(remote: &mut Remote, file: &str) {
                 if before.link != entry.link && remote.problems.len() < MAX_PROBLEMS {
                     let what = format!("two entries have the id {:?}; only one of them is taken", short(&entry.key));
                     remote.problems.push(
-                        Problem::new(file, what).hint("have the feed give each entry an id of its own that never changes"),
+                        Problem::new(file, what)
+                            .hint("have the feed give each entry an id of its own that never changes"),
                     );
                 }
                 if entry.updated.or(entry.published) > before.updated.or(before.published) {
@@ -179,7 +187,8 @@ fn key(id: &str, entry: &RemoteEntry) -> Option<String> {
     if let Some(link) = &entry.link {
         return Some(link.to_string());
     }
-    let part = |words: &Option<Words>| words.as_ref().map(|words| words.written().trim().to_owned()).unwrap_or_default();
+    let part =
+        |words: &Option<Words>| words.as_ref().map(|words| words.written().trim().to_owned()).unwrap_or_default();
     let date = entry.published.map(|date| date.to_rfc3339()).unwrap_or_default();
     let (title, body) = (part(&entry.title), part(&entry.content) + &part(&entry.summary));
     match (title.is_empty(), body.is_empty()) {
@@ -218,7 +227,9 @@ fn dated(date: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
 fn names(written: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut names: Vec<String> = vec![];
     for name in written {
-        let name = crate::domain::text::shorten(&one_line(&name), 120);
+        let name = one_line(&name);
+        let name = name.strip_prefix('(').and_then(|name| name.strip_suffix(')')).unwrap_or(&name);
+        let name = crate::domain::text::shorten(name.trim(), 120);
         if !name.is_empty() && !name.contains('@') && !names.contains(&name) && names.len() < 20 {
             names.push(name);
         }

@@ -97,7 +97,11 @@ fn remote(feed: Feed, scan: &Scan, url: &Url, file: &str, mut problems: Vec<Prob
         authors: feed.authors.iter().filter_map(|person| person.name.clone()).collect(),
     };
     let mut found = Remote {
-        title: feed.title.as_ref().map(|title| super::entry::plain(&words(title, &kind))).filter(|title| !title.is_empty()),
+        title: feed
+            .title
+            .as_ref()
+            .map(|title| super::entry::plain(&words(title, &kind)))
+            .filter(|title| !title.is_empty()),
         every: scan.every,
         ..Remote::default()
     };
@@ -110,7 +114,10 @@ fn remote(feed: Feed, scan: &Scan, url: &Url, file: &str, mut problems: Vec<Prob
                 found.entries.push(entry);
             }
             None if problems.len() < MAX_PROBLEMS => {
-                problems.push(Problem::new(file, "an entry says nothing: it has no id, link, title or text; it was left out"));
+                problems.push(Problem::new(
+                    file,
+                    "an entry says nothing: it has no id, link, title or text; it was left out",
+                ));
             }
             None => {}
         }
@@ -142,11 +149,17 @@ impl Inherited<'_> {
             link: page(&entry.links, start),
             title: entry.title.as_ref().map(|title| words(title, self.kind)).filter(|title| !title.is_blank()),
             content: content(&entry),
-            summary: entry.summary.as_ref().map(|summary| html_of(summary, self.kind)).filter(|words| !words.is_blank()),
+            summary: entry
+                .summary
+                .as_ref()
+                .map(|summary| html_of(summary, self.kind))
+                .filter(|words| !words.is_blank()),
             published: dated(entry.published).or_else(|| dated(entry.updated)),
             updated: dated(entry.updated),
             authors: names(entry.authors.iter().filter_map(|person| person.name.clone())),
-            tags: tags(entry.categories.iter().map(|category| category.label.clone().unwrap_or_else(|| category.term.clone()))),
+            tags: tags(
+                entry.categories.iter().map(|category| category.label.clone().unwrap_or_else(|| category.term.clone())),
+            ),
             language: entry.language.clone().or_else(|| self.language.map(str::to_owned)),
             picture: picture(&entry),
             ..RemoteEntry::default()
@@ -156,10 +169,13 @@ impl Inherited<'_> {
         }
         // An RSS guid is the link where there is no other, unless it says that it is none; then it is hardly a URL.
         if found.link.is_none() {
-            found.link = Url::parse(entry.id.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            found.link = Url::parse(entry.id.trim())
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         }
         let own = entry.base.as_deref().and_then(|base| start.join(base).ok());
-        let source = entry.content.as_ref().and_then(|content| content.src.as_ref()).filter(|_| found.content.is_some());
+        let source =
+            entry.content.as_ref().and_then(|content| content.src.as_ref()).filter(|_| found.content.is_some());
         let own = own.or_else(|| source.and_then(|source| start.join(&source.href).ok()));
         found.base = own.or_else(|| found.link.clone()).or_else(|| Some(start.clone()));
         found.key = key(entry.id.trim(), &found)?;
@@ -170,9 +186,8 @@ impl Inherited<'_> {
 /// Where something stands: the link that is neither to itself nor to what belongs to it.
 fn page(links: &[Link], base: &Url) -> Option<Url> {
     let is = |link: &&Link, rel: &str| link.rel.as_deref() == Some(rel);
-    let is_page = |link: &&Link| {
-        link.target.is_none() && link.media_type.as_deref().is_none_or(|kind| kind.contains("html"))
-    };
+    let is_page =
+        |link: &&Link| link.target.is_none() && link.media_type.as_deref().is_none_or(|kind| kind.contains("html"));
     let alternate = links.iter().filter(|link| is(link, "alternate"));
     let first = alternate.clone().find(is_page);
     let plain = || links.iter().find(|link| link.rel.is_none() && link.target.is_none());
@@ -218,7 +233,8 @@ fn picture(entry: &Entry) -> Option<(String, String)> {
         let attached = object.content.iter().find(|content| {
             let kind = content.content_type.as_ref().map(|kind| kind.ty().as_str().to_owned());
             let path = content.url.as_ref().map(|url| url.path().to_ascii_lowercase()).unwrap_or_default();
-            let looks_like_one = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"].iter().any(|end| path.ends_with(end));
+            let looks_like_one =
+                [".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"].iter().any(|end| path.ends_with(end));
             kind.as_deref() == Some("image") || (kind.is_none() && looks_like_one)
         });
         let attached = attached.and_then(|content| content.url.as_ref()).map(ToString::to_string);
@@ -228,7 +244,8 @@ fn picture(entry: &Entry) -> Option<(String, String)> {
         }
     }
     let enclosure = entry.links.iter().find(|link| {
-        link.rel.as_deref() == Some("enclosure") && link.media_type.as_deref().is_some_and(|kind| kind.starts_with("image/"))
+        link.rel.as_deref() == Some("enclosure")
+            && link.media_type.as_deref().is_some_and(|kind| kind.starts_with("image/"))
     })?;
     Some((enclosure.href.clone(), enclosure.title.clone().unwrap_or_default()))
 }
