@@ -557,8 +557,27 @@ fn hostile_documents_do_no_harm() {
         rss(&format!("<guid>1</guid><title>T</title><description>{}</description>", "&lt;b&gt;".repeat(100_000)));
     assert_eq!(confined(deep.into_bytes()), Ok(1));
     assert!(confined(json(&"[".repeat(100_000)).into_bytes()).unwrap_err().contains("cut off or no JSON"));
-    let attributes: String = (0..20_000).fold(String::new(), |all, number| format!("{all} a{number}=\"x\""));
-    assert_eq!(confined(rss(&format!("<guid>1</guid><title{attributes}>T</title>")).into_bytes()), Ok(1));
+    let attributes = (0..200_000).fold(String::new(), |mut all, number| {
+        let _ = write!(all, " a{number}=\"x\"");
+        all
+    });
+    for tag in [format!("<title{attributes}>T</title>"), format!("<title{attributes}/>")] {
+        assert!(confined(rss(&tag).into_bytes()).unwrap_err().contains("too many attributes"));
+    }
+    let namespaces = (0..200).map(|level| format!("<a{level} xmlns=\"x\" xmlns:a=\"y\">")).collect::<String>();
+    assert!(confined(rss(&namespaces).into_bytes()).unwrap_err().contains("too many attributes"));
+    let long =
+        format!("<guid>1</guid><title>T</title><enclosure url=\"https://blog.example/?{}\"/>", "a=b&amp;".repeat(1000));
+    assert_eq!(confined(rss(&long).into_bytes()), Ok(1));
+    // A long head and many entries of which one is bad: each is read without the head.
+    let bad = "<entry><id>urn:bad</id><title type=\"application/x-nonsense\">x</title></entry>";
+    let many = (0..5_000).fold(String::new(), |mut all, number| {
+        let _ = write!(all, "<entry><id>urn:{number}</id><title>Untitled</title></entry>");
+        all
+    });
+    let head = "y".repeat(4 << 20);
+    let text = format!("<feed xmlns=\"http://www.w3.org/2005/Atom\"><subtitle>{head}</subtitle>{bad}{many}</feed>");
+    assert_eq!(confined(text.into_bytes()), Ok(5_000));
     let entries = "<entry><id>urn:x</id></entry>".repeat(50_000);
     assert!(
         confined(format!("<feed xmlns=\"http://www.w3.org/2005/Atom\">{entries}</feed>").into_bytes()).unwrap()

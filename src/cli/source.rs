@@ -47,6 +47,7 @@ pub(super) enum Verb {
 }
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct AddArguments {
     /// The feed's address
     url: String,
@@ -134,7 +135,7 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
         let rows = found.iter().map(|(remote, source, articles, complaints)| {
             let next_at = Some(remote.next_at).filter(|_| remote.gone_at.is_none() && source.is_some());
             json!({
-                "name": remote.name, "feed": remote.url, "moved_to": remote.moved_to, "title": remote.title,
+                "name": remote.name, "feed": shown(&remote.url), "moved_to": remote.moved_to.as_deref().map(shown), "title": remote.title,
                 "configured": source.is_some(), "articles": articles, "polled_at": remote.polled_at,
                 "succeeded_at": remote.succeeded_at, "next_at": next_at, "failures": remote.failures,
                 "trouble": remote.trouble, "gone_at": remote.gone_at, "problems": complaints,
@@ -270,7 +271,9 @@ async fn add(publication: &Publication, arguments: &AddArguments, json: bool) ->
     poll::know(&publication).await?;
     let reports = poll::poll_now(&publication, &[named(&publication, &name)?]).await?;
     if !json {
-        reports.iter().for_each(|report| output::say(&describe(report)));
+        for report in &reports {
+            output::say(&describe(report));
+        }
         output::say("A running serve asks it from its next start on.");
     }
     Ok(if reports.iter().any(|report| report.trouble.is_some()) { Ended::WithFaults } else { Ended::Well })
@@ -279,19 +282,15 @@ async fn add(publication: &Publication, arguments: &AddArguments, json: bool) ->
 /// What is written of a source.
 fn block(feed: &Url, name: &str, arguments: &AddArguments) -> String {
     let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    let mut block = format!("[[source]]\nfeed = {}\n", text(feed.as_str()));
+    let mut lines = vec!["[[source]]".to_owned(), format!("feed = {}", text(feed.as_str()))];
     if name != Source::usual_name(feed) {
-        block += &format!("name = {}\n", text(name));
+        lines.push(format!("name = {}", text(name)));
     }
-    if let Some(section) = &arguments.section {
-        block += &format!("section = {}\n", text(section));
-    }
+    lines.extend(arguments.section.as_ref().map(|section| format!("section = {}", text(section))));
     for (is_on, key) in [(arguments.pages, "pages"), (arguments.private, "private")] {
-        if is_on {
-            block += &format!("{key} = true\n");
-        }
+        lines.extend(is_on.then(|| format!("{key} = true")));
     }
-    block
+    lines.join("\n") + "\n"
 }
 
 /// Puts `new` in the place of `old`, if it is a configuration; else nothing changes.

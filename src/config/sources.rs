@@ -10,7 +10,7 @@ use super::written::{Reader, Text};
 use crate::domain::text::one_line;
 
 /// A feed elsewhere.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     /// What people call it, and what it is known by.
     pub name: String,
@@ -28,6 +28,13 @@ pub struct Source {
     pub pages: bool,
     /// Whether it may be on this machine or in a private network.
     pub may_be_private: bool,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Its address may hold a password.
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Source {

@@ -30,7 +30,7 @@ impl Rhythm<'_> {
         if let Some(every) = self.every {
             return every;
         }
-        let oldest = self.dates.iter().take(LOOKED_AT).last();
+        let oldest = self.dates.iter().take(LOOKED_AT).next_back();
         let number = i32::try_from(self.dates.len().clamp(1, LOOKED_AT)).unwrap_or(1);
         // Until now, so that a feed that fell silent is asked less and less.
         let own = oldest.map_or(USUAL, |oldest| (now - *oldest) / number / POLLS_PER_ENTRY);
@@ -38,12 +38,11 @@ impl Rhythm<'_> {
     }
 
     /// The wait after so many polls in a row that failed: twice as long each time, and up to a quarter longer, by `chance`
-    /// from 0 to 1; not before a server that named a time wants to be asked again.
-    pub fn wait_after_failure(&self, failures: u32, retry_after: Option<TimeDelta>, chance: f64) -> TimeDelta {
+    /// from 0 to 255; not before a server that named a time wants to be asked again.
+    pub fn wait_after_failure(&self, failures: u32, retry_after: Option<TimeDelta>, chance: u8) -> TimeDelta {
         let wait = LEAST * (1 << failures.saturating_sub(1).min(9));
         let wait = wait.min(MOST).max(self.every.unwrap_or(LEAST).min(MOST));
-        #[expect(clippy::cast_possible_truncation, reason = "less than six hours in milliseconds")]
-        let more = TimeDelta::milliseconds((wait.num_milliseconds() as f64 / 4.0 * chance.clamp(0.0, 1.0)) as i64);
+        let more = wait * i32::from(chance) / i32::from(u8::MAX) / 4;
         (wait + more).max(retry_after.unwrap_or(TimeDelta::zero()).min(MOST))
     }
 }
@@ -85,13 +84,13 @@ mod tests {
     #[test]
     fn each_failure_doubles_the_wait_and_a_named_time_is_kept() {
         let waits: Vec<i64> = [1, 2, 3, 8, 9, 10, u32::MAX]
-            .map(|failures| rhythm(&[]).wait_after_failure(failures, None, 0.0).num_minutes())
+            .map(|failures| rhythm(&[]).wait_after_failure(failures, None, 0).num_minutes())
             .into();
         assert_eq!(waits, [5, 10, 20, 640, 1280, 1440, 1440]);
-        assert_eq!(rhythm(&[]).wait_after_failure(1, None, 1.0), TimeDelta::seconds(375));
+        assert_eq!(rhythm(&[]).wait_after_failure(1, None, 255), TimeDelta::seconds(375));
         let hour = Some(TimeDelta::hours(1));
-        assert_eq!(rhythm(&[]).wait_after_failure(1, hour, 1.0), TimeDelta::hours(1));
-        assert_eq!(rhythm(&[]).wait_after_failure(1, Some(TimeDelta::days(999)), 0.0), MOST);
-        assert_eq!(Rhythm { every: hour, ..rhythm(&[]) }.wait_after_failure(1, None, 0.0), TimeDelta::hours(1));
+        assert_eq!(rhythm(&[]).wait_after_failure(1, hour, 255), TimeDelta::hours(1));
+        assert_eq!(rhythm(&[]).wait_after_failure(1, Some(TimeDelta::days(999)), 0), MOST);
+        assert_eq!(Rhythm { every: hour, ..rhythm(&[]) }.wait_after_failure(1, None, 0), TimeDelta::hours(1));
     }
 }

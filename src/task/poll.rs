@@ -404,8 +404,9 @@ impl Poll<'_> {
         if changed.is_empty() {
             return Ok(vec![]);
         }
-        let mut taken: HashSet<String> = known.values().map(|before| before.slug.clone()).collect();
-        taken.extend(store.slugs_of_others(&key_of(&self.source.name)).await?.into_iter().map(|(slug, _)| slug));
+        let others = store.slugs_of_others(&key_of(&self.source.name)).await?.into_iter().map(|(slug, _)| slug);
+        let slugs = known.values().map(|before| before.slug.clone()).chain(others).collect();
+        let mut taken = Taken { slugs, numbers: HashMap::new() };
         let mut jobs = vec![];
         // The oldest first: of two that would like the same slug it has the plain one.
         for (place, entry, content_hash) in changed.into_iter().rev() {
@@ -414,8 +415,7 @@ impl Poll<'_> {
             let first_seen = before.and_then(|before| DateTime::from_timestamp_millis(before.modified_ns));
             let date = own.or(first_seen).unwrap_or(now - TimeDelta::milliseconds(place));
             let slug = before.and_then(|before| Slug::from_text(&before.slug));
-            let slug = slug.unwrap_or_else(|| free(&remote::slug(&entry), &taken));
-            taken.insert(slug.as_str().to_owned());
+            let slug = slug.unwrap_or_else(|| taken.free(&remote::slug(&entry)));
             let id = before.map_or_else(|| ArticleId::new(now), |before| before.id);
             jobs.push(Job { id, slug, date, entry, content_hash, is_new: before.is_none() });
         }
@@ -423,17 +423,27 @@ impl Poll<'_> {
     }
 }
 
-/// The slug, with the first number behind it that nobody has where it is taken.
-fn free(wanted: &Slug, taken: &HashSet<String>) -> Slug {
-    if !taken.contains(wanted.as_str()) {
-        return wanted.clone();
+/// Slugs that are taken, and the last number that was given to each.
+struct Taken {
+    slugs: HashSet<String>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Taken {
+    /// The slug, with the first number behind it that nobody has where it is taken.
+    fn free(&mut self, wanted: &Slug) -> Slug {
+        let mut slug = wanted.clone();
+        while self.slugs.contains(slug.as_str()) {
+            // From the last number on: a thousand entries may have the same title.
+            let number = self.numbers.entry(wanted.as_str().to_owned()).or_insert(1);
+            *number += 1;
+            let end = format!("-{number}");
+            let room = wanted.as_str().len().min(Slug::MAX - end.len());
+            slug = Slug::from_text(&format!("{}{end}", &wanted.as_str()[..room])).unwrap_or(slug);
+        }
+        self.slugs.insert(slug.as_str().to_owned());
+        slug
     }
-    let numbered = |number: u32| {
-        let end = format!("-{number}");
-        let room = wanted.as_str().len().min(Slug::MAX - end.len());
-        Slug::from_text(&format!("{}{end}", &wanted.as_str()[..room]))
-    };
-    (2..).filter_map(numbered).find(|slug| !taken.contains(slug.as_str())).unwrap_or_else(|| wanted.clone())
 }
 
 /// An entry that is to be an article.
@@ -469,11 +479,11 @@ fn server_says(answer: &Answer) -> Option<TimeDelta> {
     max_age.map(|seconds| TimeDelta::seconds(seconds.into())).or_else(expires)
 }
 
-/// A number from 0 to 1; 0 where the machine gives no randomness.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+/// Any number from 0 to 255; 0 where the machine gives no randomness.
+fn chance() -> u8 {
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte);
+    byte[0]
 }
 
 /// An address as it may be shown.

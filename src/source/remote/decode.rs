@@ -30,10 +30,10 @@ fn decoded<'a>(bytes: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
     for encoding in [content_type.and_then(charset), declared(bytes)].into_iter().flatten() {
         // A document whose declaration could be read byte by byte is not in UTF-16, whatever it says.
         let is_wide = encoding == UTF_16BE || encoding == UTF_16LE;
-        if encoding == UTF_8 || encoding.is_single_byte() || is_wide {
-            if let Some(text) = utf8 {
-                return Cow::Borrowed(text);
-            }
+        if let Some(text) = utf8
+            && (encoding == UTF_8 || encoding.is_single_byte() || is_wide)
+        {
+            return Cow::Borrowed(text);
         }
         if !is_wide && let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(bytes) {
             return text;

@@ -103,12 +103,11 @@ pub fn title(entry: &RemoteEntry) -> String {
 /// Words on one line of plain text.
 pub(super) fn plain(words: &Words) -> String {
     match words {
-        Words::Plain(text) => one_line(text),
         Words::Html(html) => prose::text_of(&without_tags(html)),
         Words::Either(text) if is_markup(text) => prose::text_of(&without_tags(text)),
         // References are meant as such even where there are no tags; a lone < is what it looks like.
         Words::Either(text) if text.contains('&') => prose::text_of(&without_tags(&text.replace('<', "&lt;"))),
-        Words::Either(text) => one_line(text),
+        Words::Plain(text) | Words::Either(text) => one_line(text),
     }
 }
 
@@ -148,8 +147,13 @@ fn html(words: &Words, slug: &str, links: &Links) -> String {
     let written = match words {
         Words::Plain(text) => {
             let text = text.trim().replace("\r\n", "\n");
-            let paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
-            paragraphs.map(|paragraph| format!("<p>{}</p>\n", escape_html(paragraph).replace('\n', "<br>\n"))).collect()
+            let mut html = String::new();
+            for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
+                html.push_str("<p>");
+                html.push_str(&escape_html(paragraph).replace('\n', "<br>\n"));
+                html.push_str("</p>\n");
+            }
+            html
         }
         Words::Html(html) | Words::Either(html) => clean(html).into_owned(),
     };

@@ -14,6 +14,12 @@ use quick_xml::events::{BytesStart, Event};
 /// Elements within elements: a feed has four levels, and markup that is not escaped a few more.
 const MAX_DEPTH: usize = 256;
 
+/// Attributes of an element: whoever looks for one that comes twice compares each with each.
+const MAX_ATTRIBUTES: usize = 100;
+
+/// Namespaces that hold at one place, for each name is looked for among them.
+const MAX_NAMESPACES: usize = 200;
+
 /// Bytes of a page that are searched for the feeds that it announces.
 const HEAD: usize = 512 * 1024;
 
@@ -28,6 +34,8 @@ pub(super) enum Root {
 /// What the first look brings.
 #[derive(Debug)]
 pub(super) struct Scan {
+    /// What it is.
+    pub root: Root,
     /// The document as it can be read.
     pub text: String,
     /// Where its entries stand in that.
@@ -47,7 +55,7 @@ pub(super) enum Fault {
     Unknown(String),
     /// It ends in the middle, or its tags do not fit; the byte.
     Broken(usize, String),
-    /// Its elements are nested too deep.
+    /// Its elements are nested too deep, or one of them has more attributes than any in earnest.
     Deep,
 }
 
@@ -68,7 +76,7 @@ pub(super) fn scan(text: &str) -> Result<Scan, Fault> {
     look.through(&text)?;
     let Look { entries, gone, ttl, period, frequency, .. } = look;
     let every = [ttl, period.map(|period| period / frequency.unwrap_or(1).clamp(1, 1000))].into_iter().flatten().max();
-    Ok(Scan { entries, gone, every, text })
+    Ok(Scan { root, text, entries, gone, every })
 }
 
 /// Whether text that may begin with anything is a page.
@@ -104,7 +112,6 @@ fn document_type_end(text: &str) -> Option<usize> {
     for (at, byte) in text.bytes().enumerate() {
         match (quote, byte) {
             (Some(open), byte) if byte == open => quote = None,
-            (Some(_), _) => {}
             (None, b'"' | b'\'') => quote = Some(byte),
             (None, b'[') => depth += 1,
             (None, b']') => depth = depth.saturating_sub(1),
@@ -119,10 +126,10 @@ fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
-/// The document with a root that a reader of today's formats knows.
-fn with_root(text: &str, root: Root) -> Cow<'_, str> {
+/// Where the tag ends that a text begins with: its `>`.
+pub(super) fn tag_end(text: &str) -> Option<usize> {
     let mut quote = None;
-    let end = text.bytes().position(|byte| {
+    text.bytes().position(|byte| {
         match quote {
             Some(open) if open == byte => quote = None,
             None if matches!(byte, b'"' | b'\'') => quote = Some(byte),
@@ -130,8 +137,12 @@ fn with_root(text: &str, root: Root) -> Cow<'_, str> {
             Some(_) => {}
         }
         false
-    });
-    let Some(end) = end else { return text.into() };
+    })
+}
+
+/// The document with a root that a reader of today's formats knows.
+fn with_root(text: &str, root: Root) -> Cow<'_, str> {
+    let Some(end) = tag_end(text) else { return text.into() };
     let tag = text[1..end].trim_end_matches('/');
     let name = tag.split_whitespace().next().unwrap_or_default();
     let attributes: Vec<(String, String)> = BytesStart::from_content(tag, name.len())
@@ -210,7 +221,7 @@ fn is_reference(rest: &str) -> bool {
     match name {
         [b'#', b'x' | b'X', digits @ ..] => character(digits, 16),
         [b'#', digits @ ..] => character(digits, 10),
-        [first, ..] => first.is_ascii_alphabetic() && name.iter().all(|byte| byte.is_ascii_alphanumeric()),
+        [first, ..] => first.is_ascii_alphabetic() && name.iter().all(u8::is_ascii_alphanumeric),
         [] => false,
     }
 }
@@ -230,6 +241,12 @@ enum Inside {
     Frequency,
 }
 
+fn has_many(attributes: &str) -> bool {
+    // Many of a `=` stand in values; so long a text is looked at more closely.
+    attributes.matches('=').count() > MAX_ATTRIBUTES
+        && BytesStart::from_content(attributes, 0).html_attributes().take(MAX_ATTRIBUTES + 1).count() > MAX_ATTRIBUTES
+}
+
 struct Look {
     root: Root,
     entries: Vec<Range<usize>>,
@@ -246,6 +263,8 @@ impl Look {
         // As the reader behind this one has it.
         reader.config_mut().trim_markup_names_in_closing_tags = true;
         let (mut depth, mut begun) = (0usize, None);
+        // How many namespaces each open element brought.
+        let (mut brought, mut hold) = (vec![], 0);
         loop {
             let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
             let event = reader.read_event().map_err(|error| {
@@ -255,7 +274,11 @@ impl Look {
             match event {
                 Event::Start(start) => {
                     depth += 1;
-                    if depth > MAX_DEPTH {
+                    let attributes = start.attributes_raw();
+                    let namespaces = attributes.matches("xmlns").count();
+                    brought.push(namespaces);
+                    hold += namespaces;
+                    if depth > MAX_DEPTH || hold > MAX_NAMESPACES || has_many(attributes) {
                         return Err(Fault::Deep);
                     }
                     if begun.is_none() {
@@ -266,11 +289,13 @@ impl Look {
                         }
                     }
                 }
+                Event::Empty(start) if has_many(start.attributes_raw()) => return Err(Fault::Deep),
                 Event::Empty(start) if begun.is_none() => self.open(&start, depth + 1),
                 Event::Text(words) => self.read(&words),
                 Event::CData(words) => self.read(&words),
                 Event::End(_) => {
                     self.inside = None;
+                    hold -= brought.pop().unwrap_or(0);
                     if let Some((from, level)) = begun
                         && level == depth
                     {

@@ -1,12 +1,13 @@
 //! RSS 0.9x, 1.0 and 2.0 and Atom, read by feed-rs.
 
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use feed_rs::model::{Entry, Feed, FeedType, Link, Text};
 use feed_rs::parser::Builder;
 use url::Url;
 
-use super::guard::{self, Fault, Scan};
+use super::guard::{self, Fault, Root, Scan};
 use super::{MAX_PROBLEMS, Remote, RemoteEntry, Words, dated, key, link, names, short, tags};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
@@ -36,8 +37,10 @@ fn problem(fault: &Fault, text: &str, url: &Url, file: &str) -> Problem {
         }
         Fault::Unknown(name) => Problem::new(file, format!("this is no feed: it begins with <{name}>"))
             .hint("RSS, Atom and JSON Feed are understood"),
-        Fault::Deep => Problem::new(file, "its elements are nested too deep; it is not read")
-            .hint("a feed has four levels: the program that writes it has a fault"),
+        Fault::Deep => {
+            Problem::new(file, "its elements are nested too deep, or have too many attributes; it is not read")
+                .hint("a feed has four levels: the program that writes it has a fault")
+        }
         Fault::Broken(at, why) => {
             let at = text.floor_char_boundary((*at).min(text.len()));
             Problem::new(file, format!("the document is cut off or not well-formed: {}", short(why)))
@@ -62,12 +65,15 @@ fn one_by_one(scan: &Scan, file: &str, problems: &mut Vec<Problem>) -> Result<Fe
     let Some((first, last)) = scan.entries.first().zip(scan.entries.last()) else {
         return Err(Problem::new(file, "the feed cannot be understood").hint("a feed validator names its faults"));
     };
-    let (head, foot) = (&scan.text[..first.start], &scan.text[last.end..]);
-    let whole = |entry: &str| [head, entry, foot].concat();
-    let mut feed = parsed(&whole("")).map_err(|why| {
+    let mut feed = parsed(&[&scan.text[..first.start], &scan.text[last.end..]].concat()).map_err(|why| {
         Problem::new(file, format!("the feed cannot be understood: {}", short(&why)))
             .hint("a feed validator names its faults")
     })?;
+    // With the root's own tag, for the sake of its namespaces, and nothing else of the feed.
+    let root = &scan.text[..guard::tag_end(&scan.text).map_or(0, |end| end + 1)];
+    let name = root[1..].split(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).next().unwrap_or_default();
+    let (open, close) = if scan.root == Root::Rss { ("<channel>", "</channel>") } else { ("", "") };
+    let whole = |entry: &str| format!("{root}{open}{entry}{close}</{name}>");
     for range in scan.entries.iter().take(super::MAX_ENTRIES) {
         let entry = &scan.text[range.clone()];
         match parsed(&whole(entry)) {
@@ -105,10 +111,10 @@ fn remote(feed: Feed, scan: &Scan, url: &Url, file: &str, mut problems: Vec<Prob
         every: scan.every,
         ..Remote::default()
     };
-    let mut updates = std::collections::HashMap::new();
+    let mut updates = HashMap::new();
     for entry in feed.entries {
         let id = entry.id.trim().to_owned();
-        match inherited.entry(entry) {
+        match inherited.entry(&entry) {
             Some(entry) => {
                 updates.insert(id, entry.updated.or(entry.published));
                 found.entries.push(entry);
@@ -128,7 +134,8 @@ fn remote(feed: Feed, scan: &Scan, url: &Url, file: &str, mut problems: Vec<Prob
         _ => true,
     };
     found.gone = scan.gone.iter().filter(|gone| is_gone(gone)).map(|(id, _)| one_line(id)).collect();
-    found.entries.retain(|entry| !found.gone.contains(&entry.key));
+    let gone: HashSet<&String> = found.gone.iter().collect();
+    found.entries.retain(|entry| !gone.contains(&entry.key));
     found.problems = problems;
     found
 }
@@ -143,12 +150,12 @@ struct Inherited<'a> {
 }
 
 impl Inherited<'_> {
-    fn entry(&self, entry: Entry) -> Option<RemoteEntry> {
+    fn entry(&self, entry: &Entry) -> Option<RemoteEntry> {
         let start = self.site.unwrap_or(self.url);
         let mut found = RemoteEntry {
             link: page(&entry.links, start),
             title: entry.title.as_ref().map(|title| words(title, self.kind)).filter(|title| !title.is_blank()),
-            content: content(&entry),
+            content: content(entry),
             summary: entry
                 .summary
                 .as_ref()
@@ -161,7 +168,7 @@ impl Inherited<'_> {
                 entry.categories.iter().map(|category| category.label.clone().unwrap_or_else(|| category.term.clone())),
             ),
             language: entry.language.clone().or_else(|| self.language.map(str::to_owned)),
-            picture: picture(&entry),
+            picture: picture(entry),
             ..RemoteEntry::default()
         };
         if found.authors.is_empty() {
