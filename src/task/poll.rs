@@ -266,7 +266,7 @@ impl Poll<'_> {
                     Err(problem) => return self.failed(problem, None, outcome, report),
                 };
                 let (title, every) = (remote.title.clone(), remote.every);
-                self.take(remote, &settings, is_known, report).await?;
+                self.take(remote, &settings, report).await?;
                 let state = &mut outcome.state;
                 (state.etag, state.modified, state.settings) = (etag, modified, Some(settings));
                 state.title = title.or(state.title.take());
@@ -336,13 +336,7 @@ impl Poll<'_> {
     }
 
     /// Takes the entries of a document in, and releases what is new.
-    async fn take(
-        &self,
-        remote: Remote,
-        settings: &str,
-        is_known: bool,
-        report: &mut PollReport,
-    ) -> Result<(), TaskError> {
+    async fn take(&self, remote: Remote, settings: &str, report: &mut PollReport) -> Result<(), TaskError> {
         let _taking = self.taking.lock().await;
         let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
         report.first = store.source_fingerprint(&key).await?.is_none();
@@ -350,7 +344,7 @@ impl Poll<'_> {
         let known = store.known_files(&key).await?;
         let gone: Vec<ArticleId> =
             remote.gone.iter().filter_map(|id| known.get(id)).filter(|one| !one.withdrawn).map(|one| one.id).collect();
-        let jobs = self.jobs(remote.entries, &known, settings, is_known).await?;
+        let jobs = self.jobs(remote.entries, &known, settings).await?;
         let language = &self.publication.config.publication.language;
         let mut jobs = jobs.into_iter().peekable();
         while jobs.peek().is_some() {
@@ -388,7 +382,6 @@ impl Poll<'_> {
         entries: Vec<RemoteEntry>,
         known: &HashMap<String, KnownFile>,
         settings: &str,
-        is_known: bool,
     ) -> Result<Vec<Job>, TaskError> {
         let (store, now) = (&self.publication.store, self.publication.clock.now());
         let mut changed = vec![];
@@ -396,7 +389,7 @@ impl Poll<'_> {
         for (place, entry) in (0i64..).zip(entries) {
             let content_hash = fingerprint([format!("{entry:?}"), settings.to_owned()]);
             let before = known.get(&entry.key);
-            if before.is_some_and(|before| is_known && !before.withdrawn && before.content_hash == content_hash) {
+            if before.is_some_and(|before| !before.withdrawn && before.content_hash == content_hash) {
                 continue;
             }
             changed.push((place, entry, content_hash));
