@@ -15,6 +15,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tidings::config::Config;
+use tidings::task::poll;
 use tidings::task::publish::{publish, site};
 use tidings::task::sync::sync;
 use tidings::task::{Clock, Publication};
@@ -25,8 +26,9 @@ const FEEDS: [(&str, &str); 3] = [
     ("news", "title = \"News\"\nselect = { section = \"news\" }"),
     ("offers", "title = \"Offers\"\nselect = { section = \"offers\" }"),
 ];
-/// The cases, in an order in which each finds what the one before left.
-const CASES: [&str; 5] = ["sync", "feeds", "pages", "unchanged", "one edited"];
+/// The cases, in an order in which each finds what the one before left. `remote` reads a feed of so many entries from
+/// another publication and takes it in; `again` finds it as it was, without a word from the server about that.
+const CASES: [&str; 7] = ["sync", "feeds", "pages", "unchanged", "one edited", "remote", "again"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -73,6 +75,9 @@ fn run(folder: &Path, case: &str) {
             let text = std::fs::read_to_string(&path).unwrap();
             std::fs::write(&path, format!("{text}\nOne more line.\n")).unwrap();
         }
+        if case == "remote" || case == "again" {
+            return poll_remote(folder, case).await;
+        }
         let started = Instant::now();
         work(folder, case).await;
         started.elapsed()
@@ -100,6 +105,51 @@ async fn work(folder: &Path, case: &str) -> Duration {
     }
     publication.store.close().await;
     started.elapsed()
+}
+
+/// Takes in a feed with as many entries as there are articles, served by a thread.
+async fn poll_remote(folder: &Path, case: &str) -> Duration {
+    let size = std::fs::read_dir(folder.join("articles")).unwrap().count();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || serve_feed(&listener, size));
+    let elsewhere = folder.join("elsewhere");
+    std::fs::create_dir_all(elsewhere.join("articles")).unwrap();
+    std::fs::create_dir_all(elsewhere.join("feeds")).unwrap();
+    std::fs::write(elsewhere.join("feeds/all.toml"), FEEDS[0].1).unwrap();
+    let source = format!("[[source]]\nfeed = \"http://{address}/feed.xml\"\nname = \"remote\"\nprivate = true\n");
+    std::fs::write(elsewhere.join("config.toml"), format!("{CONFIG}{source}")).unwrap();
+    let started = Instant::now();
+    let config = Config::load(&elsewhere, []).unwrap();
+    let publication = Publication::open(config, Clock::system()).await.unwrap();
+    poll::know(&publication).await.unwrap();
+    let report = poll::poll_now(&publication, &[&publication.config.sources[0]]).await.unwrap().remove(0);
+    assert!(report.trouble.is_none() && report.problems.is_empty(), "{report:?}");
+    assert_eq!(report.is_change(), case == "remote", "{report:?}");
+    publication.store.close().await;
+    started.elapsed()
+}
+
+/// Answers every request with a feed of that many entries of about 1 KB.
+fn serve_feed(listener: &std::net::TcpListener, size: usize) {
+    use std::fmt::Write as _;
+    use std::io::{Read as _, Write as _};
+    let text = "&lt;p&gt;After nine &lt;em&gt;dark&lt;/em&gt; winters the lamp burns again.&lt;/p&gt;".repeat(10);
+    let entries = (0..size.min(14_000)).fold(String::new(), |mut all, number| {
+        let _ = write!(
+            all,
+            "<item><guid>urn:{number}</guid><title>Piece {number}</title><link>https://blog.example/{number}</link>\
+             <pubDate>Fri, 27 Nov 2020 08:{:02}:00 GMT</pubDate><description>{text}</description></item>",
+            number % 60
+        );
+        all
+    });
+    let body = format!("<rss version=\"2.0\"><channel><title>Blog</title>{entries}</channel></rss>");
+    for mut stream in listener.incoming().flatten() {
+        let _ = stream.read(&mut [0; 4096]);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+    }
 }
 
 /// The CPU time that this process has used, in user and system mode: what the work costs whatever else the machine

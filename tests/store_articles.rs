@@ -73,6 +73,7 @@ fn article(slug: &str, date: DateTime<Utc>) -> Article {
         featured: false,
         related: vec![],
         faq: vec![],
+        original: None,
         draft: false,
         words: 2,
     }

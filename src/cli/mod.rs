@@ -17,6 +17,7 @@ mod report;
 mod schedule;
 mod segments;
 mod serve;
+mod source;
 mod subscribers;
 mod suppressions;
 mod template;
@@ -69,6 +70,9 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
+    /// Feeds elsewhere whose entries are articles here
+    #[command(subcommand)]
+    Source(source::Verb),
     /// The sign-up form as HTML, for any other site
     Form(form::Arguments),
     /// Who reads each feed, by mail and with feed readers
@@ -231,6 +235,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
         Verb::Init { .. } | Verb::Check | Verb::Import(_) | Verb::Dkim(_) | Verb::Template(_) => Ok(Ended::Well),
         Verb::Sync => verbs::sync(&publication, json).await,
         Verb::Publish { all } => verbs::publish(&publication, all, json).await,
+        Verb::Source(verb) => source::run(&publication, verb, json).await,
         Verb::Form(arguments) => form::run(&publication, &arguments, json),
         Verb::Readers(arguments) => readers::run(&publication, arguments, json).await,
         Verb::Subscribers(verb) => subscribers::run(&publication, verb, json).await,

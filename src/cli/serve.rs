@@ -162,6 +162,12 @@ fn tell(publication: &Publication, event: &Event) {
                 synced.new, synced.changed, synced.withdrawn, synced.released
             ));
         }
+        Event::Polled(report) => {
+            output::problems(&report.problems);
+            if report.is_change() {
+                output::say(&super::source::describe(report));
+            }
+        }
         Event::Composed(digest) => {
             output::say(&format!("digest {} {}: {}", digest.key.newsletter, digest.id, digest.state));
         }

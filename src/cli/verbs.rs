@@ -129,6 +129,7 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
     let sending = sending(publication).await?;
     let senders = store.senders().await?;
     let next = schedule::next_slot(publication).await?;
+    let remotes = store.remotes().await?;
     let config = &publication.config;
     let relays: Vec<String> = config.relays.iter().map(|relay| format!("{}:{}", relay.host, relay.port)).collect();
     if json {
@@ -146,6 +147,11 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
             "senders": senders.iter().map(|one| json!({ "host": one.host, "pid": one.pid, "started_at": one.started_at })).collect::<Vec<_>>(),
             "next_slot": next.as_ref().map(|(slot, newsletter, cadence)| json!({ "slot": slot, "newsletter": newsletter, "cadence": cadence })),
             "relays": relays,
+            "sources": config.sources.iter().map(|source| {
+                let remote = remotes.iter().find(|remote| remote.name == source.name);
+                json!({ "name": source.name, "succeeded_at": remote.and_then(|remote| remote.succeeded_at),
+                    "trouble": remote.and_then(|remote| remote.trouble.as_deref()) })
+            }).collect::<Vec<_>>(),
         }))?;
         return Ok(Ended::with(&faults));
     }
@@ -169,6 +175,13 @@ pub(super) async fn status(publication: &Publication, json: bool) -> anyhow::Res
         vec!["  Mail".into(), mail],
         vec!["  Next slot".into(), slot],
     ];
+    for source in &config.sources {
+        let remote = remotes.iter().find(|remote| remote.name == source.name);
+        let at = remote.and_then(|remote| remote.succeeded_at).map(|at| at.with_timezone(&zone));
+        let last = at.map_or_else(|| "not asked yet".to_owned(), |at| at.format("asked %-d %B %Y %H:%M").to_string());
+        let how = remote.and_then(|remote| remote.trouble.clone()).unwrap_or(last);
+        rows.push(vec!["  Source".into(), printable(&format!("{}: {how}", source.name))]);
+    }
     for (feed, cadence, state, number) in &subscriptions {
         rows.push(vec!["  Subscriptions".into(), format!("{feed} {cadence}: {number} {state}")]);
     }

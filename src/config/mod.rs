@@ -14,6 +14,7 @@ mod retention;
 mod segments;
 mod sending;
 mod shelves;
+mod sources;
 mod span;
 mod urls;
 mod written;
@@ -41,6 +42,7 @@ pub use hub::{HUB, Hub};
 pub use retention::Retention;
 pub use segments::load as load_segments;
 pub use shelves::FeedRules;
+pub use sources::Source;
 pub use urls::Urls;
 
 /// Everything that `config.toml` decides.
@@ -52,6 +54,8 @@ pub struct Config {
     pub publication: Publication,
     /// Folder of the articles.
     pub articles: PathBuf,
+    /// Feeds elsewhere whose entries are articles too.
+    pub sources: Vec<Source>,
     /// Folder of files that are served and published as they are.
     pub static_files: PathBuf,
     /// Folder of the feed definitions.

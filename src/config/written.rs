@@ -27,6 +27,7 @@ pub(super) type Text = Option<Spanned<String>>;
 struct Written {
     publication: WrittenPublication,
     articles: WrittenFolder,
+    source: Vec<super::sources::WrittenSource>,
     publish: WrittenFolder,
     mail: WrittenMail,
     relay: Vec<WrittenRelay>,
@@ -271,12 +272,14 @@ impl Reader<'_> {
         let folder =
             |written: Option<PathBuf>, default: &str| self.root.join(written.unwrap_or_else(|| default.into()));
         let articles = folder(written.articles.folder, "articles");
+        let sources = self.sources(written.source);
         let public = folder(written.publish.folder, "public");
         match (publication, mail, self.problems.is_empty()) {
             (Some(publication), Some(mail), true) => Ok(Config {
                 root: self.root.to_owned(),
                 publication,
                 articles,
+                sources,
                 static_files: self.root.join("static"),
                 feeds: self.root.join("feeds"),
                 feed_rules,

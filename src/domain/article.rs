@@ -78,6 +78,15 @@ pub struct Image {
     pub alt: String,
 }
 
+/// Where an article stood first, if it came from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Original {
+    /// Absolute URL.
+    pub url: String,
+    /// Whether feeds, mail and lists lead there; else they lead to its page here, which names the original.
+    pub is_linked: bool,
+}
+
 /// One question of an article's "Frequently asked questions".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
@@ -128,6 +137,8 @@ pub struct Article {
     pub related: Vec<String>,
     /// Questions and answers.
     pub faq: Vec<Question>,
+    /// Where it stood first; none where that is here.
+    pub original: Option<Original>,
     /// Not public yet.
     pub draft: bool,
     /// Words in the body.

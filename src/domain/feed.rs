@@ -164,6 +164,7 @@ mod tests {
             featured: false,
             related: vec![],
             faq: vec![],
+            original: None,
             draft: false,
             words: 0,
         }

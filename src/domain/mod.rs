@@ -25,6 +25,7 @@ pub mod provider;
 pub mod readers;
 pub mod relay;
 pub mod report;
+pub mod rhythm;
 pub mod segment;
 pub mod shelf;
 pub mod subscription;

@@ -16,10 +16,12 @@ pub enum NoticeKind {
     Ready,
     /// Nothing has gone out by a relay for long.
     Relay,
+    /// A feed elsewhere is there no more.
+    Source,
 }
 
 impl NoticeKind {
-    const ALL: [Self; 4] = [Self::Halted, Self::Held, Self::Ready, Self::Relay];
+    const ALL: [Self; 5] = [Self::Halted, Self::Held, Self::Ready, Self::Relay, Self::Source];
 
     /// The word for it in the store and in JSON.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +30,7 @@ impl NoticeKind {
             Self::Held => "held",
             Self::Ready => "ready",
             Self::Relay => "relay",
+            Self::Source => "source",
         }
     }
 

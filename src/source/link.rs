@@ -13,6 +13,8 @@ pub(super) struct Links {
     base: Url,
     /// The article's own page.
     own: Url,
+    /// Whether it was written for another site, whose links are plain ones.
+    is_from_elsewhere: bool,
 }
 
 /// What a destination is for.
@@ -33,7 +35,12 @@ impl Links {
             base.set_path(&path);
         }
         let own = article(&base, slug);
-        Self { base, own }
+        Self { base, own, is_from_elsewhere: false }
+    }
+
+    /// The links of what was written for another site, where it stood at `base`.
+    pub(super) fn elsewhere(base: &Url) -> Self {
+        Self { base: base.clone(), own: base.clone(), is_from_elsewhere: true }
     }
 
     /// The links of a page that is somewhere else.
@@ -42,7 +49,7 @@ impl Links {
         base.set_path("/");
         base.set_query(None);
         base.set_fragment(None);
-        Self { base, own: page.clone() }
+        Self { base, own: page.clone(), is_from_elsewhere: false }
     }
 
     /// The article's own URL.
@@ -67,6 +74,9 @@ impl Links {
     }
 
     fn relative(&self, written: &str) -> Option<Url> {
+        if self.is_from_elsewhere {
+            return self.own.join(written).ok();
+        }
         // `//host/x`: the publication may be read over either protocol, the mail over neither.
         let slashes = written.bytes().take(2).filter(|b| matches!(b, b'/' | b'\\')).count();
         if slashes == 2 {

@@ -19,6 +19,7 @@
 //! | `html` | how text is written into HTML |
 //! | `prose` | words and first paragraphs |
 //! | [`import`] | articles that people have elsewhere, on their way into files |
+//! | [`remote`] | the documents of feeds elsewhere, and what their entries become |
 
 mod control;
 mod date;
@@ -31,6 +32,7 @@ pub mod import;
 mod link;
 mod markdown;
 mod prose;
+pub mod remote;
 mod sanitise;
 mod shortcode;
 
@@ -250,6 +252,7 @@ fn read(
         featured: fields.featured,
         related: fields.related,
         faq,
+        original: None,
         draft: fields.draft,
         words: body.words,
         slug,

@@ -74,7 +74,7 @@ const SHALLOW: [&str; 24] = [
 ];
 
 /// Where `html` opens one element too many, going by the tags alone.
-fn too_deep(html: &str) -> Option<usize> {
+pub(super) fn too_deep(html: &str) -> Option<usize> {
     /// How far back a tag may close one that is not the last: `<b><i></b></i>`.
     const MISNESTED: usize = 16;
     let mut open: Vec<&str> = Vec::new();

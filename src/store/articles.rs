@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::sync::insert_entries;
 use super::volumes::settle;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
-use crate::domain::article::{Article, ArticleId, Image, Question, Release, Released, Slug};
+use crate::domain::article::{Article, ArticleId, Image, Original, Question, Release, Released, Slug};
 use crate::domain::digest::DigestId;
 use crate::domain::feed::FeedName;
 
@@ -21,6 +21,8 @@ struct Details {
     image: Option<Image>,
     related: Vec<String>,
     faq: Vec<Question>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original: Option<Original>,
     summary_given: bool,
 }
 
@@ -64,6 +66,7 @@ macro_rules! article {
             featured: row.try_get("featured")?,
             related: details.related,
             faq: details.faq,
+            original: details.original,
             draft: row.try_get("draft")?,
             words: u32::try_from(row.try_get::<i64, _>("words")?).unwrap_or(u32::MAX),
         }
@@ -364,6 +367,7 @@ pub(super) fn details_json(article: &Article) -> String {
         image: article.image.clone(),
         related: article.related.clone(),
         faq: article.faq.clone(),
+        original: article.original.clone(),
         summary_given: article.summary_given,
     };
     serde_json::to_string(&details).unwrap_or_default()

@@ -20,6 +20,7 @@ mod moved;
 pub mod notice;
 pub mod own_feed;
 pub mod pages;
+pub mod poll;
 pub mod present;
 pub mod progress;
 pub mod publish;

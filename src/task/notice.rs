@@ -203,6 +203,8 @@ struct News {
     title: String,
     digests: Vec<(Noted, Digest, Tally)>,
     relays: Vec<(Noted, DateTime<Utc>)>,
+    /// Feeds elsewhere that are there no more, since when.
+    sources: Vec<(Noted, DateTime<Utc>)>,
     zone: chrono_tz::Tz,
 }
 
@@ -211,6 +213,7 @@ impl News {
     async fn gather(publication: &Publication, leader: i64) -> Result<Option<Self>, TaskError> {
         let store = &publication.store;
         let (mut digests, mut relays, mut title, mut kind) = (vec![], vec![], String::new(), None);
+        let mut sources = vec![];
         let absences = store.absences().await?;
         for noted in store.told_by(leader).await? {
             kind = Some(noted.kind);
@@ -229,6 +232,11 @@ impl News {
                     let tally = store.tally(id).await?;
                     digests.push((noted, digest, tally));
                 }
+            } else if let (NoticeKind::Source, Some(name)) = (noted.kind, &noted.relay) {
+                let is_configured = publication.config.sources.iter().any(|source| source.name == *name);
+                let gone = store.remotes().await?.into_iter().find(|remote| remote.name == *name);
+                let gone = gone.and_then(|remote| remote.gone_at).filter(|_| is_configured);
+                sources.extend(gone.map(|at| (noted, at)));
             } else if let Some(relay) = &noted.relay {
                 let is_configured = publication.config.relays.iter().any(|known| known.host == *relay);
                 let absence = absences.iter().find(|absence| absence.relay == *relay).filter(|_| is_configured);
@@ -238,8 +246,8 @@ impl News {
             }
         }
         let zone = publication.config.publication.time_zone;
-        let news = kind.map(|kind| Self { kind, title, digests, relays, zone });
-        Ok(news.filter(|news| !news.digests.is_empty() || !news.relays.is_empty()))
+        let news = kind.map(|kind| Self { kind, title, digests, relays, sources, zone });
+        Ok(news.filter(|news| !(news.digests.is_empty() && news.relays.is_empty() && news.sources.is_empty())))
     }
 
     fn on(&self, at: DateTime<Utc>) -> String {
@@ -254,6 +262,10 @@ impl News {
             NoticeKind::Relay => {
                 let relays: Vec<&str> = self.relays.iter().filter_map(|(noted, _)| noted.relay.as_deref()).collect();
                 return format!("Away: {}", relays.join(", "));
+            }
+            NoticeKind::Source => {
+                let sources: Vec<&str> = self.sources.iter().filter_map(|(noted, _)| noted.relay.as_deref()).collect();
+                return format!("Gone: {}", sources.join(", "));
             }
         };
         match self.digests.as_slice() {
@@ -293,12 +305,16 @@ impl News {
                                   it answers again, or by another relay."
                     .to_owned()
             }
+            NoticeKind::Source => "This feed says that it is there no more, and is not asked again. What came from it \
+                                   stays where it is."
+                .to_owned(),
         }
     }
 
     /// Each reason once.
     fn why(&self) -> String {
         let noted = self.digests.iter().map(|(noted, ..)| noted).chain(self.relays.iter().map(|(noted, _)| noted));
+        let noted = noted.chain(self.sources.iter().map(|(noted, _)| noted));
         let mut reasons: Vec<String> = vec![];
         for noted in noted {
             let why = printable(&noted.why);
@@ -323,6 +339,10 @@ impl News {
         for (noted, since) in &self.relays {
             facts.push(fact("Relay", noted.relay.clone().unwrap_or_default()));
             facts.push(fact("Away since", self.on(*since)));
+        }
+        for (noted, since) in &self.sources {
+            facts.push(fact("Source", noted.relay.clone().unwrap_or_default()));
+            facts.push(fact("Gone since", self.on(*since)));
         }
         NoticeFacts { heading: self.heading(), text: self.text(), why: Some(self.why()), facts, steps: self.steps() }
     }
@@ -361,6 +381,11 @@ impl News {
         if self.digests.len() > NAMED {
             steps.push(step("And the others:", "tidings schedule".to_owned()));
         }
+        for (noted, _) in &self.sources {
+            let name = noted.relay.as_deref().unwrap_or_default();
+            steps.push(step("If it is there after all, ask it again:", format!("tidings source poll {name:?}")));
+            steps.push(step("Otherwise take it out:", format!("tidings source remove {name:?}")));
+        }
         if !self.relays.is_empty() {
             steps.push(step("Where everything stands:", "tidings status".to_owned()));
         }
@@ -380,6 +405,10 @@ impl News {
             .relays
             .iter()
             .map(|(noted, since)| json!({ "relay": noted.relay, "away_since": since, "why": noted.why }));
+        let sources = self
+            .sources
+            .iter()
+            .map(|(noted, since)| json!({ "source": noted.relay, "gone_since": since, "why": noted.why }));
         let steps = facts.steps.iter().map(|step| json!({ "what": step.what, "command": step.command }));
         json!({
             "event": self.kind,
@@ -391,6 +420,7 @@ impl News {
             "why": facts.why,
             "digests": digests.collect::<Vec<_>>(),
             "relays": relays.collect::<Vec<_>>(),
+            "sources": sources.collect::<Vec<_>>(),
             "steps": steps.collect::<Vec<_>>(),
         })
         .to_string()

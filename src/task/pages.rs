@@ -93,7 +93,7 @@ pub(super) fn render_article(
     after: Option<Card>,
 ) -> Result<String, TaskError> {
     let article = &released.article;
-    let url = presenter.urls.article(article.slug.as_str());
+    let url = presenter.canonical(article);
     let page = presenter.page("article", &article.title, &article.summary, url, article.language.as_deref());
     let own = ArticlePage { article: presenter.article(article, linked, before, after) };
     Ok(publication.templates.page("article", &Page { common, page, form: None, own })?)

@@ -16,8 +16,8 @@ use crate::domain::text::shorten;
 use crate::problem::Problem;
 use crate::store::StoreError;
 use crate::template::view::{
-    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, LanguageView, NewsletterView,
-    Page, PageView, PublicationView, QuestionView, ReaderView, WelcomeView,
+    ArticleView, CadenceView, Card, Common, DigestFacts, DigestView, FeedView, ImageView, LanguageView, LinkView,
+    NewsletterView, Page, PageView, PublicationView, QuestionView, ReaderView, WelcomeView,
 };
 use crate::template::words::DateStyle;
 pub use crate::template::words::{Speech, Value, direction};
@@ -212,12 +212,28 @@ impl<'a> Presenter<'a> {
         }
     }
 
+    /// Where an article is read: its page here, or the original of what came from elsewhere.
+    pub fn address(&self, article: &Article) -> String {
+        match article.original.as_ref().filter(|original| original.is_linked) {
+            Some(original) => original.url.clone(),
+            None => self.urls.article(article.slug.as_str()),
+        }
+    }
+
+    /// The address that search engines are to know an article by.
+    pub fn canonical(&self, article: &Article) -> String {
+        article
+            .original
+            .as_ref()
+            .map_or_else(|| self.urls.article(article.slug.as_str()), |original| original.url.clone())
+    }
+
     /// An article in a list.
     pub fn card(&self, article: &Article) -> Card {
         let language = article.language.as_ref().unwrap_or(&self.publication.config.publication.language);
         Card {
             title: article.title.clone(),
-            url: self.urls.article(article.slug.as_str()),
+            url: self.address(article),
             label: article.label.clone(),
             place: article.place.clone(),
             section: article.section.clone(),
@@ -274,6 +290,10 @@ impl<'a> Presenter<'a> {
                 .collect(),
             prev,
             next,
+            original: article.original.as_ref().map(|original| LinkView {
+                label: host_of(&original.url).unwrap_or(&original.url).to_owned(),
+                url: original.url.clone(),
+            }),
             json_ld: self.json_ld(article),
         }
     }
@@ -281,7 +301,7 @@ impl<'a> Presenter<'a> {
     /// schema.org's `NewsArticle`, and `FAQPage` where there are questions.
     fn json_ld(&self, article: &Article) -> String {
         let site = &self.publication.config.publication;
-        let url = self.urls.article(article.slug.as_str());
+        let url = self.canonical(article);
         let authors: Vec<_> = article.authors.iter().map(|name| json!({"@type": "Person", "name": name})).collect();
         let mut graph = vec![json!({
             "@type": "NewsArticle",
@@ -395,16 +415,13 @@ impl<'a> Presenter<'a> {
             .related
             .iter()
             .filter_map(|slug| related.get(slug))
-            .map(|released| Link {
-                url: self.urls.article(released.article.slug.as_str()),
-                title: released.article.title.clone(),
-            })
+            .map(|released| Link { url: self.address(&released.article), title: released.article.title.clone() })
             .collect();
         let html =
             feed.full.then(|| self.shown(&content_html(article.place.as_deref(), &article.html, &article.faq, &links)));
         Entry {
             id: release.entry_id.clone(),
-            url: self.urls.article(article.slug.as_str()),
+            url: self.address(article),
             title: article.title.clone(),
             label: article.label.clone(),
             summary: article.summary.clone(),
@@ -518,4 +535,12 @@ impl<'a> Presenter<'a> {
         let titles: Vec<String> = feeds.iter().map(|feed| feed.title.clone()).collect();
         self.speech().names(&titles).unwrap_or_default()
     }
+}
+
+/// The host of an absolute URL, for people.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, behind) = url.split_once("://")?;
+    let host = behind.split(['/', '?', '#']).next()?;
+    let host = host.rsplit('@').next()?;
+    Some(host.strip_prefix("www.").unwrap_or(host))
 }

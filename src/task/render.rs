@@ -216,7 +216,7 @@ impl<'a> Renderer<'a> {
         let mut view = self.view(alike.language, feed, Some(digest), articles);
         let is_alerted = |released: &&Released| alike.alerted.contains(&released.article.id);
         for released in articles.iter().filter(is_alerted) {
-            let url = self.presenter(alike.language).urls.article(released.article.slug.as_str());
+            let url = self.presenter(alike.language).address(&released.article);
             let cards = view.featured.iter_mut().chain(&mut view.latest).chain(&mut view.articles);
             cards.filter(|card| card.url == url).for_each(|card| card.alerted = true);
         }

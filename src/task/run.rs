@@ -9,6 +9,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::dispatch::{Counts, DispatchReport, Stop, Vigil, close_digests, dispatch, interval};
+use super::poll::{self, PollReport};
 use super::progress::{self, Course, Progress};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_INTO_MAILDIR: Duration = Duration::from_secs(30);
 /// How often a mailbox on a server is: few servers like to be asked more often.
 const LOOK_INTO_MAILBOX: Duration = Duration::from_mins(3);
+/// How often feeds elsewhere are looked for that are due.
+const LOOK_FOR_DUE: Duration = Duration::from_secs(10);
 /// How often what nobody confirmed is looked for.
 const TIDY: Duration = Duration::from_hours(1);
 /// How long a relay that is away is left alone.
@@ -35,6 +38,8 @@ const COOLING: Duration = Duration::from_mins(1);
 pub enum Event {
     /// Articles were synced and published.
     Synced(SyncReport, PublishReport),
+    /// A feed elsewhere was asked, and something came or it failed for the first time.
+    Polled(PollReport),
     /// A digest was composed.
     Composed(crate::domain::digest::Digest),
     /// Deliveries are going out, and it takes a while.
@@ -139,12 +144,43 @@ pub async fn keep_sending(
     let composed = Notify::new();
     tokio::join!(
         keep_scheduling(publication, changed, &composed, stop.clone(), on_event),
+        keep_polling(publication, changed, stop.clone(), on_event),
         keep_confirming(publication, poke, stop.clone(), on_event),
         keep_dispatching(publication, &composed, stop.clone(), on_event),
         keep_telling(publication, stop.clone(), on_event),
         keep_tidy(publication, stop.clone(), on_event),
         keep_reading_reports(publication, stop, on_event),
     );
+}
+
+/// Polls the feeds elsewhere that are due, until the word to stop; a poll under way then is broken off, and its lease
+/// passes on. There may be no such feed.
+async fn keep_polling(publication: &Publication, changed: &Notify, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
+    if publication.config.sources.is_empty() {
+        return;
+    }
+    if let Err(error) = poll::know(publication).await {
+        on_event(Event::Failed(error));
+    }
+    loop {
+        tokio::select! {
+            () = stop.given() => return,
+            polled = poll::poll_due(publication) => match polled {
+                Ok(reports) => {
+                    if reports.iter().any(PollReport::is_change) {
+                        changed.notify_one();
+                    }
+                    let tells = |report: &PollReport| report.is_change() || (report.trouble.is_some() && !report.again);
+                    reports.into_iter().filter(tells).for_each(|report| on_event(Event::Polled(report)));
+                }
+                Err(error) => on_event(Event::Failed(error)),
+            }
+        }
+        tokio::select! {
+            () = stop.given() => return,
+            () = tokio::time::sleep(LOOK_FOR_DUE) => {}
+        }
+    }
 }
 
 /// Forgets who never confirmed and whom `[retention]` names, until the word to stop.

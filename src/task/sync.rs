@@ -80,6 +80,7 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
             report: &mut report,
             lost: HashMap::new(),
             moved: HashSet::new(),
+            elsewhere: HashMap::new(),
         };
         pass.run(found, progress).await?;
         rebuild_entries(publication, &selections).await?;
@@ -133,7 +134,7 @@ fn folder_fingerprint(found: &[Found], context: &str, selections: &str) -> Strin
 }
 
 /// Which feeds take an article.
-fn feeds_of(feeds: &[Feed], language: &str, article: &Article) -> Vec<FeedName> {
+pub(super) fn feeds_of(feeds: &[Feed], language: &str, article: &Article) -> Vec<FeedName> {
     if article.draft {
         return vec![];
     }
@@ -182,6 +183,8 @@ struct Pass<'a> {
     lost: HashMap<String, ArticleId>,
     /// Those of them whose bytes turned up in a file of another name: a rename is not a new article.
     moved: HashSet<ArticleId>,
+    /// The slugs of articles that came from other sources, and from which.
+    elsewhere: HashMap<String, String>,
 }
 
 impl Pass<'_> {
@@ -239,6 +242,7 @@ impl Pass<'_> {
         if jobs.is_empty() && gone.is_empty() && mended.is_empty() {
             return Ok(());
         }
+        self.elsewhere = store.slugs_of_others(SOURCE).await?.into_iter().collect();
         self.read(jobs, &known, slugs, progress).await?;
         gone.retain(|id| !self.moved.contains(id));
         self.report.withdrawn = gone.len();
@@ -356,6 +360,13 @@ impl Pass<'_> {
         let slug = row.article.slug.as_str();
         if let Some(owner) = owners.get(slug).filter(|owner| **owner != key) {
             let taken = format!("the slug {slug:?} is taken by {}/{owner}", self.name);
+            let problem = Problem::new(format!("{}/{key}", self.name), taken);
+            problems.push(problem.hint("write another slug = \"…\" in its front matter, or rename the file"));
+        } else if let Some(source) =
+            self.elsewhere.get(slug).filter(|_| known.get(&key).is_none_or(|own| own.slug != slug))
+        {
+            let source = source.trim_start_matches("feed:");
+            let taken = format!("the slug {slug:?} is taken by an article from the source {source:?}");
             let problem = Problem::new(format!("{}/{key}", self.name), taken);
             problems.push(problem.hint("write another slug = \"…\" in its front matter, or rename the file"));
         } else {

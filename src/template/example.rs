@@ -230,6 +230,7 @@ fn article(full: bool) -> ArticleView {
         related: cards(full),
         prev: full.then(|| card(false)),
         next: full.then(|| card(true)),
+        original: full.then(|| LinkView { url: "https://lamp.example/lit".into(), label: "lamp.example".into() }),
         json_ld: String::new(),
     }
 }

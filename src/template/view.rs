@@ -166,6 +166,8 @@ pub struct ArticleView {
     pub prev: Option<Card>,
     /// The article after it.
     pub next: Option<Card>,
+    /// Where it stood first, if it came from elsewhere: its address and host.
+    pub original: Option<LinkView>,
     /// A `<script type="application/ld+json">` element.
     pub json_ld: String,
 }

@@ -77,6 +77,7 @@ pub async fn release_articles(store: &Store, count: i64) -> Vec<(ArticleId, i64)
                 featured: false,
                 related: vec![],
                 faq: vec![],
+                original: None,
                 draft: false,
                 words: 1,
             };

@@ -19,6 +19,30 @@ CREATE TABLE sources (
     synced_at BIGINT NOT NULL
 );
 
+-- Feeds elsewhere, each under the name that config.toml gives it.
+CREATE TABLE remotes (
+    name TEXT PRIMARY KEY,
+    -- As it is configured, and where it has moved to for good.
+    url TEXT NOT NULL,
+    moved_to TEXT,
+    title TEXT,
+    -- What the server calls the document that was read last, and how its entries were made into articles.
+    etag TEXT,
+    modified TEXT,
+    settings TEXT,
+    -- Whose poll is under way, and until when.
+    claim TEXT,
+    lease_until BIGINT,
+    next_at BIGINT NOT NULL,
+    polled_at BIGINT,
+    succeeded_at BIGINT,
+    -- Polls in a row that failed, and why the last did.
+    failures BIGINT NOT NULL,
+    trouble TEXT,
+    -- When it said that it is there no more.
+    gone_at BIGINT
+);
+
 CREATE TABLE articles (
     id TEXT PRIMARY KEY,
     source TEXT NOT NULL,

@@ -1,0 +1,470 @@
+//! A feed's document in XML, looked through once before it is read: what it is, how deep, where its entries stand.
+//!
+//! Depth is bounded here, and nothing behind this works by recursion. Entities of a document's own are never expanded and
+//! nothing is ever loaded for one, so a document type costs nothing and means nothing. What common programs write a little
+//! wrong is mended: a bare `&`, a version that is missing, the namespaces of formats of before.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+/// Elements within elements: a feed has four levels, and markup that is not escaped a few more.
+const MAX_DEPTH: usize = 256;
+
+/// Attributes of an element: whoever looks for one that comes twice compares each with each.
+const MAX_ATTRIBUTES: usize = 100;
+
+/// Namespaces that hold at one place, for each name is looked for among them.
+const MAX_NAMESPACES: usize = 200;
+
+/// Bytes of a page that are searched for the feeds that it announces.
+const HEAD: usize = 512 * 1024;
+
+/// What a document is, by its first element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Root {
+    Rss,
+    Rdf,
+    Atom,
+}
+
+/// What the first look brings.
+#[derive(Debug)]
+pub(super) struct Scan {
+    /// What it is.
+    pub root: Root,
+    /// The document as it can be read.
+    pub text: String,
+    /// Where its entries stand in that.
+    pub entries: Vec<Range<usize>>,
+    /// Ids of the entries that it withdraws, and when that was (RFC 6721).
+    pub gone: Vec<(String, Option<DateTime<Utc>>)>,
+    /// How often it changes, as it says itself (RSS's `ttl`, `sy:updatePeriod` and `sy:updateFrequency`).
+    pub every: Option<TimeDelta>,
+}
+
+/// Why a document is not looked at any further.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is a page.
+    Page,
+    /// It is nothing that we know; its first element.
+    Unknown(String),
+    /// It ends in the middle, or its tags do not fit; the byte.
+    Broken(usize, String),
+    /// Its elements are nested too deep, or one of them has more attributes than any in earnest.
+    Deep,
+}
+
+/// Looks through a document.
+pub(super) fn scan(text: &str) -> Result<Scan, Fault> {
+    let (name, at) = first_element(text).ok_or_else(|| Fault::Unknown(String::new()))?;
+    let root = match local(name) {
+        "rss" => Root::Rss,
+        "RDF" => Root::Rdf,
+        "feed" => Root::Atom,
+        other if other.eq_ignore_ascii_case("html") => return Err(Fault::Page),
+        _ if is_page(text) => return Err(Fault::Page),
+        other => return Err(Fault::Unknown(other.chars().take(40).collect())),
+    };
+    // What stands before the root, a document type above all, is left out.
+    let text = mended(&with_root(&text[at..], root)).into_owned();
+    let mut look = Look { root, entries: vec![], gone: vec![], ttl: None, period: None, frequency: None, inside: None };
+    look.through(&text)?;
+    let Look { entries, gone, ttl, period, frequency, .. } = look;
+    let every = [ttl, period.map(|period| period / frequency.unwrap_or(1).clamp(1, 1000))].into_iter().flatten().max();
+    Ok(Scan { root, text, entries, gone, every })
+}
+
+/// Whether text that may begin with anything is a page.
+pub(super) fn is_page(text: &str) -> bool {
+    let head = &text[..text.floor_char_boundary(1024)];
+    let head = head.to_ascii_lowercase();
+    head.contains("<!doctype html") || head.contains("<html")
+}
+
+/// Name and place of the first element, after comments, instructions and a document type.
+fn first_element(text: &str) -> Option<(&str, usize)> {
+    let mut at = 0;
+    loop {
+        at += text[at..].find('<')?;
+        let rest = &text[at + 1..];
+        if let Some(comment) = rest.strip_prefix("!--") {
+            at += 4 + comment.find("-->")?;
+        } else if rest.starts_with('?') {
+            at += rest.find("?>")?;
+        } else if rest.starts_with('!') {
+            at += document_type_end(rest)?;
+        } else if rest.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).unwrap_or(rest.len());
+            return Some((&rest[..end], at));
+        }
+        at += 1;
+    }
+}
+
+/// Where a document type ends: behind its own declarations in brackets, and not in a text between quotes.
+fn document_type_end(text: &str) -> Option<usize> {
+    let (mut quote, mut depth) = (None, 0usize);
+    for (at, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            (Some(open), byte) if byte == open => quote = None,
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'[') => depth += 1,
+            (None, b']') => depth = depth.saturating_sub(1),
+            (None, b'>') if depth == 0 => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn local(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
+}
+
+/// Where the tag ends that a text begins with: its `>`.
+pub(super) fn tag_end(text: &str) -> Option<usize> {
+    let mut quote = None;
+    text.bytes().position(|byte| {
+        match quote {
+            Some(open) if open == byte => quote = None,
+            None if matches!(byte, b'"' | b'\'') => quote = Some(byte),
+            None => return byte == b'>',
+            Some(_) => {}
+        }
+        false
+    })
+}
+
+/// The document with a root that a reader of today's formats knows.
+fn with_root(text: &str, root: Root) -> Cow<'_, str> {
+    let Some(end) = tag_end(text) else { return text.into() };
+    let tag = text[1..end].trim_end_matches('/');
+    let name = tag.split_whitespace().next().unwrap_or_default();
+    let attributes: Vec<(String, String)> = BytesStart::from_content(tag, name.len())
+        .html_attributes()
+        .flatten()
+        .map(|attribute| (attribute.key.as_ref().to_owned(), attribute.value.into_owned()))
+        .collect();
+    let is = |wanted: &str, value: &str| attributes.iter().any(|(key, own)| key == wanted && own.trim() == value);
+    let is_old_atom = root == Root::Atom && is("xmlns", "http://purl.org/atom/ns#");
+    let is_known = match root {
+        Root::Rss => is("version", "2.0") && !attributes.iter().any(|(key, _)| key == "xmlns"),
+        Root::Rdf => is("xmlns", "http://purl.org/rss/1.0/"),
+        Root::Atom => name.contains(':') || is("xmlns", "http://www.w3.org/2005/Atom"),
+    };
+    if is_known {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    out.push('<');
+    out.push_str(name);
+    out.push_str(match root {
+        Root::Rss => " version=\"2.0\"",
+        Root::Rdf => " xmlns=\"http://purl.org/rss/1.0/\"",
+        Root::Atom => " xmlns=\"http://www.w3.org/2005/Atom\"",
+    });
+    for (key, value) in attributes.iter().filter(|(key, _)| !matches!(key.as_str(), "xmlns" | "version")) {
+        out.push(' ');
+        out.push_str(key);
+        out.push_str("=\"");
+        out.push_str(&value.replace('"', "&quot;"));
+        out.push('"');
+    }
+    out.push_str(if text[..end].ends_with('/') { "/" } else { "" });
+    let rest = &text[end..];
+    if is_old_atom {
+        // Atom 0.3 had other words for the same.
+        let rest = rest.replace("<issued>", "<published>").replace("</issued>", "</published>");
+        out.push_str(&rest.replace("<modified>", "<updated>").replace("</modified>", "</updated>"));
+    } else {
+        out.push_str(rest);
+    }
+    out.into()
+}
+
+/// The document with each `&` that begins no reference written as one, outside of CDATA and comments.
+fn mended(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let (mut from, mut at) = (0, 0);
+    while let Some(next) = text[at..].find(['&', '<']) {
+        at += next;
+        let rest = &text[at..];
+        let skipped = match rest {
+            rest if rest.starts_with("<![CDATA[") => rest.find("]]>").unwrap_or(rest.len()),
+            rest if rest.starts_with("<!--") => rest.find("-->").unwrap_or(rest.len()),
+            rest if rest.starts_with('&') && !is_reference(&rest[1..]) => {
+                out.push_str(&text[from..=at]);
+                out.push_str("amp;");
+                from = at + 1;
+                1
+            }
+            _ => 1,
+        };
+        at += skipped;
+    }
+    if out.is_empty() {
+        return text.into();
+    }
+    out.push_str(&text[from..]);
+    out.into()
+}
+
+/// Whether what stands behind a `&` makes a reference of it.
+fn is_reference(rest: &str) -> bool {
+    let Some(end) = rest.bytes().take(34).position(|byte| byte == b';') else { return false };
+    let name = &rest.as_bytes()[..end];
+    match name {
+        [b'#', b'x' | b'X', digits @ ..] => character(digits, 16),
+        [b'#', digits @ ..] => character(digits, 10),
+        [first, ..] => first.is_ascii_alphabetic() && name.iter().all(u8::is_ascii_alphanumeric),
+        [] => false,
+    }
+}
+
+/// Whether digits are those of a character.
+fn character(digits: &[u8], radix: u32) -> bool {
+    let digits = std::str::from_utf8(digits).unwrap_or_default();
+    !digits.starts_with('+')
+        && u32::from_str_radix(digits, radix).ok().and_then(char::from_u32).is_some_and(|c| c != '\0')
+}
+
+/// Of what element of the feed's own the text comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Ttl,
+    Period,
+    Frequency,
+}
+
+fn has_many(attributes: &str) -> bool {
+    // Many of a `=` stand in values; so long a text is looked at more closely.
+    attributes.matches('=').count() > MAX_ATTRIBUTES
+        && BytesStart::from_content(attributes, 0).html_attributes().take(MAX_ATTRIBUTES + 1).count() > MAX_ATTRIBUTES
+}
+
+struct Look {
+    root: Root,
+    entries: Vec<Range<usize>>,
+    gone: Vec<(String, Option<DateTime<Utc>>)>,
+    ttl: Option<TimeDelta>,
+    period: Option<TimeDelta>,
+    frequency: Option<i32>,
+    inside: Option<Inside>,
+}
+
+impl Look {
+    fn through(&mut self, text: &str) -> Result<(), Fault> {
+        let mut reader = Reader::from_str(text);
+        // As the reader behind this one has it.
+        reader.config_mut().trim_markup_names_in_closing_tags = true;
+        let (mut depth, mut begun) = (0usize, None);
+        // How many namespaces each open element brought.
+        let (mut brought, mut hold) = (vec![], 0);
+        loop {
+            let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+            let event = reader.read_event().map_err(|error| {
+                let at = usize::try_from(reader.error_position()).unwrap_or(usize::MAX);
+                Fault::Broken(at, error.to_string())
+            })?;
+            match event {
+                Event::Start(start) => {
+                    depth += 1;
+                    let attributes = start.attributes_raw();
+                    let namespaces = attributes.matches("xmlns").count();
+                    brought.push(namespaces);
+                    hold += namespaces;
+                    if depth > MAX_DEPTH || hold > MAX_NAMESPACES || has_many(attributes) {
+                        return Err(Fault::Deep);
+                    }
+                    if begun.is_none() {
+                        if self.is_entry(&start, depth) {
+                            begun = Some((at, depth));
+                        } else {
+                            self.open(&start, depth);
+                        }
+                    }
+                }
+                Event::Empty(start) if has_many(start.attributes_raw()) => return Err(Fault::Deep),
+                Event::Empty(start) if begun.is_none() => self.open(&start, depth + 1),
+                Event::Text(words) => self.read(&words),
+                Event::CData(words) => self.read(&words),
+                Event::End(_) => {
+                    self.inside = None;
+                    hold -= brought.pop().unwrap_or(0);
+                    if let Some((from, level)) = begun
+                        && level == depth
+                    {
+                        self.entries.push(from..usize::try_from(reader.buffer_position()).unwrap_or(from));
+                        begun = None;
+                    }
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        // What follows the root is nobody's business.
+                        return Ok(());
+                    }
+                }
+                Event::Eof => return Err(Fault::Broken(text.len(), "it ends in the middle".into())),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_entry(&self, start: &BytesStart<'_>, depth: usize) -> bool {
+        let name = start.local_name();
+        match self.root {
+            Root::Atom => depth == 2 && name.as_ref() == "entry",
+            Root::Rdf => depth == 2 && name.as_ref() == "item",
+            Root::Rss => depth == 3 && name.as_ref() == "item",
+        }
+    }
+
+    fn open(&mut self, start: &BytesStart<'_>, depth: usize) {
+        self.inside = None;
+        if depth > 3 {
+            return;
+        }
+        match start.local_name().as_ref() {
+            "ttl" => self.inside = Some(Inside::Ttl),
+            "updatePeriod" => self.inside = Some(Inside::Period),
+            "updateFrequency" => self.inside = Some(Inside::Frequency),
+            "deleted-entry" if self.gone.len() < 10_000 => {
+                let value = |wanted: &str| {
+                    let attribute = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == wanted)?;
+                    let value = quick_xml::escape::unescape(&attribute.value).ok()?.trim().to_owned();
+                    Some(value)
+                };
+                let when = value("when").and_then(|when| DateTime::parse_from_rfc3339(&when).ok());
+                self.gone.extend(value("ref").map(|id| (id, when.map(|when| when.to_utc()))));
+            }
+            _ => {}
+        }
+    }
+
+    fn read(&mut self, words: &str) {
+        let words = words.trim();
+        match self.inside.take() {
+            None => {}
+            // RSS 2.0: minutes.
+            Some(Inside::Ttl) => {
+                let minutes = words.parse::<u32>().ok().filter(|minutes| *minutes > 0);
+                self.ttl = minutes.map(|minutes| TimeDelta::minutes(minutes.into()));
+            }
+            // https://web.resource.org/rss/1.0/modules/syndication/
+            Some(Inside::Period) => {
+                self.period = match words.to_ascii_lowercase().as_str() {
+                    "hourly" => Some(TimeDelta::hours(1)),
+                    "daily" => Some(TimeDelta::days(1)),
+                    "weekly" => Some(TimeDelta::weeks(1)),
+                    "monthly" => Some(TimeDelta::days(30)),
+                    "yearly" => Some(TimeDelta::days(365)),
+                    _ => None,
+                };
+            }
+            Some(Inside::Frequency) => self.frequency = words.parse().ok(),
+        }
+    }
+}
+
+/// The addresses of the feeds that a page announces (`<link rel="alternate">`), as written.
+pub(super) fn announced(page: &str) -> Vec<String> {
+    let head = &page[..page.floor_char_boundary(HEAD)];
+    let mut found = vec![];
+    for (at, _) in head.match_indices('<') {
+        let Some(tag) = head.get(at + 1..at + 5).filter(|name| name.eq_ignore_ascii_case("link")) else { continue };
+        let rest = &head[at + 1..];
+        let Some(end) = rest.find('>') else { break };
+        let start = BytesStart::from_content(rest[..end].trim_end_matches('/'), tag.len());
+        let (mut is_alternate, mut is_feed, mut href) = (false, false, None);
+        for attribute in start.html_attributes().flatten() {
+            let value = quick_xml::escape::unescape(&attribute.value).unwrap_or_else(|_| attribute.value.clone());
+            let key = attribute.key.as_ref().to_ascii_lowercase();
+            match key.as_str() {
+                "rel" => is_alternate = value.split_whitespace().any(|word| word.eq_ignore_ascii_case("alternate")),
+                "type" => {
+                    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+                    is_feed = matches!(
+                        kind.as_str(),
+                        "application/rss+xml"
+                            | "application/atom+xml"
+                            | "application/feed+json"
+                            | "application/rdf+xml"
+                    );
+                }
+                "href" => href = Some(value.trim().to_owned()),
+                _ => {}
+            }
+        }
+        if let (true, true, Some(href)) = (is_alternate, is_feed, href)
+            && !found.contains(&href)
+        {
+            found.push(href);
+        }
+        if found.len() >= 10 {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_ampersand_is_mended_and_a_reference_is_not() {
+        assert_eq!(
+            mended("a & b &amp; c &nbsp; &#38; &#x26; &#0; &#xD800; &x"),
+            "a &amp; b &amp; c &nbsp; &#38; &#x26; &amp;#0; &amp;#xD800; &amp;x"
+        );
+        assert!(matches!(mended("<![CDATA[a & b]]><!-- & -->"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_document_type_is_passed_over() {
+        let text = "<!-- a --><!DOCTYPE rss [<!ENTITY lol \"<!>]\">]><?x y?>\n<rss version=\"0.91\" xmlns=\"http://x.example\" xmlns:a=\"b\"><channel></channel></rss>";
+        let scan = scan(text).unwrap();
+        assert_eq!(scan.text, "<rss version=\"2.0\" xmlns:a=\"b\"><channel></channel></rss>");
+    }
+
+    #[test]
+    fn entries_tombstones_and_a_rhythm_are_found() {
+        let text = "<feed xmlns=\"http://www.w3.org/2005/Atom\"><entry><ttl>5</ttl></entry><at:deleted-entry xmlns:at=\"t\" ref=\"a&amp;b\" when=\"2026-11-27T08:00:00Z\"/><entry/><entry></entry></feed>";
+        let found = scan(text).unwrap();
+        assert_eq!(
+            found.entries.iter().map(|range| &found.text[range.clone()]).collect::<Vec<_>>(),
+            ["<entry><ttl>5</ttl></entry>", "<entry></entry>"]
+        );
+        assert_eq!(found.gone, [("a&b".to_owned(), "2026-11-27T08:00:00Z".parse().ok())]);
+        assert_eq!(found.every, None);
+        let rss = |inner: &str| scan(&format!("<rss version=\"2.0\"><channel>{inner}</channel></rss>")).unwrap().every;
+        assert_eq!(rss("<ttl> 90 </ttl>"), Some(TimeDelta::minutes(90)));
+        assert_eq!(
+            rss("<sy:updatePeriod>daily</sy:updatePeriod><sy:updateFrequency>4</sy:updateFrequency>"),
+            Some(TimeDelta::hours(6))
+        );
+        assert_eq!(rss("<item><ttl>90</ttl></item><ttl>0</ttl>"), None);
+    }
+
+    #[test]
+    fn what_is_no_feed_says_what_it_is() {
+        assert_eq!(scan("<!doctype html><p>x").unwrap_err(), Fault::Page);
+        assert_eq!(scan("<HTML>").unwrap_err(), Fault::Page);
+        assert_eq!(scan("<opml><body/></opml>").unwrap_err(), Fault::Unknown("opml".into()));
+        assert_eq!(scan("").unwrap_err(), Fault::Unknown(String::new()));
+        assert!(matches!(scan("<rss><channel><item>").unwrap_err(), Fault::Broken(..)));
+        assert_eq!(scan(&"<rss>".repeat(100_000)).unwrap_err(), Fault::Deep);
+    }
+
+    #[test]
+    fn a_page_announces_its_feeds() {
+        let page = "<html><head><LINK REL=\"alternate nofollow\" type='application/atom+xml' href=\"/a.xml?x=1&amp;y=2\">\
+                    <link rel=alternate type=application/rss+xml href=b.xml /><link rel=\"stylesheet\" href=\"c\">\
+                    <link rel=\"alternate\" hreflang=\"de\" href=\"d\"></head>";
+        assert_eq!(announced(page), ["/a.xml?x=1&y=2", "b.xml"]);
+    }
+}

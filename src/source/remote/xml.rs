@@ -1,0 +1,258 @@
+//! RSS 0.9x, 1.0 and 2.0 and Atom, read by feed-rs.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use feed_rs::model::{Entry, Feed, FeedType, Link, Text};
+use feed_rs::parser::Builder;
+use url::Url;
+
+use super::guard::{self, Fault, Root, Scan};
+use super::{MAX_PROBLEMS, Remote, RemoteEntry, Words, dated, key, link, names, short, tags};
+use crate::domain::text::one_line;
+use crate::problem::Problem;
+
+pub(super) fn read(text: &str, url: &Url, file: &str) -> Result<Remote, Problem> {
+    let scan = guard::scan(text).map_err(|fault| problem(&fault, text, url, file))?;
+    let mut problems = vec![];
+    let feed = match parsed(&scan.text) {
+        Ok(feed) => feed,
+        Err(_) => one_by_one(&scan, file, &mut problems)?,
+    };
+    Ok(remote(feed, &scan, url, file, problems))
+}
+
+fn problem(fault: &Fault, text: &str, url: &Url, file: &str) -> Problem {
+    match fault {
+        Fault::Page => {
+            let announced = guard::announced(text);
+            let found = announced.iter().filter_map(|href| link(href, url)).find(|found| found != url);
+            Problem::new(file, "this is a page, not a feed").hint(match found {
+                Some(feed) => format!("the page announces a feed: {feed}"),
+                None => "it announces no feed; look for one on the site, often /feed, /rss.xml or /atom.xml".to_owned(),
+            })
+        }
+        Fault::Unknown(name) if name.is_empty() => {
+            Problem::new(file, "there is no feed, but something else").hint("open the address in a browser")
+        }
+        Fault::Unknown(name) => Problem::new(file, format!("this is no feed: it begins with <{name}>"))
+            .hint("RSS, Atom and JSON Feed are understood"),
+        Fault::Deep => {
+            Problem::new(file, "its elements are nested too deep, or have too many attributes; it is not read")
+                .hint("a feed has four levels: the program that writes it has a fault")
+        }
+        Fault::Broken(at, why) => {
+            let at = text.floor_char_boundary((*at).min(text.len()));
+            Problem::new(file, format!("the document is cut off or not well-formed: {}", short(why)))
+                .at(text[..at].matches('\n').count() + 1)
+                .hint("what it brought before stays; it is read again at the next poll")
+        }
+    }
+}
+
+/// What feed-rs makes of a document. A panic in there costs one document and no more.
+fn parsed(text: &str) -> Result<Feed, String> {
+    // Ids and links that are missing are our business, and so is what is safe.
+    let parser = || Builder::new().id_generator(|_, _, _| String::new()).sanitize_content(false).build();
+    match catch_unwind(AssertUnwindSafe(|| parser().parse(text.as_bytes()))) {
+        Ok(parsed) => parsed.map_err(|error| error.to_string()),
+        Err(_) => Err("it cannot be understood".to_owned()),
+    }
+}
+
+/// Each entry in a document of its own: what is wrong with one keeps out none of the others.
+fn one_by_one(scan: &Scan, file: &str, problems: &mut Vec<Problem>) -> Result<Feed, Problem> {
+    let Some((first, last)) = scan.entries.first().zip(scan.entries.last()) else {
+        return Err(Problem::new(file, "the feed cannot be understood").hint("a feed validator names its faults"));
+    };
+    let mut feed = parsed(&[&scan.text[..first.start], &scan.text[last.end..]].concat()).map_err(|why| {
+        Problem::new(file, format!("the feed cannot be understood: {}", short(&why)))
+            .hint("a feed validator names its faults")
+    })?;
+    // With the root's own tag, for the sake of its namespaces, and nothing else of the feed.
+    let root = &scan.text[..guard::tag_end(&scan.text).map_or(0, |end| end + 1)];
+    let name = root[1..].split(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).next().unwrap_or_default();
+    let (open, close) = if scan.root == Root::Rss { ("<channel>", "</channel>") } else { ("", "") };
+    let whole = |entry: &str| format!("{root}{open}{entry}{close}</{name}>");
+    for range in scan.entries.iter().take(super::MAX_ENTRIES) {
+        let entry = &scan.text[range.clone()];
+        match parsed(&whole(entry)) {
+            Ok(one) => feed.entries.extend(one.entries),
+            Err(why) if problems.len() < MAX_PROBLEMS => {
+                let line = scan.text[..range.start].matches('\n').count() + 1;
+                let title = entry.split_once("<title").and_then(|(_, rest)| rest.split_once('>')?.1.split('<').next());
+                let name = title.map(short).filter(|title| !title.is_empty());
+                let name = name.map_or_else(|| "an entry".to_owned(), |title| format!("the entry {title:?}"));
+                let what = format!("{name} cannot be understood and was left out: {}", short(&why));
+                problems.push(Problem::new(file, what).at(line).hint("a feed validator names its faults"));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(feed)
+}
+
+fn remote(feed: Feed, scan: &Scan, url: &Url, file: &str, mut problems: Vec<Problem>) -> Remote {
+    let kind = feed.feed_type.clone();
+    let site = page(&feed.links, url);
+    let inherited = Inherited {
+        kind: &kind,
+        url,
+        site: site.as_ref(),
+        language: feed.language.as_deref(),
+        authors: feed.authors.iter().filter_map(|person| person.name.clone()).collect(),
+    };
+    let mut found = Remote {
+        title: feed
+            .title
+            .as_ref()
+            .map(|title| super::entry::plain(&words(title, &kind)))
+            .filter(|title| !title.is_empty()),
+        every: scan.every,
+        ..Remote::default()
+    };
+    let mut updates = HashMap::new();
+    for entry in feed.entries {
+        let id = entry.id.trim().to_owned();
+        match inherited.entry(&entry) {
+            Some(entry) => {
+                updates.insert(id, entry.updated.or(entry.published));
+                found.entries.push(entry);
+            }
+            None if problems.len() < MAX_PROBLEMS => {
+                problems.push(Problem::new(
+                    file,
+                    "an entry says nothing: it has no id, link, title or text; it was left out",
+                ));
+            }
+            None => {}
+        }
+    }
+    // An entry that was edited after it was withdrawn is there again.
+    let is_gone = |(id, when): &(String, Option<_>)| match (updates.get(id.as_str()), when) {
+        (Some(Some(updated)), Some(when)) => updated <= when,
+        _ => true,
+    };
+    found.gone = scan.gone.iter().filter(|gone| is_gone(gone)).map(|(id, _)| one_line(id)).collect();
+    let gone: HashSet<&String> = found.gone.iter().collect();
+    found.entries.retain(|entry| !gone.contains(&entry.key));
+    found.problems = problems;
+    found
+}
+
+/// What an entry has from its feed.
+struct Inherited<'a> {
+    kind: &'a FeedType,
+    url: &'a Url,
+    site: Option<&'a Url>,
+    language: Option<&'a str>,
+    authors: Vec<String>,
+}
+
+impl Inherited<'_> {
+    fn entry(&self, entry: &Entry) -> Option<RemoteEntry> {
+        let start = self.site.unwrap_or(self.url);
+        let mut found = RemoteEntry {
+            link: page(&entry.links, start),
+            title: entry.title.as_ref().map(|title| words(title, self.kind)).filter(|title| !title.is_blank()),
+            content: content(entry),
+            summary: entry
+                .summary
+                .as_ref()
+                .map(|summary| html_of(summary, self.kind))
+                .filter(|words| !words.is_blank()),
+            published: dated(entry.published).or_else(|| dated(entry.updated)),
+            updated: dated(entry.updated),
+            authors: names(entry.authors.iter().filter_map(|person| person.name.clone())),
+            tags: tags(
+                entry.categories.iter().map(|category| category.label.clone().unwrap_or_else(|| category.term.clone())),
+            ),
+            language: entry.language.clone().or_else(|| self.language.map(str::to_owned)),
+            picture: picture(entry),
+            ..RemoteEntry::default()
+        };
+        if found.authors.is_empty() {
+            found.authors = names(self.authors.clone());
+        }
+        // An RSS guid is the link where there is no other, unless it says that it is none; then it is hardly a URL.
+        if found.link.is_none() {
+            found.link = Url::parse(entry.id.trim())
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        }
+        let own = entry.base.as_deref().and_then(|base| start.join(base).ok());
+        let source =
+            entry.content.as_ref().and_then(|content| content.src.as_ref()).filter(|_| found.content.is_some());
+        let own = own.or_else(|| source.and_then(|source| start.join(&source.href).ok()));
+        found.base = own.or_else(|| found.link.clone()).or_else(|| Some(start.clone()));
+        found.key = key(entry.id.trim(), &found)?;
+        Some(found)
+    }
+}
+
+/// Where something stands: the link that is neither to itself nor to what belongs to it.
+fn page(links: &[Link], base: &Url) -> Option<Url> {
+    let is = |link: &&Link, rel: &str| link.rel.as_deref() == Some(rel);
+    let is_page =
+        |link: &&Link| link.target.is_none() && link.media_type.as_deref().is_none_or(|kind| kind.contains("html"));
+    let alternate = links.iter().filter(|link| is(link, "alternate"));
+    let first = alternate.clone().find(is_page);
+    let plain = || links.iter().find(|link| link.rel.is_none() && link.target.is_none());
+    let found = first.or_else(plain).or_else(|| alternate.clone().next())?;
+    link(&found.href, base)
+}
+
+fn words(text: &Text, kind: &FeedType) -> Words {
+    let subtype = text.content_type.subty().as_str();
+    match kind {
+        FeedType::Atom if subtype == "plain" => Words::Plain(text.content.clone()),
+        FeedType::Atom => Words::Html(text.content.clone()),
+        _ => Words::Either(text.content.clone()),
+    }
+}
+
+/// Text that is a body: in RSS it is HTML.
+fn html_of(text: &Text, kind: &FeedType) -> Words {
+    match words(text, kind) {
+        Words::Either(text) => Words::Html(text),
+        words => words,
+    }
+}
+
+/// The whole of an entry, if it is there and is text.
+fn content(entry: &Entry) -> Option<Words> {
+    let content = entry.content.as_ref()?;
+    let body = content.body.clone()?;
+    let (kind, subtype) = (content.content_type.ty().as_str(), content.content_type.subty().as_str());
+    let words = match (kind, subtype) {
+        ("text", "plain") => Words::Plain(body),
+        ("text", "html") | ("application", "xhtml") => Words::Html(body),
+        _ => return None,
+    };
+    (!words.is_blank()).then_some(words)
+}
+
+/// The first picture that belongs to an entry: its thumbnail, or what is attached.
+fn picture(entry: &Entry) -> Option<(String, String)> {
+    for object in &entry.media {
+        let alt = object.title.as_ref().or(object.description.as_ref());
+        let alt = alt.map(|text| super::entry::plain(&Words::Either(text.content.clone()))).unwrap_or_default();
+        let attached = object.content.iter().find(|content| {
+            let kind = content.content_type.as_ref().map(|kind| kind.ty().as_str().to_owned());
+            let path = content.url.as_ref().map(|url| url.path().to_ascii_lowercase()).unwrap_or_default();
+            let looks_like_one =
+                [".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"].iter().any(|end| path.ends_with(end));
+            kind.as_deref() == Some("image") || (kind.is_none() && looks_like_one)
+        });
+        let attached = attached.and_then(|content| content.url.as_ref()).map(ToString::to_string);
+        let thumbnail = || object.thumbnails.first().map(|thumbnail| thumbnail.image.uri.clone());
+        if let Some(url) = attached.or_else(thumbnail) {
+            return Some((url, alt));
+        }
+    }
+    let enclosure = entry.links.iter().find(|link| {
+        link.rel.as_deref() == Some("enclosure")
+            && link.media_type.as_deref().is_some_and(|kind| kind.starts_with("image/"))
+    })?;
+    Some((enclosure.href.clone(), enclosure.title.clone().unwrap_or_default()))
+}

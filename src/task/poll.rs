@@ -1,0 +1,515 @@
+//! Feeds elsewhere into the store: asked when they are due, read, and their new entries released.
+//!
+//! An entry is an article from the poll that saw it first, and stays one: a document shows the newest alone, and only a
+//! tombstone withdraws. Its release number is given then, so whatever happens to its date or its place in the document, a
+//! digest brings it once. What the first poll finds is archive, which nobody gets by mail.
+//!
+//! The date that it bears is its own where that can be: one that is not there is the moment it was seen first, and so is
+//! one that lies ahead, for what stands in a public document is public.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hyper::StatusCode;
+use rayon::prelude::*;
+use serde::Serialize;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::{Publication, TaskError, fingerprint, sync};
+use crate::config::Source;
+use crate::domain::article::{ArticleId, Slug, entry_id_prefix, uuid_at};
+use crate::domain::rhythm::{LOOKED_AT, Rhythm};
+use crate::fetch::{Answer, FetchError, Limits, Reach, Request};
+use crate::problem::Problem;
+use crate::source::remote::{self, Document, Manner, Remote, RemoteEntry};
+use crate::store::{Complaint, FileRow, KnownFile, PollOutcome, RemoteState, SyncBatch};
+
+/// Raised when what entries become changes, so that each is made anew.
+const RENDERING: u32 = 1;
+/// Entries that are made into articles and written at a time.
+const BATCH: usize = 256;
+/// For how long a process has a poll in hand: longer than the slowest takes.
+const LEASE: TimeDelta = TimeDelta::minutes(10);
+/// Polls at a time.
+const AT_ONCE: usize = 4;
+/// A feed may take longer than a hook.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Polls that fail at an address that a feed moved to before the one that is configured is tried again.
+const AWAY: u32 = 3;
+
+/// What a poll brought.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PollReport {
+    /// The source.
+    pub source: String,
+    /// Entries in the document; none where nothing was read.
+    pub found: usize,
+    /// Those that are new.
+    pub new: usize,
+    /// Those that were edited.
+    pub changed: usize,
+    /// Those that were withdrawn.
+    pub withdrawn: usize,
+    /// Articles that became public.
+    pub released: u64,
+    /// Whether this was the first poll: what it released is archive.
+    pub first: bool,
+    /// The server said that nothing is new.
+    pub not_modified: bool,
+    /// Why it failed.
+    pub trouble: Option<String>,
+    /// Whether it failed before, too.
+    pub again: bool,
+    /// When it is asked again; never where it is there no more.
+    pub next_at: Option<DateTime<Utc>>,
+    /// What is wrong with the document or single entries of it.
+    pub problems: Vec<Problem>,
+}
+
+impl PollReport {
+    /// Whether anything is different from before.
+    pub fn is_change(&self) -> bool {
+        self.new + self.changed + self.withdrawn > 0 || self.released > 0
+    }
+}
+
+/// What the store calls the source of this name.
+pub fn key_of(name: &str) -> String {
+    format!("feed:{name}")
+}
+
+/// Makes known what is configured. A source that is called otherwise than before keeps what came from it.
+///
+/// # Errors
+/// When the store fails.
+pub async fn know(publication: &Publication) -> Result<(), TaskError> {
+    let (store, sources) = (&publication.store, &publication.config.sources);
+    let known = store.remotes().await?;
+    for source in sources {
+        let is_known = known.iter().any(|remote| remote.name == source.name);
+        let before = known.iter().find(|remote| {
+            remote.url == source.feed.as_str() && !sources.iter().any(|source| source.name == remote.name)
+        });
+        if let (false, Some(before)) = (is_known, before) {
+            store.rename_remote([&before.name, &source.name], [&key_of(&before.name), &key_of(&source.name)]).await?;
+        }
+        store.know_remote(&source.name, source.feed.as_str(), publication.clock.now()).await?;
+    }
+    Ok(())
+}
+
+/// Polls every source that is due, a few at a time. One that fails stops none of the others.
+///
+/// # Errors
+/// When the store fails.
+pub async fn poll_due(publication: &Publication) -> Result<Vec<PollReport>, TaskError> {
+    let sources = &publication.config.sources;
+    if sources.is_empty() {
+        return Ok(vec![]);
+    }
+    let due: HashSet<String> = publication.store.due_remotes(publication.clock.now()).await?.into_iter().collect();
+    let due: Vec<&Source> = sources.iter().filter(|source| due.contains(&source.name)).collect();
+    poll_these(publication, &due, false).await
+}
+
+/// Polls these sources now, due or not. One that another process has in hand is missing in the answer.
+///
+/// # Errors
+/// When the store fails.
+pub async fn poll_now(publication: &Publication, sources: &[&Source]) -> Result<Vec<PollReport>, TaskError> {
+    poll_these(publication, sources, true).await
+}
+
+async fn poll_these(
+    publication: &Publication,
+    sources: &[&Source],
+    is_asked_for: bool,
+) -> Result<Vec<PollReport>, TaskError> {
+    // Slugs are given one source at a time.
+    let taking = Mutex::new(());
+    let mut reports = vec![];
+    for some in sources.chunks(AT_ONCE) {
+        let taking = &taking;
+        let polls =
+            some.iter().map(|source| async move { Poll { publication, source, taking }.run(is_asked_for).await });
+        for report in futures_util::future::join_all(polls).await {
+            reports.extend(report?);
+        }
+    }
+    Ok(reports)
+}
+
+/// What stands at an address, read and nothing else.
+///
+/// # Errors
+/// Whatever keeps it from being read, in words.
+pub async fn look(publication: &Publication, feed: &Url, may_be_private: bool) -> Result<(Url, Remote), Problem> {
+    let request = request(feed.clone(), may_be_private);
+    let file = remote::shown(feed);
+    let answer = publication.fetcher.fetch(request).await.map_err(|error| Problem::new(&file, chain(&error)))?;
+    if !answer.status.is_success() {
+        return Err(refusal(&file, answer.status));
+    }
+    let url = if answer.moved_for_good { answer.url.clone() } else { feed.clone() };
+    read(answer).await.map(|remote| (url, remote))
+}
+
+fn request(url: Url, may_be_private: bool) -> Request {
+    Request::get(url)
+        .within(Reach::of(may_be_private, "private = true"))
+        .header(
+            "accept",
+            "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5",
+        )
+        .limited(Limits { whole: PATIENCE, ..Limits::default() })
+}
+
+/// On a thread of its own: a large document takes a second.
+async fn read(answer: Answer) -> Result<Remote, Problem> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let content_type = answer.header("content-type").map(str::to_owned);
+        let document = Document { url: &answer.url, content_type: content_type.as_deref(), bytes: &answer.body };
+        remote::read(&document)
+    });
+    reading.await.unwrap_or_else(|_| Err(Problem::new("", "the document cannot be read")))
+}
+
+/// An answer that brings nothing.
+fn refusal(file: &str, status: StatusCode) -> Problem {
+    let problem = Problem::new(file, format!("the server answers {status}"));
+    match status.as_u16() {
+        401 | 403 => problem.hint("the feed is not public; a name and password can stand in its address"),
+        404 => problem.hint("look whether the feed has another address now"),
+        410 => problem.hint("it is there no more; what came from it stays"),
+        429 | 503 => problem.hint("it is asked again later"),
+        _ => problem,
+    }
+}
+
+/// An error with what caused it.
+fn chain(error: &FetchError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// What is wrong, on one line.
+fn in_words(problem: &Problem) -> String {
+    match &problem.hint {
+        Some(hint) => format!("{} ({hint})", problem.what),
+        None => problem.what.clone(),
+    }
+}
+
+struct Poll<'a> {
+    publication: &'a Publication,
+    source: &'a Source,
+    taking: &'a Mutex<()>,
+}
+
+impl Poll<'_> {
+    async fn run(&self, is_asked_for: bool) -> Result<Option<PollReport>, TaskError> {
+        let (store, now) = (&self.publication.store, self.publication.clock.now());
+        let claim = uuid_at(now).to_string();
+        let name = &self.source.name;
+        let Some(before) = store.claim_remote(name, &claim, now + LEASE, is_asked_for, now).await? else {
+            return Ok(None);
+        };
+        let mut report = PollReport { source: name.clone(), ..PollReport::default() };
+        let mut outcome = PollOutcome { state: RemoteState { polled_at: Some(now), ..before.clone() }, tell: None };
+        self.ask(&before, &mut outcome, &mut report).await?;
+        report.again = report.trouble.is_some() && before.failures > 0;
+        report.next_at = Some(outcome.state.next_at).filter(|_| outcome.state.gone_at.is_none());
+        store.settle_remote(&claim, &outcome).await?;
+        Ok(Some(report))
+    }
+
+    /// Asks, and takes what comes.
+    async fn ask(
+        &self,
+        before: &RemoteState,
+        outcome: &mut PollOutcome,
+        report: &mut PollReport,
+    ) -> Result<(), TaskError> {
+        let settings = self.settings();
+        // What is made otherwise than before has to be seen once more.
+        let is_known = before.settings.as_deref() == Some(settings.as_str());
+        let moved = before.moved_to.as_deref().and_then(|moved| Url::parse(moved).ok());
+        let url = moved.clone().unwrap_or_else(|| self.source.feed.clone());
+        let mut request = request(url.clone(), self.source.may_be_private);
+        if is_known {
+            // RFC 3229, and its use for feeds: of a document that we have, what is new is enough.
+            request = request.unless_known(before.etag.as_deref(), before.modified.as_deref()).header("a-im", "feed");
+        }
+        let answer = match self.publication.fetcher.fetch(request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let problem = Problem::new(remote::shown(&url), chain(&error));
+                return self.failed(problem, None, outcome, report);
+            }
+        };
+        if answer.moved_for_good {
+            outcome.state.moved_to = Some(answer.url.to_string());
+        }
+        match answer.status {
+            StatusCode::NOT_MODIFIED => {
+                report.not_modified = true;
+                let asked_to_wait = server_says(&answer);
+                self.went_well(asked_to_wait, outcome).await
+            }
+            StatusCode::OK | StatusCode::IM_USED => {
+                let kept = |name: &str| answer.header(name).map(str::to_owned);
+                let (etag, modified, from_server) = (kept("etag"), kept("last-modified"), server_says(&answer));
+                let remote = match read(answer).await {
+                    Ok(remote) => remote,
+                    Err(problem) => return self.failed(problem, None, outcome, report),
+                };
+                let (title, every) = (remote.title.clone(), remote.every);
+                self.take(remote, &settings, report).await?;
+                let state = &mut outcome.state;
+                (state.etag, state.modified, state.settings) = (etag, modified, Some(settings));
+                state.title = title.or(state.title.take());
+                self.went_well(from_server.max(every), outcome).await
+            }
+            // At another address than the configured one it may be only that which is gone.
+            StatusCode::GONE if moved.is_none() => {
+                let what = in_words(&refusal("", StatusCode::GONE));
+                outcome.state.gone_at = Some(self.publication.clock.now());
+                outcome.tell = Some(what);
+                self.failed(refusal(&remote::shown(&url), StatusCode::GONE), None, outcome, report)
+            }
+            status => {
+                let retry_after = answer.retry_after(self.publication.clock.now());
+                self.failed(refusal(&remote::shown(&url), status), retry_after, outcome, report)
+            }
+        }
+    }
+
+    async fn went_well(&self, asked_to_wait: Option<TimeDelta>, outcome: &mut PollOutcome) -> Result<(), TaskError> {
+        let now = self.publication.clock.now();
+        let dates = self.publication.store.newest_dates(&key_of(&self.source.name), LOOKED_AT).await?;
+        let rhythm = Rhythm { every: self.source.every, asked_to_wait, dates: &dates };
+        let state = &mut outcome.state;
+        state.next_at = now + rhythm.wait(now);
+        (state.succeeded_at, state.failures, state.trouble, state.gone_at) = (Some(now), 0, None, None);
+        Ok(())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it ends what can fail otherwise")]
+    fn failed(
+        &self,
+        problem: Problem,
+        retry_after: Option<TimeDelta>,
+        outcome: &mut PollOutcome,
+        report: &mut PollReport,
+    ) -> Result<(), TaskError> {
+        let state = &mut outcome.state;
+        state.failures = state.failures.saturating_add(1);
+        if state.failures >= AWAY {
+            state.moved_to = None;
+        }
+        let rhythm = Rhythm { every: self.source.every, asked_to_wait: None, dates: &[] };
+        state.next_at = self.publication.clock.now() + rhythm.wait_after_failure(state.failures, retry_after, chance());
+        let trouble = in_words(&problem);
+        state.trouble = Some(trouble.clone());
+        report.trouble = Some(trouble);
+        report.problems.push(problem);
+        Ok(())
+    }
+
+    /// What entries become depends on this besides themselves.
+    fn settings(&self) -> String {
+        let site = &self.publication.config.publication;
+        fingerprint([format!("{:?}", self.manner()), site.url.to_string(), RENDERING.to_string()])
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            name: self.source.name.clone(),
+            section: self.source.section.clone(),
+            language: self.source.language.clone(),
+            authors: self.source.authors.clone(),
+            pages: self.source.pages,
+            own_language: self.publication.config.publication.language.clone(),
+        }
+    }
+
+    /// Takes the entries of a document in, and releases what is new.
+    async fn take(&self, remote: Remote, settings: &str, report: &mut PollReport) -> Result<(), TaskError> {
+        let _taking = self.taking.lock().await;
+        let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
+        report.first = store.source_fingerprint(&key).await?.is_none();
+        report.found = remote.entries.len();
+        let known = store.known_files(&key).await?;
+        let gone: Vec<ArticleId> =
+            remote.gone.iter().filter_map(|id| known.get(id)).filter(|one| !one.withdrawn).map(|one| one.id).collect();
+        let jobs = self.jobs(remote.entries, &known, settings).await?;
+        let language = &self.publication.config.publication.language;
+        let mut jobs = jobs.into_iter().peekable();
+        while jobs.peek().is_some() {
+            let batch: Vec<Job> = jobs.by_ref().take(BATCH).collect();
+            let (manner, feeds, own) = (self.manner(), self.publication.feeds.clone(), language.clone());
+            let making = tokio::task::spawn_blocking(move || {
+                let rows: Vec<(bool, FileRow)> =
+                    batch.into_par_iter().map(|job| (job.is_new, job.row(&manner, &feeds, &own))).collect();
+                rows
+            });
+            let rows = making.await?;
+            report.new += rows.iter().filter(|(is_new, _)| *is_new).count();
+            report.changed += rows.iter().filter(|(is_new, _)| !is_new).count();
+            let rows = rows.into_iter().map(|(_, row)| row).collect();
+            let shelves = self.publication.config.feed_rules.by;
+            let batch = SyncBatch { rows, shelves, found_at: now, ..SyncBatch::default() };
+            store.write_sync(&key, &batch).await?;
+        }
+        if !gone.is_empty() {
+            report.withdrawn = gone.len();
+            store.withdraw(&key, &gone, &[], now).await?;
+        }
+        let complaint = Complaint { key: String::new(), size: 0, modified_ns: 0, problems: remote.problems.clone() };
+        store
+            .write_sync(&key, &SyncBatch { complaints: vec![complaint], found_at: now, ..SyncBatch::default() })
+            .await?;
+        report.problems = remote.problems;
+        let prefix = entry_id_prefix(self.publication.config.host(), now);
+        report.released = store.release_due(&key, &prefix, report.first, now).await?;
+        for feed in self.publication.feeds.iter() {
+            store.bind(&feed.name, feed.limit).await?;
+        }
+        report.problems.extend(super::shelves::keep(self.publication, report.first).await?);
+        if report.first || report.is_change() {
+            store.finish_sync(&key, settings, now).await?;
+        }
+        Ok(())
+    }
+
+    /// The entries that are new or were edited, each with the slug and the date that it gets or has.
+    async fn jobs(
+        &self,
+        entries: Vec<RemoteEntry>,
+        known: &HashMap<String, KnownFile>,
+        settings: &str,
+    ) -> Result<Vec<Job>, TaskError> {
+        let (store, now) = (&self.publication.store, self.publication.clock.now());
+        let mut changed = vec![];
+        // The newest stand first: what has no date keeps that order.
+        for (place, entry) in (0i64..).zip(entries) {
+            let content_hash = fingerprint([format!("{entry:?}"), settings.to_owned()]);
+            let before = known.get(&entry.key);
+            if before.is_some_and(|before| !before.withdrawn && before.content_hash == content_hash) {
+                continue;
+            }
+            changed.push((place, entry, content_hash));
+        }
+        if changed.is_empty() {
+            return Ok(vec![]);
+        }
+        let others = store.slugs_of_others(&key_of(&self.source.name)).await?.into_iter().map(|(slug, _)| slug);
+        let slugs = known.values().map(|before| before.slug.clone()).chain(others).collect();
+        let mut taken = Taken { slugs, numbers: HashMap::new() };
+        let mut jobs = vec![];
+        // The oldest first: of two that would like the same slug it has the plain one.
+        for (place, entry, content_hash) in changed.into_iter().rev() {
+            let before = known.get(&entry.key);
+            let own = entry.published.filter(|date| *date <= now);
+            let first_seen = before.and_then(|before| DateTime::from_timestamp_millis(before.modified_ns));
+            let date = own.or(first_seen).unwrap_or(now - TimeDelta::milliseconds(place));
+            let slug = before.and_then(|before| Slug::from_text(&before.slug));
+            let slug = slug.unwrap_or_else(|| taken.free(&remote::slug(&entry)));
+            let id = before.map_or_else(|| ArticleId::new(now), |before| before.id);
+            jobs.push(Job { id, slug, date, entry, content_hash, is_new: before.is_none() });
+        }
+        Ok(jobs)
+    }
+}
+
+/// Slugs that are taken, and the last number that was given to each.
+struct Taken {
+    slugs: HashSet<String>,
+    numbers: HashMap<String, u32>,
+}
+
+impl Taken {
+    /// The slug, with the first number behind it that nobody has where it is taken.
+    fn free(&mut self, wanted: &Slug) -> Slug {
+        let mut slug = wanted.clone();
+        while self.slugs.contains(slug.as_str()) {
+            // From the last number on: a thousand entries may have the same title.
+            let number = self.numbers.entry(wanted.as_str().to_owned()).or_insert(1);
+            *number += 1;
+            let end = format!("-{number}");
+            let room = wanted.as_str().len().min(Slug::MAX - end.len());
+            slug = Slug::from_text(&format!("{}{end}", &wanted.as_str()[..room])).unwrap_or(slug);
+        }
+        self.slugs.insert(slug.as_str().to_owned());
+        slug
+    }
+}
+
+/// An entry that is to be an article.
+struct Job {
+    id: ArticleId,
+    slug: Slug,
+    date: DateTime<Utc>,
+    entry: RemoteEntry,
+    content_hash: String,
+    is_new: bool,
+}
+
+impl Job {
+    fn row(self, manner: &Manner, feeds: &[crate::domain::feed::Feed], language: &str) -> FileRow {
+        let article = remote::article(self.id, self.slug, self.date, &self.entry, manner);
+        FileRow {
+            archive: false,
+            feeds: sync::feeds_of(feeds, language, &article),
+            size: article.html.len() as u64,
+            // Of an entry the date that it got, in milliseconds.
+            modified_ns: self.date.timestamp_millis(),
+            content_hash: self.content_hash,
+            article,
+        }
+    }
+}
+
+/// For how long the server says that its answer holds (RFC 9111 §4.2.1), or wants to be left alone.
+fn server_says(answer: &Answer) -> Option<TimeDelta> {
+    let control = answer.header("cache-control").unwrap_or_default().to_ascii_lowercase();
+    let max_age = control.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse::<u32>().ok());
+    let date = |name: &str| answer.header(name).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    let expires = || Some(date("expires")? - date("date")?).filter(|wait| *wait > TimeDelta::zero());
+    max_age.map(|seconds| TimeDelta::seconds(seconds.into())).or_else(expires)
+}
+
+/// Any number from 0 to 255; 0 where the machine gives no randomness.
+fn chance() -> u8 {
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte);
+    byte[0]
+}
+
+/// An address as it may be shown.
+pub fn shown(url: &Url) -> String {
+    remote::shown(url)
+}
+
+/// The title that an entry would have.
+pub fn title_of(entry: &RemoteEntry) -> String {
+    remote::title(entry)
+}
+
+/// Forgets a source, with its articles where they are to be withdrawn.
+///
+/// # Errors
+/// When the store fails.
+pub async fn forget(publication: &Publication, name: &str, withdraw: bool) -> Result<(), TaskError> {
+    let (store, key) = (&publication.store, key_of(name));
+    if withdraw {
+        let known = store.known_files(&key).await?;
+        let articles: Vec<ArticleId> = known.values().filter(|one| !one.withdrawn).map(|one| one.id).collect();
+        if !articles.is_empty() {
+            store.withdraw(&key, &articles, &[], publication.clock.now()).await?;
+        }
+    }
+    Ok(store.forget_remote(name, &key).await?)
+}
