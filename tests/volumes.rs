@@ -108,7 +108,7 @@ fn read(path: &str, answer: &Answer) -> Page {
         "current" => page.current = Some(path_of(url)),
         _ => {}
     };
-    if path.ends_with(".json") {
+    if path.ends_with("feed.json") {
         let json: serde_json::Value = serde_json::from_slice(bytes).unwrap();
         if let Some(url) = json["next_url"].as_str() {
             note("prev-archive", url);
@@ -162,7 +162,7 @@ impl Memory {
                 let volume = self.volumes.entry((file.clone(), id.clone())).or_insert_with(|| page.path.clone());
                 assert_eq!(*volume, page.path, "{id} has moved");
             }
-            if !file.ends_with(".json") {
+            if !file.ends_with("feed.json") {
                 let live = format!("/feeds/news/{file}");
                 assert_eq!(page.current.as_deref(), Some(live.as_str()));
                 assert!(place == 1 || page.next.as_ref() == Some(&pages[place - 1].path), "{page:?}");

@@ -134,6 +134,8 @@ fn in_numbers(word: &str) -> Option<(NaiveDate, bool)> {
 /// `09:30`, `9.30h`, `9:30am`, and whether it says am or pm.
 fn clock(word: &str) -> Option<(NaiveTime, Option<bool>)> {
     let lower = word.split('T').next_back()?.to_lowercase();
+    // Of a moment in UTC the time is read as it stands.
+    let lower = lower.strip_suffix('z').unwrap_or(&lower).to_owned();
     let (digits, half) = match lower.strip_suffix("pm").or(lower.strip_suffix("p.m.")) {
         Some(digits) => (digits, Some(true)),
         None => match lower.strip_suffix("am").or(lower.strip_suffix("a.m.")) {
