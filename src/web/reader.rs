@@ -66,18 +66,27 @@ pub(super) fn stale(app: &App) -> Result<Response, Failure> {
     Voice::own(app).stale()
 }
 
+/// How to speak to whoever has the link of a confirmation, and whose it is while it is good.
+async fn confirming<'a>(
+    app: &'a App,
+    asked: &Asked,
+    token: &str,
+) -> Result<(Voice<'a>, Option<(Link, Subscriber)>), Failure> {
+    let held = holder(app, Purpose::Confirm, token).await?;
+    let voice = asked.voice(app, held.as_ref().map(|(_, subscriber)| subscriber));
+    Ok(match held {
+        Some((link, subscriber)) if !is_used(app, &link).await? => (voice, Some((link, subscriber))),
+        _ => (voice, None),
+    })
+}
+
 pub(super) async fn ask_confirm(
     State(app): State<Arc<App>>,
     asked: Asked,
     Path(token): Path<String>,
 ) -> Result<Response, Failure> {
-    let Some((link, subscriber)) = holder(&app, Purpose::Confirm, &token).await? else {
-        return asked.voice(&app, None).stale();
-    };
-    let voice = asked.voice(&app, Some(&subscriber));
-    if is_used(&app, &link).await? {
-        return voice.stale();
-    }
+    let (voice, held) = confirming(&app, &asked, &token).await?;
+    let Some((link, subscriber)) = held else { return voice.stale() };
     let subscriptions = app.publication.store.subscriptions_of(link.subscriber).await?;
     let pending: Vec<_> =
         subscriptions.into_iter().filter(|one| one.state == SubscriptionState::Pending).map(|one| one.feed).collect();
@@ -96,13 +105,8 @@ pub(super) async fn confirm(
     asked: Asked,
     Path(token): Path<String>,
 ) -> Result<Response, Failure> {
-    let Some((link, subscriber)) = holder(&app, Purpose::Confirm, &token).await? else {
-        return asked.voice(&app, None).stale();
-    };
-    let voice = asked.voice(&app, Some(&subscriber));
-    if is_used(&app, &link).await? {
-        return voice.stale();
-    }
+    let (voice, held) = confirming(&app, &asked, &token).await?;
+    let Some((link, _)) = held else { return voice.stale() };
     let now = app.publication.clock.now();
     let feeds = confirm::confirm(&app.publication, link.subscriber, Consent::new(Source::Form, now)).await?;
     if feeds.is_empty() {

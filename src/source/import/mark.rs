@@ -27,7 +27,8 @@ fn escape(text: &str, begins_block: bool) -> String {
         let is_special = match c {
             '\\' | '*' | '`' | '[' | ']' | '~' => true,
             '_' => !(before.is_alphanumeric() && next.is_alphanumeric()),
-            '<' => next.is_ascii_alphabetic() || matches!(next, '/' | '!' | '?'),
+            // A tag, or an address, which may begin with nearly any sign (CommonMark 0.31 §6.5).
+            '<' => !next.is_whitespace(),
             '&' => next.is_ascii_alphabetic() || next == '#',
             '{' => matches!(next, '{' | '%'),
             '!' => next == '[',
