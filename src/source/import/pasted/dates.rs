@@ -9,6 +9,8 @@ use super::words::{self, LANGUAGES, folded};
 pub(super) struct Dated {
     pub(super) date: NaiveDate,
     pub(super) time: Option<NaiveTime>,
+    /// The time is that of UTC, and not of the publication's zone.
+    pub(super) is_utc: bool,
     /// It says that the article was edited then.
     pub(super) is_update: bool,
     /// Day and month could be the other way round.
@@ -19,7 +21,7 @@ impl Dated {
     /// The date as front matter has it: without a zone where there is a time, so that the publication's is meant.
     pub(super) fn written(self) -> String {
         match self.time {
-            Some(time) => format!("{}T{}", self.date, time.format("%H:%M:%S")),
+            Some(time) => format!("{}T{}{}", self.date, time.format("%H:%M:%S"), if self.is_utc { "Z" } else { "" }),
             None => self.date.to_string(),
         }
     }
@@ -39,6 +41,7 @@ pub(super) fn parse(text: &str) -> Option<Dated> {
     if words.len() > MOST_WORDS {
         return None;
     }
+    let mut is_utc = false;
     let (mut numbers, mut month, mut time, mut whole, mut half) = (Vec::new(), None, None, None, None);
     for word in words {
         let word = word.trim_matches(['(', ')', '|', '•', '·', '–', '—', '-']);
@@ -48,6 +51,10 @@ pub(super) fn parse(text: &str) -> Option<Dated> {
         }
         if let Some((date, unsure)) = in_numbers(word) {
             whole = Some(whole.map_or((date, unsure), |_| (NaiveDate::MIN, true)));
+            if let Some((_, after)) = word.split_once('T') {
+                time = time.or(clock(after).map(|(time, _)| time));
+                is_utc = after.ends_with('Z');
+            }
         } else if let Some(found) = clock(word) {
             time = Some(found.0);
             half = half.or(found.1);
@@ -70,7 +77,7 @@ pub(super) fn parse(text: &str) -> Option<Dated> {
     if date == NaiveDate::MIN {
         return None;
     }
-    Some(Dated { date, time: time.and_then(|time| in_half(time, half)), is_update, is_unsure })
+    Some(Dated { date, time: time.and_then(|time| in_half(time, half)), is_utc, is_update, is_unsure })
 }
 
 /// "Updated: March 3, 2024" without its first words, and whether they speak of an edit.
@@ -133,7 +140,7 @@ fn in_numbers(word: &str) -> Option<(NaiveDate, bool)> {
 
 /// `09:30`, `9.30h`, `9:30am`, and whether it says am or pm.
 fn clock(word: &str) -> Option<(NaiveTime, Option<bool>)> {
-    let lower = word.split('T').next_back()?.to_lowercase();
+    let lower = word.to_lowercase();
     let (digits, half) = match lower.strip_suffix("pm").or(lower.strip_suffix("p.m.")) {
         Some(digits) => (digits, Some(true)),
         None => match lower.strip_suffix("am").or(lower.strip_suffix("a.m.")) {
@@ -143,7 +150,7 @@ fn clock(word: &str) -> Option<(NaiveTime, Option<bool>)> {
     };
     let (hour, rest) = digits.split_once(':').or_else(|| digits.split_once('h'))?;
     let minute = rest.get(..2)?;
-    let is_rest = rest[2..].is_empty() || (rest[2..].starts_with(':') && rest.len() >= 5);
+    let is_rest = rest[2..].is_empty() || (rest[2..].starts_with(':') && rest.len() == 5);
     let time = NaiveTime::from_hms_opt(hour.parse().ok()?, minute.parse().ok()?, 0)?;
     is_rest.then_some((time, half))
 }
@@ -196,6 +203,12 @@ mod tests {
         for text in ["March 3, 2024 at 9:30 PM", "3. März 2024, 21:30 Uhr", "3 mars 2024 à 21h30"] {
             assert_eq!(written(text).as_deref(), Some("2024-03-03T21:30:00"), "{text}");
         }
+        assert_eq!(written("2024-03-03T21:30:00Z").as_deref(), Some("2024-03-03T21:30:00Z"));
+        assert_eq!(
+            written("2024-03-03T21:30:00+01:00").as_deref(),
+            Some("2024-03-03"),
+            "no time rather than a wrong one"
+        );
         assert_eq!(written("March 3, 2024, 12:05 a.m.").as_deref(), Some("2024-03-03T00:05:00"));
     }
 
