@@ -18,6 +18,7 @@ use tidings::task::choices::{self, BACK_WITHIN, Wanted};
 use tidings::task::dispatch::Stop;
 use tidings::task::letters::{MOVE_WITHIN, send_letters};
 use tidings::task::schedule::tick;
+use tidings::task::sign_up::{self, Agreed, SignUp};
 use tidings::task::{confirm, tidy};
 
 support::engines::for_each_engine! {
@@ -147,7 +148,7 @@ async fn a_pause_is_kept_by_saving_and_ended_by_its_own_button(url: String) {
 async fn click_back(lantern: &Lantern, who: SubscriberId) -> usize {
     let token = choices::way_back(&lantern.publication, who, None).await.unwrap().expect("a way back");
     let link = lantern.publication.keyring.verify(Purpose::Return, &token, lantern.now()).unwrap();
-    choices::take_back(&lantern.publication, &link).await.unwrap().feeds.len()
+    choices::take_back(&lantern.publication, &link).await.unwrap().len()
 }
 
 async fn a_mistaken_click_taken_back_brings_the_same_digest_once(url: String) {
@@ -218,7 +219,7 @@ async fn a_way_back_is_for_its_own_click_alone(url: String) {
     lantern.pass(TimeDelta::hours(1));
     store.leave(ann, None, lantern.now()).await.unwrap();
     let link = lantern.publication.keyring.verify(Purpose::Return, &old, lantern.now()).unwrap();
-    assert!(choices::take_back(&lantern.publication, &link).await.unwrap().feeds.is_empty());
+    assert!(choices::take_back(&lantern.publication, &link).await.unwrap().is_empty());
     assert_eq!(states(&lantern, ann).await, ["news weekly ended"]);
     assert!(back().await.is_some());
     lantern.pass(BACK_WITHIN);
@@ -395,14 +396,15 @@ async fn every_step_stands_in_the_ledger(url: String) {
         language: None,
         time_zone: None,
     };
-    let feeds = [(news(), Cadence::Daily)];
+    let agreed = Agreed { text_version: "2026-11".into(), ip: Some("192.0.2.7".parse().unwrap()) };
+    let asked = SignUp { subscriber: asked, feeds: vec![(news(), Cadence::Daily)], agreed };
     let form = || Consent {
         text_version: Some("2026-11".into()),
         ip: Some("192.0.2.7".parse().unwrap()),
         ..Consent::new(Source::Form, lantern.now())
     };
     for _ in 0..3 {
-        confirm::subscribe_by(publication, &asked, &feeds, SubscriptionState::Pending, form()).await.unwrap();
+        sign_up::store(publication, &[asked.clone()]).await.unwrap();
         confirm::send_confirmations(publication).await.unwrap();
         lantern.pass(TimeDelta::minutes(1));
     }

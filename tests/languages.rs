@@ -210,6 +210,18 @@ async fn whoever_signs_up_in_a_language_keeps_it() {
     let done = site.post(link, &[]).await;
     assert!(done.text().contains(&own["subscribed"]), "{}", done.text());
     assert!(site.post(link, &[]).await.text().contains(&own["stale"]));
+    let shown = done.text();
+    let at = shown.find("/preferences/").unwrap();
+    let preferences = shown[at..].split('"').next().unwrap();
+    assert_eq!(site.get(preferences).await.header("content-language"), Some("de"));
+    let renewed = site.post(&format!("{preferences}/own-feed"), &[("version", "1")]).await;
+    assert!(renewed.text().contains(&own["own_feed_renewed"]), "{}", renewed.text());
+    // Of a link that is nobody's only the browser says anything.
+    let french: HashMap<String, String> = words("fr").into_iter().collect();
+    for path in ["/preferences/none", "/unsubscribe/none", "/back/none", "/address/none"] {
+        let stale = site.get_with(path, &[("Accept-Language", "fr")]).await;
+        assert!(stale.text().contains(&french["stale"]), "{path}: {}", stale.text());
+    }
 
     let language = async |address: &str| {
         let key = EmailAddress::parse(address).unwrap().key();

@@ -12,15 +12,6 @@ use crate::domain::consent::{Consent, Source, Step};
 use crate::domain::feed::FeedName;
 use crate::domain::subscription::SubscriberId;
 
-/// What came of taking back that somebody left.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Returned {
-    /// The feeds that come again.
-    pub feeds: Vec<String>,
-    /// How many digests that are under way come after all.
-    pub requeued: u64,
-}
-
 /// Why somebody left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
@@ -157,7 +148,7 @@ impl Store {
         feed: Option<&FeedName>,
         minute: DateTime<Utc>,
         consent: impl Into<Consent>,
-    ) -> Result<Returned, StoreError> {
+    ) -> Result<Vec<FeedName>, StoreError> {
         let consent = consent.into();
         let (key, feed) = (who.to_string(), feed.map_or("", FeedName::as_str));
         let restore = "UPDATE subscriptions SET state = ended_from, ended_from = NULL, ended_at = NULL WHERE subscriber = $1 \
@@ -177,7 +168,6 @@ impl Store {
             let restored: Vec<(String, String)> = sqlx::query_as(restore)
                 .bind(&key).bind(feed).bind(millis(minute)).bind(millis(minute + TimeDelta::minutes(1)))
                 .fetch_all(&mut *tx).await?;
-            let mut requeued = 0;
             for (feed, _) in &restored {
                 let skipped: Vec<(String, i64)> =
                     sqlx::query_as(skipped).bind(&key).bind(feed).bind(millis(minute)).fetch_all(&mut *tx).await?;
@@ -191,8 +181,8 @@ impl Store {
                 for (digest, from) in under_way {
                     // What the next digest brings anyhow does not come twice.
                     if from < 0 || owed_from.is_none_or(|owed| from < owed) {
-                        requeued += sqlx::query(requeue).bind(digest).bind(&key).bind(WAITS_FOR_PICK).bind(millis(consent.at))
-                            .execute(&mut *tx).await?.rows_affected();
+                        sqlx::query(requeue).bind(digest).bind(&key).bind(WAITS_FOR_PICK).bind(millis(consent.at))
+                            .execute(&mut *tx).await?;
                     }
                 }
                 if let Some(owed) = owed_from {
@@ -205,7 +195,7 @@ impl Store {
                 record!(self, tx, consent, lines(who, Step::Resumed, &restored));
                 tx.commit().await?;
             }
-            Ok(Returned { feeds: restored.into_iter().map(|(feed, _)| feed).collect(), requeued })
+            Ok(restored.iter().filter_map(|(feed, _)| FeedName::parse(feed)).collect())
         })
     }
 

@@ -38,7 +38,7 @@ use chrono::{DateTime, Utc};
 pub use account::{Ban, Brought, CameBack, Delivery, Held, Taken};
 pub use alerts::Alert;
 pub use book::{Book, Page};
-pub use choices::{Reason, Returned};
+pub use choices::Reason;
 pub use confirmations::PendingConfirmation;
 pub use deliveries::{Claimed, Settled};
 pub use digests::{Clocks, NewDigest, ReaderGroup};

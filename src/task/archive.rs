@@ -109,6 +109,17 @@ impl<'a> Archive<'a> {
         let store = &self.publication.store;
         let Some(digest) = store.digest_at(&self.feed.name, name).await? else { return Ok(None) };
         let (before, after) = store.archive_neighbours(&digest).await?;
+        self.page_of(common, digest, before, after).await
+    }
+
+    /// The page of a digest that stands between these two.
+    async fn page_of(
+        &self,
+        common: &Common,
+        digest: Digest,
+        before: Option<Digest>,
+        after: Option<Digest>,
+    ) -> Result<Option<String>, TaskError> {
         let beside = [before.as_ref().map(|digest| digest.id), after.as_ref().map(|digest| digest.id)];
         let all = before.into_iter().chain(after).chain([digest.clone()]).collect();
         let mut views: HashMap<DigestId, (Digest, DigestView)> =
@@ -270,7 +281,9 @@ impl<'a> Archive<'a> {
         for (at, digest) in digests.iter().enumerate() {
             if near(at) {
                 *years.entry(&digest.page[..4.min(digest.page.len())]).or_insert(0) += 1;
-                if let Some(page) = self.digest_page(common, &digest.page).await? {
+                let after = at.checked_sub(1).and_then(|at| digests.get(at)).cloned();
+                let before = digests.get(at + 1).cloned();
+                if let Some(page) = self.page_of(common, digest.clone(), before, after).await? {
                     write(&path(&digest.page), page.as_bytes())?;
                 }
             }

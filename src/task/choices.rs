@@ -16,7 +16,7 @@ use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
-use crate::store::{Reason, Returned};
+use crate::store::Reason;
 use crate::template::words::Value;
 
 pub use pages::{Said, Word, leave_all, left_page, page, titles, what_ends, word_page};
@@ -211,14 +211,14 @@ pub async fn way_back(
     Ok(expires_at.map(|end| publication.keyring.sign(&link(end))))
 }
 
-/// Takes back that somebody left, by the link of [`way_back`].
+/// Takes back that somebody left, by the link of [`way_back`]. Returns the feeds that come again.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn take_back(publication: &Publication, link: &Link) -> Result<Returned, TaskError> {
+pub async fn take_back(publication: &Publication, link: &Link) -> Result<Vec<FeedName>, TaskError> {
     let now = publication.clock.now();
     // A token knows its end to the minute, and with that the minute in which they left.
-    let Some(end) = link.expires_at else { return Ok(Returned::default()) };
+    let Some(end) = link.expires_at else { return Ok(vec![]) };
     let consent = Consent::new(Source::Preferences, now);
     Ok(publication.store.take_back(link.subscriber, link.feed.as_ref(), end - BACK_WITHIN, consent).await?)
 }

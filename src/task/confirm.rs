@@ -29,7 +29,7 @@ const PUT_OFF: u32 = 3;
 /// Returns how many people and how many subscriptions are new.
 ///
 /// Whether the address is new, known or suppressed makes no difference that a visitor could see. What is pending was asked
-/// for with the form, what is active put in by an editor; see [`subscribe_by`] for what the form knows besides.
+/// for, what is active put in by an editor; the form, which knows what was agreed to, has [`super::sign_up`].
 ///
 /// # Errors
 /// When the store fails.
@@ -40,32 +40,26 @@ pub async fn subscribe(
     state: SubscriptionState,
 ) -> Result<(u64, u64), TaskError> {
     let source = if state == SubscriptionState::Pending { Source::Form } else { Source::Cli };
-    subscribe_by(publication, subscriber, feeds, state, Consent::new(source, publication.clock.now())).await
+    let new = wanted(publication, subscriber, feeds, state);
+    Ok(publication.store.subscribe(&new, true, Consent::new(source, publication.clock.now())).await?)
 }
 
-/// The same, with what is to be kept of the consent.
-///
-/// # Errors
-/// When the store fails.
-pub async fn subscribe_by(
+/// What someone wants, feed by feed.
+pub(super) fn wanted(
     publication: &Publication,
     subscriber: &Subscriber,
     feeds: &[(FeedName, Cadence)],
     state: SubscriptionState,
-    consent: Consent,
-) -> Result<(u64, u64), TaskError> {
-    let hash = publication.keyring.address_hash(&subscriber.address.key());
-    let new: Vec<_> = feeds
-        .iter()
-        .map(|(feed, cadence)| NewSubscription {
-            subscriber: subscriber.clone(),
-            address_hash: hash.clone(),
-            feed: feed.clone(),
-            cadence: *cadence,
-            state,
-        })
-        .collect();
-    Ok(publication.store.subscribe(&new, true, consent).await?)
+) -> Vec<NewSubscription> {
+    let address_hash = publication.keyring.address_hash(&subscriber.address.key());
+    let new = |(feed, cadence): &(FeedName, Cadence)| NewSubscription {
+        subscriber: subscriber.clone(),
+        address_hash: address_hash.clone(),
+        feed: feed.clone(),
+        cadence: *cadence,
+        state,
+    };
+    feeds.iter().map(new).collect()
 }
 
 /// Sends the confirmations that wait. Returns how many were handed over.
@@ -94,7 +88,7 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
         let bytes = confirmation(publication, &waiting, now)?;
         let envelope = Envelope {
             from: &publication.config.mail.from.address,
-            to: &waiting.subscriber,
+            to: (waiting.subscriber.id, &waiting.subscriber.address),
             file_stem: &format!("confirm-{}", waiting.subscriber.id),
         };
         let alias_hash = publication.keyring.address_hash(&waiting.subscriber.address.alias_key());
@@ -140,8 +134,8 @@ pub async fn send_confirmations_until(publication: &Publication, stop: &Stop) ->
 pub(super) struct Envelope<'a> {
     /// Who sends it; the envelope sender where bounces have no address of their own.
     pub from: &'a EmailAddress,
-    /// To whom.
-    pub to: &'a Subscriber,
+    /// To whom, and where that is.
+    pub to: (SubscriberId, &'a EmailAddress),
     /// Its name in an outbox.
     pub file_stem: &'a str,
 }
@@ -154,7 +148,7 @@ async fn is_ready(mailer: &mut Mailer, stop: &Stop) -> bool {
         () = word.given() => return false,
     };
     if let Err(outcome) = &connected {
-        tracing::warn!(outcome = describe(outcome), "confirmations and welcomes wait for the relay");
+        tracing::warn!(outcome = describe(outcome), "mail to single readers waits for the relay");
     }
     connected.is_ok() && !stop.is_given()
 }
@@ -170,9 +164,9 @@ pub(super) async fn hand_over(
     if !is_ready(mailer, stop).await {
         return None;
     }
-    let bounces = publication.bounces_to(envelope.to.id, None);
+    let bounces = publication.bounces_to(envelope.to.0, None);
     let from = bounces.as_deref().unwrap_or(envelope.from.as_str());
-    Some(mailer.send(from, &envelope.to.address, envelope.file_stem, bytes).await)
+    Some(mailer.send(from, envelope.to.1, envelope.file_stem, bytes).await)
 }
 
 /// Confirms what someone asked for, and queues the welcomes that its newsletters have. Returns the feeds; none when there

@@ -1,7 +1,7 @@
 //! Subscribers in and out, as CSV (RFC 4180) and JSON.
 //!
 //! Our own file holds a line for each person: `address,name,language,time_zone,feeds,state,created_at,confirmed_at,
-//! ended_at,suppressed,attributes`, of which only the address is needed. `feeds` holds `news:daily;offers:weekly`; the state and
+//! ended_at,preferred,suppressed,attributes`, of which only the address is needed. `feeds` holds `news:daily;offers:weekly`; the state and
 //! the dates stand in the same order, or once for all. `attributes` holds a JSON object; a column
 //! `attribute.city` is one of them. The files of other tools are known by their columns ([`layout`]).
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::confirm::{Envelope, hand_over};
 use super::dispatch::{Stop, describe, single_mailer};
 use super::present::Presenter;
 use super::{Publication, TaskError};
@@ -12,7 +13,7 @@ use crate::domain::subscription::ONE_CONFIRMATION_PER;
 use crate::mail::message::{self, Kind};
 use crate::store::Letter;
 use crate::template::view::{LetterFacts, LetterView};
-use crate::template::words::{Value, direction};
+use crate::template::words::Value;
 
 /// How long the link holds by which an address lets mail in.
 pub const MOVE_WITHIN: TimeDelta = TimeDelta::days(2);
@@ -35,21 +36,10 @@ pub async fn send_letters(publication: &Publication, stop: &Stop) -> Result<u64,
     let mut sent = 0;
     for letter in waiting {
         let bytes = written(publication, &letter, now)?;
-        let bounces = publication.bounces_to(letter.subscriber, None);
-        let from = bounces.as_deref().unwrap_or(publication.config.mail.from.address.as_str());
         let file_stem = format!("letter-{}", letter.address_hash);
-        let mut word = stop.clone();
-        let connected = tokio::select! {
-            connected = mailer.connect() => connected.map(drop),
-            () = word.given() => break,
-        };
-        if stop.is_given() {
-            break;
-        }
-        let outcome = match connected {
-            Ok(()) => mailer.send(from, &letter.address, &file_stem, &bytes).await,
-            Err(outcome) => outcome,
-        };
+        let to = (letter.subscriber, &letter.address);
+        let envelope = Envelope { to, from: &publication.config.mail.from.address, file_stem: &file_stem };
+        let Some(outcome) = hand_over(publication, &mut mailer, stop, &envelope, &bytes).await else { break };
         match outcome {
             Outcome::Accepted { .. } | Outcome::Unknown { .. } => {
                 publication.store.letter_sent(&letter, now).await?;
@@ -71,9 +61,10 @@ pub async fn send_letters(publication: &Publication, stop: &Stop) -> Result<u64,
 
 fn written(publication: &Publication, letter: &Letter, now: DateTime<Utc>) -> Result<Vec<u8>, TaskError> {
     let config = &publication.config;
-    let presenter = Presenter::new(publication, config.live_urls());
-    let language = letter.language.clone().unwrap_or_else(|| config.publication.language.clone());
-    let speech = publication.templates.speech(&language);
+    let languages = &publication.languages;
+    let language = languages.at(languages.of_reader(letter.language.as_deref()));
+    let presenter = Presenter::new(publication, config.live_urls()).speaking(language);
+    let speech = presenter.speech();
     let title = [("publication", Value::Text(&config.publication.title))];
     let url = if letter.is_old {
         let link = Link { purpose: Purpose::Preferences, subscriber: letter.subscriber, feed: None, expires_at: None };
@@ -96,7 +87,7 @@ fn written(publication: &Publication, letter: &Letter, now: DateTime<Utc>) -> Re
         },
     };
     let subject = speech.word(key("letter_move_subject", "letter_moved_subject"), &title);
-    let dir = direction(&language);
+    let (language, dir) = presenter.language();
     let view = LetterView { language, dir, publication: presenter.publication(), letter: facts };
     let bodies = publication.templates.mail("letter", &view)?;
     let to = Mailbox::new(None, letter.address.clone());

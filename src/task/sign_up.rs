@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as Turn, oneshot};
 
+use super::confirm::wanted;
 use super::{Publication, TaskError};
 use crate::domain::consent::{Consent, Source};
 use crate::domain::feed::FeedName;
@@ -50,14 +51,8 @@ pub async fn store(publication: &Publication, sign_ups: &[SignUp]) -> Result<(),
     // Who agreed to the same is one statement: nearly always everyone.
     let mut groups: HashMap<&Agreed, Vec<NewSubscription>> = HashMap::new();
     for SignUp { subscriber, feeds, agreed } in sign_ups {
-        let address_hash = publication.keyring.address_hash(&subscriber.address.key());
-        groups.entry(agreed).or_default().extend(feeds.iter().map(|(feed, cadence)| NewSubscription {
-            subscriber: subscriber.clone(),
-            address_hash: address_hash.clone(),
-            feed: feed.clone(),
-            cadence: *cadence,
-            state: SubscriptionState::Pending,
-        }));
+        let new = wanted(publication, subscriber, feeds, SubscriptionState::Pending);
+        groups.entry(agreed).or_default().extend(new);
     }
     let at = publication.clock.now();
     for (Agreed { text_version, ip }, new) in groups {

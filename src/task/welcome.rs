@@ -145,7 +145,7 @@ impl<'a> Addressed<'a> {
         let sender = sender.unwrap_or(&publication.config.mail.from);
         let stem = self.file_stem();
         let bytes = self.message(publication, sender, &stem, now).await?;
-        let envelope = Envelope { from: &sender.address, to: &self.to, file_stem: &stem };
+        let envelope = Envelope { from: &sender.address, to: (self.to.id, &self.to.address), file_stem: &stem };
         let Some(outcome) = hand_over(publication, mailer, stop, &envelope, &bytes).await else {
             return Ok(Ended::Away);
         };

@@ -25,6 +25,7 @@ use crate::domain::pass::{self, Verdict};
 use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId};
 use crate::domain::text::{one_line, shorten};
+use crate::task::consent::ConsentText;
 use crate::task::pages::{FilledForm, Press, Say, fault_of_address, form_page, press_page};
 use crate::task::present::Value;
 use crate::task::sign_up::{Agreed, SignUp};
@@ -129,12 +130,15 @@ async fn answer(
     });
     let (Some(consent), Verdict::Good) = (consent, verdict) else {
         // Who agreed to a text that is not shown any more, or to one that we do not know, is shown ours.
-        let asked = pass::Asked {
-            address_key: &key,
-            consent: consent.map_or(&voice.common.consent.version, |text| &text.version),
-        };
+        let text = consent.unwrap_or(&voice.common.consent);
+        let asked = pass::Asked { address_key: &key, consent: &text.version };
         let pass = if verdict == Verdict::Early { pass.to_owned() } else { app.publication.keyring.pass(asked, now) };
-        return press(app, voice, &typed, fields, &pass, consent.is_some(), as_json);
+        if as_json {
+            // A script does the work by itself only for a text that was shown.
+            let work = consent.map(|_| app.publication.config.form.work);
+            return Ok(json(&object!({ "state": "press", "pass": pass, "work": work })));
+        }
+        return press(app, voice, &typed, fields, &pass, text);
     };
     let wait = limits().take(visitor.network, now);
     if let Some(wait) = wait {
@@ -208,22 +212,15 @@ fn faulty(
     Ok((STATUS, page).into_response())
 }
 
-/// One button more, which a script presses by itself after some work, where it knows the text that is agreed to.
+/// One button more, under the text that is agreed to.
 fn press(
     app: &App,
     voice: &Voice<'_>,
     typed: &Typed,
     fields: &[(String, String)],
     pass: &str,
-    knows_text: bool,
-    as_json: bool,
+    consent: &ConsentText,
 ) -> Result<Response, Failure> {
-    if as_json {
-        let work = knows_text.then_some(app.publication.config.form.work);
-        return Ok(json(&object!({ "state": "press", "pass": pass, "work": work })));
-    }
-    let consent = if knows_text { field(fields, "consent") } else { &voice.common.consent.version };
-    let consent = app.consents.iter().find(|text| text.version == consent).unwrap_or(&voice.common.consent);
     let mut hidden = vec![("address".to_owned(), typed.address.to_string())];
     hidden.extend(typed.name.clone().map(|name| ("name".to_owned(), name)));
     for (feed, cadence) in &typed.feeds {

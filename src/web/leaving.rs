@@ -9,18 +9,24 @@ use axum::response::Response;
 
 use super::App;
 use super::preferences::{reader, say};
-use super::reader::{Fields, field, stale};
+use super::reader::{Fields, field};
 use super::reply::{Failure, private};
+use super::speech::Asked;
 use crate::domain::consent::{Consent, Source};
-use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::task::choices::{self, Word};
 
 /// What a mail program posts (RFC 8058 §3.1), among other fields or alone.
 const ONE_CLICK: &[u8] = b"One-Click";
 
-pub(super) async fn ask(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
-    let Some((link, reader)) = reader(&app, Purpose::Leave, &token).await? else { return stale(&app) };
+pub(super) async fn ask(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    Path(token): Path<String>,
+) -> Result<Response, Failure> {
+    let Some((link, reader)) = reader(&app, Purpose::Leave, &token).await? else {
+        return asked.voice(&app, None).stale();
+    };
     let what = choices::what_ends(&app.publication, link.feed.as_ref());
     let button = Some((app.urls.local(&format!("/unsubscribe/{token}")), "unsubscribe"));
     let text = ("leave_text", vec![("what", what.as_str())]);
@@ -32,11 +38,14 @@ pub(super) async fn ask(State(app): State<Arc<App>>, Path(token): Path<String>) 
 /// One click and out (RFC 8058): any POST acts, whatever its body, at once, and answers without a redirect.
 pub(super) async fn leave(
     State(app): State<Arc<App>>,
+    asked: Asked,
     Path(token): Path<String>,
     body: Bytes,
 ) -> Result<Response, Failure> {
     let now = app.publication.clock.now();
-    let Some(link) = app.publication.keyring.verify(Purpose::Leave, &token, now) else { return stale(&app) };
+    let Some(link) = app.publication.keyring.verify(Purpose::Leave, &token, now) else {
+        return asked.voice(&app, None).stale();
+    };
     let is_one_click = body.windows(ONE_CLICK.len()).any(|part| part == ONE_CLICK);
     let source = if is_one_click { Source::Header } else { Source::Preferences };
     app.publication.store.leave(link.subscriber, link.feed.as_ref(), Consent::new(source, now)).await?;
@@ -47,10 +56,13 @@ pub(super) async fn leave(
 
 pub(super) async fn reason(
     State(app): State<Arc<App>>,
+    asked: Asked,
     Path(token): Path<String>,
     Form(fields): Fields,
 ) -> Result<Response, Failure> {
-    let Some((link, reader)) = reader(&app, Purpose::Leave, &token).await? else { return stale(&app) };
+    let Some((link, reader)) = reader(&app, Purpose::Leave, &token).await? else {
+        return asked.voice(&app, None).stale();
+    };
     let (reason, words) = (field(&fields, "reason"), field(&fields, "words"));
     choices::give_reason(&app.publication, link.subscriber, link.feed.clone(), reason, words).await?;
     let home = Some((app.urls.local("/"), "to_home"));
@@ -58,21 +70,32 @@ pub(super) async fn reason(
     say(&app, &reader.language, Word { heading: "left_thanks", text, link: home, ..Word::default() })
 }
 
-pub(super) async fn ask_back(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
-    let Some((link, reader)) = reader(&app, Purpose::Return, &token).await? else { return stale(&app) };
+pub(super) async fn ask_back(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    Path(token): Path<String>,
+) -> Result<Response, Failure> {
+    let Some((link, reader)) = reader(&app, Purpose::Return, &token).await? else {
+        return asked.voice(&app, None).stale();
+    };
     let what = choices::what_ends(&app.publication, link.feed.as_ref());
     let button = Some((app.urls.local(&format!("/back/{token}")), "left_back"));
     let text = ("back_ask_text", vec![("what", what.as_str())]);
     say(&app, &reader.language, Word { heading: "back_ask", text, button, ..Word::default() })
 }
 
-pub(super) async fn back(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Failure> {
-    let Some((link, reader)) = reader(&app, Purpose::Return, &token).await? else { return stale(&app) };
-    let returned = choices::take_back(&app.publication, &link).await?;
-    if returned.feeds.is_empty() {
-        return stale(&app);
+pub(super) async fn back(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    Path(token): Path<String>,
+) -> Result<Response, Failure> {
+    let Some((link, reader)) = reader(&app, Purpose::Return, &token).await? else {
+        return asked.voice(&app, None).stale();
+    };
+    let feeds = choices::take_back(&app.publication, &link).await?;
+    if feeds.is_empty() {
+        return asked.voice(&app, None).stale();
     }
-    let feeds: Vec<FeedName> = returned.feeds.iter().filter_map(|feed| FeedName::parse(feed)).collect();
     let what = choices::titles(&app.publication, &reader.language, &feeds);
     let preferences = Link { purpose: Purpose::Preferences, feed: None, expires_at: None, ..link };
     let preferences = app.urls.local(&format!("/preferences/{}", app.publication.keyring.sign(&preferences)));

@@ -7,10 +7,13 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::reader::{Fields, field, holder, say, stale};
+use super::preferences::{reader, say};
+use super::reader::{Fields, field};
 use super::reply::Failure;
+use super::speech::Asked;
 use super::{App, cache, missing};
 use crate::domain::link::Purpose;
+use crate::task::choices::Word;
 use crate::task::own_feed::{Found, place, renew};
 use crate::task::pages::Say;
 
@@ -20,6 +23,7 @@ const KEEP: &str = "private, max-age=300";
 /// The feed of whoever this address was given to.
 pub(super) async fn feed(
     State(app): State<Arc<App>>,
+    asked: Asked,
     Path((token, file)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -31,11 +35,9 @@ pub(super) async fn feed(
             response
         }
         Found::Gone => {
-            let presenter = app.presenter();
-            let speech = presenter.speech();
-            let word = |key| speech.word(key, &[]);
-            let (heading, text) = (word("own_feed_gone"), word("own_feed_gone_text"));
-            let page = say(&app, Say { heading: &heading, text: &text, ..Say::default() })?;
+            let voice = asked.voice(&app, None);
+            let (heading, text) = (voice.word("own_feed_gone"), voice.word("own_feed_gone_text"));
+            let page = voice.say(Say { heading: &heading, text: &text, ..Say::default() })?;
             (StatusCode::GONE, page).into_response()
         }
         Found::Nothing => return missing(&app),
@@ -54,17 +56,18 @@ pub(super) async fn feed(
 /// The feed gets another address, and the one that the reader saw is gone.
 pub(super) async fn renewed(
     State(app): State<Arc<App>>,
+    asked: Asked,
     Path(token): Path<String>,
     Form(fields): Fields,
 ) -> Result<Response, Failure> {
-    let Some((link, _)) = holder(&app, Purpose::Preferences, &token).await? else { return stale(&app) };
+    let Some((link, reader)) = reader(&app, Purpose::Preferences, &token).await? else {
+        return asked.voice(&app, None).stale();
+    };
     if let Ok(version) = field(&fields, "version").parse() {
         renew(&app.publication, link.subscriber, version).await?;
     }
-    let presenter = app.presenter();
-    let speech = presenter.speech();
-    let word = |key| speech.word(key, &[]);
-    let (heading, text, label) = (word("own_feed_renewed"), word("own_feed_renewed_text"), word("own_feed"));
-    let own = place(&app.publication, &presenter.urls, link.subscriber).await?;
-    say(&app, Say { heading: &heading, text: &text, link: Some((own.atom, &label)), ..Say::default() })
+    let own = place(&app.publication, &app.urls, link.subscriber).await?;
+    let text = ("own_feed_renewed_text", vec![]);
+    let link = Some((own.atom, "own_feed"));
+    say(&app, &reader.language, Word { heading: "own_feed_renewed", text, link, ..Word::default() })
 }

@@ -56,16 +56,6 @@ async fn is_used(app: &App, link: &Link) -> Result<bool, Failure> {
     Ok(app.publication.store.confirmation_used(link.subscriber, expires_at - CONFIRM_WITHIN).await?)
 }
 
-/// One thing to say to one reader, in the publication's language.
-pub(super) fn say(app: &App, say: Say<'_>) -> Result<Response, Failure> {
-    Voice::own(app).say(say)
-}
-
-/// What a link that is not good any more leads to.
-pub(super) fn stale(app: &App) -> Result<Response, Failure> {
-    Voice::own(app).stale()
-}
-
 /// How to speak to whoever has the link of a confirmation, and whose it is while it is good.
 async fn confirming<'a>(
     app: &'a App,

@@ -60,6 +60,14 @@ impl Asked {
     }
 }
 
+/// The same with the header that says which language it is in.
+pub(super) fn spoken(mut response: Response, language: &str) -> Response {
+    if let Ok(language) = HeaderValue::from_str(language) {
+        response.headers_mut().insert(header::CONTENT_LANGUAGE, language);
+    }
+    response
+}
+
 /// One language of a publication's pages: what they need to be rendered in it, and how an answer in it looks.
 #[derive(Debug)]
 pub(super) struct Voice<'a> {
@@ -115,10 +123,8 @@ impl<'a> Voice<'a> {
     }
 
     /// A page in this language with the headers that say so.
-    pub(super) fn headed(&self, mut response: Response) -> Response {
-        if let Ok(language) = HeaderValue::from_str(self.language) {
-            response.headers_mut().insert(header::CONTENT_LANGUAGE, language);
-        }
+    pub(super) fn headed(&self, response: Response) -> Response {
+        let mut response = spoken(response, self.language);
         if self.varies {
             response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-language"));
         }

@@ -149,7 +149,7 @@ fn column(tool: Tool, name: &str) -> Option<Column> {
 const PREFIX: &str = "attribute.";
 
 /// Columns of Mailchimp that say nothing of a person's own (Mailchimp, "About Your Contacts Export").
-const MAILCHIMP: [&str; 21] = [
+const MAILCHIMP: [&str; 18] = [
     "member_rating",
     "optin_ip",
     "confirm_ip",
@@ -168,9 +168,6 @@ const MAILCHIMP: [&str; 21] = [
     "unsub_reason_other",
     "clean_campaign_title",
     "clean_campaign_id",
-    "confirm_time",
-    "optin_time",
-    "clean_time",
 ];
 
 /// The attribute that a column holds: one of ours behind its prefix, and a merge field of Mailchimp.
@@ -227,7 +224,7 @@ impl Layout {
             attributes.push(held);
             if found.is_some() && places.contains(&found) {
                 if tool.name().is_none() {
-                    let what = format!("the column {:?} comes twice", name_of(found));
+                    let what = format!("the column {name:?} comes twice, once under another name perhaps");
                     return Err(Problem::new(file, what).at(1).hint("remove one of them"));
                 }
                 places.push(None);
@@ -346,19 +343,6 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.trim().to_owned(),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(";"),
         other => other.to_string(),
-    }
-}
-
-fn name_of(column: Option<Column>) -> &'static str {
-    match column {
-        Some(Column::Address) => "address",
-        Some(Column::Name) => "name",
-        Some(Column::Language) => "language",
-        Some(Column::TimeZone) => "time_zone",
-        Some(Column::Feeds) => "feeds",
-        Some(Column::Attributes) => "attributes",
-        Some(Column::State) => "state",
-        _ => "dates",
     }
 }
 
