@@ -655,7 +655,7 @@ async fn an_article_of_tomorrow_is_released_tomorrow() {
         let publication = place.open(clock).await;
         let report = sync::sync(&publication, &|_, _| {}).await.unwrap();
         publish::publish(&publication, false, &|_, _| {}).await.unwrap();
-        let next = publication.store.next_due_release().await.unwrap();
+        let next = publication.store.next_due_release("folder").await.unwrap();
         publication.store.close().await;
         (report.released, next.map(|at| at.to_rfc3339()))
     };

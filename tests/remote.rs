@@ -458,6 +458,13 @@ async fn a_feed_that_moved_is_asked_where_it_is_from_then_on(url: String) {
         assert!(asked_now(&lantern).await.next_at.is_some());
     }
     assert_eq!(asked_now(&lantern).await.released, 1);
+    // Nor is a place remembered where there is no feed.
+    server.says(|path, _| match path {
+        "/blog.xml" => reply("308 Permanent Redirect", "Location: /none.xml\r\n", ""),
+        _ => reply("410 Gone", "", ""),
+    });
+    assert!(asked_now(&lantern).await.next_at.is_some(), "what is gone is not the address that is configured");
+    assert_eq!(lantern.publication.store.remotes().await.unwrap().remove(0).moved_to, None);
 }
 
 async fn two_machines_do_not_ask_twice(url: String) {
@@ -518,6 +525,18 @@ async fn slugs_stay_and_never_clash(url: String) {
     let report = tidings::task::sync::sync(&lantern.publication, &|_, _| {}).await.unwrap();
     assert!(report.problems[0].what.contains("taken by an article from the source"), "{:?}", report.problems);
     assert_eq!(slugs().await, wanted);
+    // And so is one that comes back to a slug which somebody took meanwhile.
+    let file = lantern.folder.path().join("articles/spring.md");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(lantern.folder.path().join("articles/spring-3.md")).unwrap();
+    tidings::task::sync::sync(&lantern.publication, &|_, _| {}).await.unwrap();
+    server.says(|path, _| ok(&feed(&entry(&format!("{path}3"), "Spring", "/3", ""))));
+    lantern.pass(TimeDelta::days(1));
+    polled(&lantern).await;
+    std::fs::write(&file, text).unwrap();
+    let report = tidings::task::sync::sync(&lantern.publication, &|_, _| {}).await.unwrap();
+    assert!(report.problems[0].what.contains("\"spring\" is taken by an article from"), "{:?}", report.problems);
 }
 
 async fn another_name_or_address_keeps_what_came(url: String) {

@@ -618,3 +618,18 @@ fn a_document_cut_anywhere_is_a_fault_or_a_feed_and_never_a_panic() {
         let _ = read_as(&flipped, None).map(|remote| remote.entries.iter().map(article).count());
     }
 }
+
+#[test]
+fn a_password_in_the_address_goes_no_further() {
+    let url = Url::parse("https://mara:secret@blog.example/feed.xml").unwrap();
+    for text in [
+        rss("<title>T</title><link>/t</link><guid>g</guid><description>&lt;a href=\"u\"&gt;u&lt;/a&gt;</description>"),
+        json(r#"{"id": "g", "title": "T", "url": "/t", "content_html": "<a href=\"u\">u</a>"}"#),
+    ] {
+        let remote = remote::read(&Document { url: &url, content_type: None, bytes: text.as_bytes() }).unwrap();
+        let article = article(&remote.entries[0]);
+        assert_eq!(article.original.as_ref().unwrap().url.as_str(), "https://blog.example/t");
+        assert!(article.html.contains("https://blog.example/u"), "{}", article.html);
+        assert!(!format!("{article:?} {remote:?}").contains("secret"));
+    }
+}

@@ -379,12 +379,12 @@ async fn a_revision_that_can_be_read_stands_for_changes_that_can_be_read(url: St
 
 async fn the_next_release_is_that_of_the_earliest_date(url: String) {
     let (store, _) = released(&url, &["first"]).await;
-    assert_eq!(store.next_due_release().await.unwrap(), None);
+    assert_eq!(store.next_due_release(SOURCE).await.unwrap(), None);
     let draft = Article { draft: true, ..article("draft", at(1001)) };
     write(&store, vec![row(article("b", at(3000)), &[]), row(article("a", at(2000)), &[]), row(draft, &[])]).await;
-    assert_eq!(store.next_due_release().await.unwrap(), Some(at(2000)));
+    assert_eq!(store.next_due_release(SOURCE).await.unwrap(), Some(at(2000)));
     release(&store, at(2000)).await;
-    assert_eq!(store.next_due_release().await.unwrap(), Some(at(3000)));
+    assert_eq!(store.next_due_release(SOURCE).await.unwrap(), Some(at(3000)));
 }
 
 async fn a_feed_lists_its_newest_articles_first(url: String) {

@@ -365,6 +365,18 @@ async fn what_was_withdrawn_makes_room_for_what_is_older() {
 }
 
 #[tokio::test]
+async fn a_volume_of_which_nothing_is_left_is_no_end_of_the_feed() {
+    let site = Site::serve(with_articles(15), Clock::system()).await;
+    for number in 9..=10 {
+        site.place.remove(&format!("articles/a-{number}.md"));
+    }
+    site.refresh().await;
+    let page = live(&site).await;
+    assert_eq!(slugs(&page), BTreeSet::from(["a-11", "a-12", "a-13", "a-14", "a-15"]));
+    assert_eq!((page.deleted.len(), page.previous.as_deref()), (2, Some("/feeds/news/archive/4/atom.xml")));
+}
+
+#[tokio::test]
 async fn a_volume_has_the_same_tag_until_something_in_it_changes() {
     let site = Site::serve(with_articles(15), Clock::system()).await;
     for format in Format::ALL {

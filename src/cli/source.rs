@@ -1,5 +1,6 @@
 //! `tidings source`: feeds elsewhere whose entries are articles here.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::digest::agreed;
 use super::output::{self, count, grouped};
 use super::{Ended, Usage, called_as};
 use crate::config::{Config, Source};
+use crate::domain::text::one_line;
 use crate::problem::{Problem, did_you_mean, printable};
 use crate::task::poll::{self, PollReport};
 use crate::task::{Publication, TaskError};
@@ -222,7 +224,9 @@ async fn add(publication: &Publication, arguments: &AddArguments, json: bool) ->
             Usage(format!("{:?} is no address on the web: write one that begins with https://", arguments.url))
         })?;
     let (feed, found) = poll::look(publication, &feed, arguments.private).await.map_err(TaskError::from)?;
-    let name = arguments.name.clone().unwrap_or_else(|| Source::usual_name(&feed));
+    // As the configuration reads it.
+    let name = arguments.name.as_deref().map(one_line).filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| Source::usual_name(&feed));
     let taken = publication.config.sources.iter().find(|source| source.name == name || source.feed == feed);
     if let Some(taken) = taken {
         let hint = if taken.feed == feed { "it is there already" } else { "choose another with --name" };
@@ -295,18 +299,24 @@ fn block(feed: &Url, name: &str, arguments: &AddArguments) -> String {
 
 /// Puts `new` in the place of `old`, if it is a configuration; else nothing changes.
 fn rewrite(config: &Config, path: &Path, old: &str, new: &str) -> anyhow::Result<Config> {
-    let temporary = path.with_file_name(format!(".config.toml.{}.tmp", std::process::id()));
-    let written = std::fs::write(&temporary, new)
-        .and_then(|()| std::fs::set_permissions(&temporary, std::fs::metadata(path)?.permissions()))
+    replace(path, new)?;
+    Config::load(&config.root, super::environment())
+        .map_err(|problems| replace(path, old).err().unwrap_or_else(|| TaskError::Problems(problems).into()))
+}
+
+/// Puts a file with this text in the place of the one that is there: it may hold passwords, so nobody else ever sees more.
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let temporary = path.with_file_name(format!(".{FILE}.{}.tmp", std::process::id()));
+    let written = std::fs::metadata(path)
+        .and_then(|before| {
+            let mut file = std::fs::File::create(&temporary)?;
+            file.set_permissions(before.permissions())?;
+            file.write_all(text.as_bytes())
+        })
         .and_then(|()| std::fs::rename(&temporary, path));
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(error).with_context(|| format!("cannot write {}", path.display()));
-    }
-    Config::load(&config.root, super::environment()).map_err(|problems| {
-        let back = std::fs::write(path, old);
-        back.err().map_or_else(|| TaskError::Problems(problems).into(), anyhow::Error::from)
-    })
+    written
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// How a source is removed.

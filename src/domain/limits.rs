@@ -1,4 +1,5 @@
-//! How often the form may be used: by one network, by all together, and for one address. Pure: the time is an argument.
+//! How often something may be asked for: the form, the hub, a feed; by one network or whatever is told apart, and by all
+//! together. Pure: the time is an argument.
 //!
 //! What is asked for is metered as it comes (GCRA, the leaky bucket of ITU-T I.371): one number for each network.
 
@@ -134,7 +135,7 @@ impl<K: Eq + Hash> Meters<K> {
     }
 }
 
-/// The meters of the form, bounded in memory.
+/// An allowance for each, and one for all together, bounded in memory.
 #[derive(Debug)]
 pub struct Limits<K = Network> {
     per_network: Allowance,

@@ -6,6 +6,15 @@ use url::Url;
 
 use crate::domain::article::Slug;
 
+/// An address without the name and password that it may hold: those are nobody else's.
+pub fn bare(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Both fail on addresses that cannot have either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
+}
+
 /// Where one article's links start from.
 #[derive(Debug, Clone)]
 pub(super) struct Links {
@@ -41,15 +50,6 @@ impl Links {
     /// The links of what was written for another site, where it stood at `base`.
     pub(super) fn elsewhere(base: &Url) -> Self {
         Self { base: base.clone(), own: base.clone(), is_from_elsewhere: true }
-    }
-
-    /// The links of a page that is somewhere else.
-    pub(super) fn of_page(page: &Url) -> Self {
-        let mut base = page.clone();
-        base.set_path("/");
-        base.set_query(None);
-        base.set_fragment(None);
-        Self { base, own: page.clone(), is_from_elsewhere: false }
     }
 
     /// The article's own URL.

@@ -40,6 +40,7 @@ use chrono::{DateTime, Utc};
 
 use self::control::cleaned;
 use self::fields::Fields;
+pub use self::link::bare;
 use self::link::{Links, Use};
 use crate::domain::article::{Article, ArticleId, Image, Question, Slug};
 use crate::domain::text;

@@ -59,14 +59,14 @@ impl Store {
         Ok(on!(self.database, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?)
     }
 
-    /// When the next article that waits for its date becomes public.
+    /// When the next article of a source that waits for its date becomes public.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn next_due_release(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let sql = format!("SELECT MIN(date) FROM articles WHERE {WAITING}");
+    pub async fn next_due_release(&self, source: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let sql = format!("SELECT MIN(date) FROM articles WHERE source = $1 AND {WAITING}");
         let next: Option<i64> =
-            on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await)?;
+            on!(self.database, pool => sqlx::query_scalar(AssertSqlSafe(sql)).bind(source).fetch_one(pool).await)?;
         next.map(instant).transpose()
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::articles::PUBLIC;
+use super::slugs::changed_or_naming;
 use super::sync::ROWS_PER_STATEMENT;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::{ArticleId, Released};
@@ -123,12 +124,10 @@ impl Store {
         if settled.is_some_and(|settled| settled == revision.to_string()) {
             return Ok(());
         }
-        let changed = "SELECT s.shelf FROM articles a JOIN shelved s ON s.article = a.id WHERE a.revision > $1";
         // The entries of those who name what changed link to it by its title.
-        let naming = "SELECT s.shelf FROM articles a JOIN mentions m ON m.slug = a.slug \
-                      JOIN shelved s ON s.article = m.article WHERE a.revision > $1";
         let touch = format!(
-            "UPDATE shelves SET revision = $2, changed_at = $3 WHERE shelf IN ({changed}) OR shelf IN ({naming})"
+            "UPDATE shelves SET revision = $2, changed_at = $3 WHERE shelf IN (SELECT s.shelf FROM shelved s WHERE s.article IN ({}))",
+            changed_or_naming(1)
         );
         let standing = format!(
             "FROM shelved s JOIN articles a ON a.id = s.article WHERE s.shelf = shelves.shelf AND NOT s.gone AND {PUBLIC}"

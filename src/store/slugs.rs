@@ -10,6 +10,16 @@ use crate::domain::article::Whereabouts;
 pub(super) const FORMER: &str = "INSERT INTO former_slugs (slug, article) VALUES ($1, $2) \
      ON CONFLICT (slug) DO UPDATE SET article = excluded.article";
 
+/// The articles that changed after the revision bound as parameter `number`, and those that name such by a slug that it has or had.
+pub(super) fn changed_or_naming(number: usize) -> String {
+    format!(
+        "SELECT c.id FROM articles c WHERE c.revision > ${number} \
+         UNION SELECT m.article FROM articles c JOIN mentions m ON m.slug = c.slug WHERE c.revision > ${number} \
+         UNION SELECT m.article FROM articles c JOIN former_slugs f ON f.article = c.id \
+         JOIN mentions m ON m.slug = f.slug WHERE c.revision > ${number}"
+    )
+}
+
 impl Store {
     /// What became of the address with this slug, where no public article has it.
     ///

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use sqlx::AssertSqlSafe;
 
 use super::articles::{BODY, COLUMNS, PUBLIC};
+use super::slugs::changed_or_naming;
 use super::{NEXT_REVISION, Store, StoreError, begin, instant, on};
 use crate::domain::article::Released;
 use crate::domain::entry::Deleted;
@@ -142,9 +143,9 @@ impl Store {
         let counted: i64 =
             on!(self.database, pool => sqlx::query_scalar(LOOSE).bind(feed.as_str()).fetch_one(pool).await)?;
         let mut room = i64::try_from(limit).unwrap_or(i64::MAX).saturating_sub(counted);
-        // Volumes of which something is left hold an entry at least, so there are no more of them than entries.
-        let sizes = "SELECT volume, SUM(CASE WHEN left_at IS NULL THEN 1 ELSE 0 END) FROM bindings \
-                     WHERE feed = $1 AND volume IS NOT NULL GROUP BY volume ORDER BY volume DESC LIMIT $2";
+        // Each holds an entry at least, so there are no more of them than entries.
+        let sizes = "SELECT volume, COUNT(*) FROM bindings WHERE feed = $1 AND volume IS NOT NULL AND left_at IS NULL \
+                     GROUP BY volume ORDER BY volume DESC LIMIT $2";
         let sizes: Vec<(i64, i64)> = on!(self.database, pool => {
             sqlx::query_as(sizes).bind(feed.as_str()).bind(room.max(0) + 1).fetch_all(pool).await
         })?;
@@ -227,13 +228,12 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn volumes_changed_since(&self, feed: &FeedName, revision: i64) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT DISTINCT volume FROM bindings WHERE feed = $1 AND volume IS NOT NULL AND article IN (\
-                   SELECT c.id FROM articles c WHERE c.revision > $2 \
-                   UNION SELECT m.article FROM articles c JOIN mentions m ON m.slug = c.slug WHERE c.revision > $2 \
-                   UNION SELECT m.article FROM articles c JOIN former_slugs f ON f.article = c.id \
-                   JOIN mentions m ON m.slug = f.slug WHERE c.revision > $2) ORDER BY volume";
+        let sql = format!(
+            "SELECT DISTINCT volume FROM bindings WHERE feed = $1 AND volume IS NOT NULL AND article IN ({}) ORDER BY volume",
+            changed_or_naming(2)
+        );
         Ok(on!(self.database, pool => {
-            sqlx::query_scalar(sql).bind(feed.as_str()).bind(revision).fetch_all(pool).await
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(feed.as_str()).bind(revision).fetch_all(pool).await
         })?)
     }
 }

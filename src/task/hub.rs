@@ -169,7 +169,9 @@ fn topics<'a>(site: &'a Site, urls: &'a Urls) -> impl Iterator<Item = (String, &
 /// When the store fails.
 pub(super) async fn announce(publication: &Publication, site: &Site, urls: &Urls) -> Result<usize, TaskError> {
     let Some(hub) = &publication.config.hub else { return Ok(0) };
-    let topics: Vec<_> = topics(site, urls).collect();
+    let mut topics: Vec<_> = topics(site, urls).collect();
+    // In one order, so that of several processes none waits for what another has while that waits for it.
+    topics.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     let documents: Vec<_> = topics.iter().map(|(topic, document)| (topic.as_str(), document.hash())).collect();
     let now = publication.clock.now();
     let changed = publication.store.announce(&documents, site.revision, *hub == config::Hub::Own, now).await?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use url::Url;
 
-use super::{Clock, TaskError};
+use super::{Clock, TaskError, chain};
 use crate::config::Config;
 use crate::domain::article::{ArticleId, Slug};
 use crate::fetch::{Reach, Request};
@@ -98,20 +98,15 @@ pub struct Material {
 /// # Errors
 /// When it is not there, or is more than an article can be.
 pub async fn fetch(config: &Config, url: Url, may_be_private: bool) -> Result<Material, TaskError> {
-    let name = url.to_string();
+    let name = source::bare(&url).to_string();
     let fault = |what: String, hint: &str| TaskError::from(Problem::new(name.clone(), what).hint(hint));
     let request = Request::get(url)
         .header("accept", "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.5")
         .within(Reach::of(may_be_private, "--private"));
-    let answer = super::fetcher(config).fetch(request).await.map_err(|error| {
-        let mut what = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            what = format!("{what}: {error}");
-            cause = error.source();
-        }
-        fault(what, "save the page from a browser, and bring the file")
-    })?;
+    let answer = super::fetcher(config)
+        .fetch(request)
+        .await
+        .map_err(|error| fault(chain(&error), "save the page from a browser, and bring the file"))?;
     if !answer.status.is_success() {
         let what = format!("its server answers {}", answer.status);
         return Err(fault(what, "open it in a browser, save it there, and bring the file"));
@@ -121,7 +116,7 @@ pub async fn fetch(config: &Config, url: Url, may_be_private: bool) -> Result<Ma
         .split(';')
         .find_map(|part| part.trim().strip_prefix("charset="))
         .map(|name| name.trim_matches('"').to_owned());
-    Ok(Material { name, charset, url: Some(answer.url.clone()), bytes: answer.body })
+    Ok(Material { name, charset, url: Some(source::bare(&answer.url)), bytes: answer.body })
 }
 
 /// What is known of the publication while articles are brought in.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::dispatch::{describe, mailers};
 use super::present::Presenter;
-use super::{Publication, TaskError};
+use super::{Publication, TaskError, chain};
 use crate::config::Webhook;
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::delivery::{Fault, Outcome, fault};
@@ -143,12 +143,6 @@ pub async fn post(publication: &Publication, webhook: &Webhook, body: Vec<u8>) -
         Ok(answer) => Err(format!("it answered {}", answer.status)),
         Err(error) => Err(chain(&error)),
     }
-}
-
-/// An error with what caused it.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// By the first relay that takes it, or into the outbox.

@@ -17,11 +17,11 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{Publication, TaskError, fingerprint, sync};
+use super::{Publication, TaskError, chain, fingerprint, sync};
 use crate::config::Source;
-use crate::domain::article::{ArticleId, Slug, entry_id_prefix, uuid_at};
+use crate::domain::article::{ArticleId, Slug, uuid_at};
 use crate::domain::rhythm::{LOOKED_AT, Rhythm};
-use crate::fetch::{Answer, FetchError, Limits, Reach, Request};
+use crate::fetch::{Answer, Limits, Reach, Request};
 use crate::problem::Problem;
 use crate::source::remote::{self, Document, Manner, Remote, RemoteEntry};
 use crate::store::{Complaint, FileRow, KnownFile, PollOutcome, RemoteState, SyncBatch};
@@ -188,12 +188,6 @@ fn refusal(file: &str, status: StatusCode) -> Problem {
     }
 }
 
-/// An error with what caused it.
-fn chain(error: &FetchError) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 /// What is wrong, on one line.
 fn in_words(problem: &Problem) -> String {
     match &problem.hint {
@@ -236,7 +230,7 @@ impl Poll<'_> {
         // What is made otherwise than before has to be seen once more.
         let is_known = before.settings.as_deref() == Some(settings.as_str());
         let moved = before.moved_to.as_deref().and_then(|moved| Url::parse(moved).ok());
-        let url = moved.clone().unwrap_or_else(|| self.source.feed.clone());
+        let url = moved.unwrap_or_else(|| self.source.feed.clone());
         let mut request = request(url.clone(), self.source.may_be_private);
         if is_known {
             // RFC 3229, and its use for feeds: of a document that we have, what is new is enough.
@@ -249,12 +243,12 @@ impl Poll<'_> {
                 return self.failed(problem, None, outcome, report);
             }
         };
-        if answer.moved_for_good {
-            outcome.state.moved_to = Some(answer.url.to_string());
-        }
+        // Remembered where a feed stands there.
+        let moved_to = answer.moved_for_good.then(|| answer.url.to_string());
         match answer.status {
             StatusCode::NOT_MODIFIED => {
                 report.not_modified = true;
+                outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
                 let asked_to_wait = server_says(&answer);
                 self.went_well(asked_to_wait, outcome).await
             }
@@ -265,6 +259,7 @@ impl Poll<'_> {
                     Ok(remote) => remote,
                     Err(problem) => return self.failed(problem, None, outcome, report),
                 };
+                outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
                 let (title, every) = (remote.title.clone(), remote.every);
                 self.take(remote, &settings, report).await?;
                 let state = &mut outcome.state;
@@ -273,7 +268,7 @@ impl Poll<'_> {
                 self.went_well(from_server.max(every), outcome).await
             }
             // At another address than the configured one it may be only that which is gone.
-            StatusCode::GONE if moved.is_none() => {
+            StatusCode::GONE if answer.url == self.source.feed => {
                 let what = in_words(&refusal("", StatusCode::GONE));
                 outcome.state.gone_at = Some(self.publication.clock.now());
                 outcome.tell = Some(what);
@@ -344,7 +339,7 @@ impl Poll<'_> {
         let known = store.known_files(&key).await?;
         let gone: Vec<ArticleId> =
             remote.gone.iter().filter_map(|id| known.get(id)).filter(|one| !one.withdrawn).map(|one| one.id).collect();
-        let jobs = self.jobs(remote.entries, &known, settings).await?;
+        let jobs = self.jobs(remote.entries, &known, settings, now).await?;
         let language = &self.publication.config.publication.language;
         let mut jobs = jobs.into_iter().peekable();
         while jobs.peek().is_some() {
@@ -372,12 +367,9 @@ impl Poll<'_> {
             .write_sync(&key, &SyncBatch { complaints: vec![complaint], found_at: now, ..SyncBatch::default() })
             .await?;
         report.problems = remote.problems;
-        let prefix = entry_id_prefix(self.publication.config.host(), now);
-        report.released = store.release_due(&key, &prefix, report.first, now).await?;
-        for feed in self.publication.feeds.iter() {
-            store.bind(&feed.name, feed.limit).await?;
-        }
-        report.problems.extend(super::shelves::keep(self.publication, report.first).await?);
+        let (released, faults) = sync::release(self.publication, &key, report.first, now).await?;
+        report.released = released;
+        report.problems.extend(faults);
         if report.first || report.is_change() {
             store.finish_sync(&key, settings, now).await?;
         }
@@ -390,8 +382,8 @@ impl Poll<'_> {
         entries: Vec<RemoteEntry>,
         known: &HashMap<String, KnownFile>,
         settings: &str,
+        now: DateTime<Utc>,
     ) -> Result<Vec<Job>, TaskError> {
-        let (store, now) = (&self.publication.store, self.publication.clock.now());
         let mut changed = vec![];
         // The newest stand first: what has no date keeps that order.
         for (place, entry) in (0i64..).zip(entries) {
@@ -405,17 +397,20 @@ impl Poll<'_> {
         if changed.is_empty() {
             return Ok(vec![]);
         }
-        let others = store.slugs_of_others(&key_of(&self.source.name)).await?.into_iter().map(|(slug, _)| slug);
-        let slugs = known.values().map(|before| before.slug.clone()).chain(others).collect();
+        let others = self.publication.store.slugs_of_others(&key_of(&self.source.name)).await?;
+        let others: HashSet<String> = others.into_iter().map(|(slug, _)| slug).collect();
+        let slugs = known.values().map(|before| before.slug.clone()).chain(others.iter().cloned()).collect();
         let mut taken = Taken { slugs, numbers: HashMap::new() };
         let mut jobs = vec![];
         // The oldest first: of two that would like the same slug it has the plain one.
         for (place, entry, content_hash) in changed.into_iter().rev() {
             let before = known.get(&entry.key);
             let own = entry.published.filter(|date| *date <= now);
-            let first_seen = before.and_then(|before| DateTime::from_timestamp_millis(before.modified_ns));
+            let first_seen = before.map(|before| DateTime::from_timestamp_nanos(before.modified_ns));
             let date = own.or(first_seen).unwrap_or(now - TimeDelta::milliseconds(place));
-            let slug = before.and_then(|before| Slug::from_text(&before.slug));
+            // What was withdrawn may find its slug taken.
+            let had = before.filter(|before| !before.withdrawn || !others.contains(&before.slug));
+            let slug = had.and_then(|before| Slug::from_text(&before.slug));
             let slug = slug.unwrap_or_else(|| taken.free(&remote::slug(&entry)));
             let id = before.map_or_else(|| ArticleId::new(now), |before| before.id);
             jobs.push(Job { id, slug, date, entry, content_hash, is_new: before.is_none() });
@@ -464,8 +459,8 @@ impl Job {
             archive: false,
             feeds: sync::feeds_of(feeds, language, &article),
             size: article.html.len() as u64,
-            // Of an entry the date that it got, in milliseconds.
-            modified_ns: self.date.timestamp_millis(),
+            // Of an entry the date that it got: none lies ahead, or before 1900.
+            modified_ns: self.date.timestamp_nanos_opt().unwrap_or_default(),
             content_hash: self.content_hash,
             article,
         }

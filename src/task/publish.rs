@@ -143,6 +143,8 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
         return Ok(PublishReport { unchanged: true, ..PublishReport::default() });
     }
     let since = before.map_or(0, |before| before.revision);
+    // What became public elsewhere a moment ago has its shelves before its page links to them.
+    super::shelves::keep(publication).await?;
     let mut files = Files { root: config.public.clone(), written: 0, removed: 0 };
     let mut report = PublishReport::default();
     let (site, entries) = site(publication, config.urls()).await?;
@@ -188,10 +190,11 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     report.written = files.written;
     report.removed = files.removed;
     Order::write(&config.public, &titles)?;
-    Marker { revision, rendering }.write(&config.public)?;
+    // Before it is noted that all is done.
     if matches!(config.hub, Some(Hub::Other(_))) {
         hub::announce(publication, &site, &config.urls()).await?;
     }
+    Marker { revision, rendering }.write(&config.public)?;
     Ok(report)
 }
 
@@ -319,7 +322,8 @@ fn rendering_fingerprint(publication: &Publication) -> String {
         crate::template::built_in_fingerprint().into(),
     ];
     let mut own: Vec<(PathBuf, Option<(u64, std::time::SystemTime)>)> = vec![];
-    for folder in [publication.config.templates.join("page"), publication.config.static_files.clone()] {
+    let templates = &publication.config.templates;
+    for folder in [templates.join("page"), templates.join("words"), publication.config.static_files.clone()] {
         list_files(&folder, &mut |path, metadata| {
             own.push((path.to_owned(), metadata.modified().ok().map(|modified| (metadata.len(), modified))));
         });

@@ -103,9 +103,13 @@ impl Readers {
             (changed, is_over)
         };
         changed.retain(|(_, rows)| !rows.is_empty());
-        for (day, rows) in changed {
+        let mut left = changed.into_iter();
+        while let Some((day, rows)) = left.next() {
             if let Err(error) = publication.store.add_reads(&day.to_string(), &self.place, &rows).await {
-                self.day().tally.give_back(day, rows);
+                let mut today = self.day();
+                for (day, rows) in std::iter::once((day, rows)).chain(left) {
+                    today.tally.give_back(day, rows);
+                }
                 return Err(error.into());
             }
         }

@@ -13,7 +13,7 @@ use super::poll::{self, PollReport};
 use super::progress::{self, Course, Progress};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
-use super::sync::SyncReport;
+use super::sync::{SOURCE, SyncReport};
 use super::{Publication, TaskError, confirm, letters, notice, publish, schedule, sync, tidy, welcome};
 
 /// How often slots, releases and retries are looked for: a slot is late by no more than this.
@@ -270,7 +270,7 @@ async fn keep_scheduling(
         if seen.replace(Some(revision)).is_some_and(|seen| seen != revision) {
             changed.notify_one();
         }
-        if publication.store.next_due_release().await?.is_some_and(|due| due <= publication.clock.now()) {
+        if publication.store.next_due_release(SOURCE).await?.is_some_and(|due| due <= publication.clock.now()) {
             changed.notify_one();
         }
         schedule::tick(publication).await

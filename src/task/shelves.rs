@@ -19,21 +19,18 @@ use crate::template::view::{ArchiveFeedView, Common, LinkView, Page, PageView, S
 /// Which kinds of shelves the store has.
 const KINDS: &str = "shelves_by";
 
-/// Brings the shelves up to date after a sync, and says what has no feed for there being too many.
+/// Brings the shelves up to date after articles changed, and says what has no feed for there being too many.
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn keep(publication: &Publication, is_first: bool) -> Result<Vec<Problem>, TaskError> {
+pub(super) async fn keep(publication: &Publication) -> Result<Vec<Problem>, TaskError> {
     let (store, kinds) = (&publication.store, publication.config.feed_rules.by);
     let before = store.fact(KINDS).await?;
     if before.is_none() && kinds.is_empty() {
         return Ok(vec![]);
     }
     if before.as_ref() != Some(&kinds.to_string()) {
-        // The first sync of all has put everything where it belongs.
-        if before.is_some() || !is_first {
-            store.rebuild_shelves(kinds).await?;
-        }
+        store.rebuild_shelves(kinds).await?;
         store.set_fact(KINDS, &kinds.to_string()).await?;
     }
     store.settle_shelves(MOST_SHELVES, publication.clock.now()).await?;

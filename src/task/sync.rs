@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -16,8 +17,8 @@ use crate::problem::Problem;
 use crate::source::{self, Context, Finds, Found, MAX_BYTES, Parsed};
 use crate::store::{Complaint, FileRow, KnownFile, SyncBatch};
 
-/// The one source there is so far: the articles' folder.
-const SOURCE: &str = "folder";
+/// What the store calls the articles' folder.
+pub(super) const SOURCE: &str = "folder";
 
 /// Raised when parsing or rendering changes, so that every article is rendered anew.
 const RENDERING: u32 = 1;
@@ -85,11 +86,9 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
         pass.run(found, progress).await?;
         rebuild_entries(publication, &selections).await?;
     }
-    report.released = release_due(publication, report.first).await?;
-    for feed in publication.feeds.iter() {
-        store.bind(&feed.name, feed.limit).await?;
-    }
-    problems.extend(shelves::keep(publication, report.first).await?);
+    let (released, faults) = release(publication, SOURCE, report.first, publication.clock.now()).await?;
+    report.released = released;
+    problems.extend(faults);
     if is_seen && before.as_ref() != Some(&fingerprint) {
         store.finish_sync(SOURCE, &fingerprint, publication.clock.now()).await?;
     }
@@ -105,14 +104,23 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
     Ok(report)
 }
 
-/// Makes public every article whose date has come. Returns how many.
+/// Makes public every article of a source whose date has come, as archive or not, and brings volumes and shelves up to date.
+/// Returns how many became public, and what to complain about.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn release_due(publication: &Publication, archive: bool) -> Result<u64, TaskError> {
-    let now = publication.clock.now();
+pub(super) async fn release(
+    publication: &Publication,
+    source: &str,
+    archive: bool,
+    now: DateTime<Utc>,
+) -> Result<(u64, Vec<Problem>), TaskError> {
     let prefix = entry_id_prefix(publication.config.host(), now);
-    Ok(publication.store.release_due(SOURCE, &prefix, archive, now).await?)
+    let released = publication.store.release_due(source, &prefix, archive, now).await?;
+    for feed in publication.feeds.iter() {
+        publication.store.bind(&feed.name, feed.limit).await?;
+    }
+    Ok((released, shelves::keep(publication).await?))
 }
 
 /// What every article's rendering depends on besides its own bytes.
@@ -363,7 +371,7 @@ impl Pass<'_> {
             let problem = Problem::new(format!("{}/{key}", self.name), taken);
             problems.push(problem.hint("write another slug = \"…\" in its front matter, or rename the file"));
         } else if let Some(source) =
-            self.elsewhere.get(slug).filter(|_| known.get(&key).is_none_or(|own| own.slug != slug))
+            self.elsewhere.get(slug).filter(|_| known.get(&key).is_none_or(|own| own.withdrawn || own.slug != slug))
         {
             let source = source.trim_start_matches("feed:");
             let taken = format!("the slug {slug:?} is taken by an article from the source {source:?}");

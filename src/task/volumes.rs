@@ -51,7 +51,7 @@ fn updated(document: &FeedDocument) -> Option<chrono::DateTime<chrono::Utc>> {
 }
 
 /// A feed, and what all of its volumes share.
-struct Shelf<'a> {
+struct OfFeed<'a> {
     presenter: &'a Presenter<'a>,
     feed: &'a Feed,
     founded_by: &'a str,
@@ -59,7 +59,7 @@ struct Shelf<'a> {
     last: i64,
 }
 
-impl Shelf<'_> {
+impl OfFeed<'_> {
     fn document(&self, volume: Volume, related: &HashMap<String, Released>) -> FeedDocument {
         let (urls, name) = (&self.presenter.urls, &self.feed.name);
         let place = |number: i64| Some(urls.volume(name, number)).filter(|_| number > 0 && number <= self.last);
@@ -171,8 +171,8 @@ impl Volumes {
         let Some(volume) = publication.store.volumes(&feed.name, number, number).await?.pop() else { return Ok(None) };
         let related = presenter.related(&volume.articles).await?;
         let founded_by = founded_by(publication).await?;
-        let shelf = Shelf { presenter: &presenter, feed, founded_by: &founded_by, last };
-        Ok(Some(shelf.document(volume, &related)))
+        let of_feed = OfFeed { presenter: &presenter, feed, founded_by: &founded_by, last };
+        Ok(Some(of_feed.document(volume, &related)))
     }
 }
 
@@ -207,14 +207,14 @@ pub(super) async fn write(
     for feed in publication.feeds.iter() {
         let last = publication.store.last_volume(&feed.name).await?;
         let there = there(root, &feed.name);
-        let shelf = Shelf { presenter, feed, founded_by: &founded_by, last };
-        for numbers in runs(&stale(publication, &shelf, &there, since).await?, feed.limit) {
+        let of_feed = OfFeed { presenter, feed, founded_by: &founded_by, last };
+        for numbers in runs(&stale(publication, &of_feed, &there, since).await?, feed.limit) {
             let volumes = publication.store.volumes(&feed.name, numbers.0, numbers.1).await?;
             let related = presenter.related(volumes.iter().flat_map(|volume| &volume.articles)).await?;
             done.volumes += volumes.len();
             let written: Vec<_> = volumes
                 .into_par_iter()
-                .map(|volume| write_volume(root, &feed.name, volume.number, &shelf.document(volume, &related)))
+                .map(|volume| write_volume(root, &feed.name, volume.number, &of_feed.document(volume, &related)))
                 .collect();
             for written in written {
                 done.new += written?;
@@ -242,16 +242,16 @@ pub(super) fn remove_all(root: &Path, feed: &FeedName) -> Result<usize, TaskErro
 /// The volumes that have to be written.
 async fn stale(
     publication: &Publication,
-    shelf: &Shelf<'_>,
+    of_feed: &OfFeed<'_>,
     there: &BTreeSet<i64>,
     since: i64,
 ) -> Result<BTreeSet<i64>, TaskError> {
     if since == 0 {
-        return Ok((1..=shelf.last).collect());
+        return Ok((1..=of_feed.last).collect());
     }
-    let changed = publication.store.volumes_changed_since(&shelf.feed.name, since).await?;
+    let changed = publication.store.volumes_changed_since(&of_feed.feed.name, since).await?;
     let mut stale: BTreeSet<i64> = changed.into_iter().collect();
-    for missing in (1..=shelf.last).filter(|number| !there.contains(number)) {
+    for missing in (1..=of_feed.last).filter(|number| !there.contains(number)) {
         // The one before did not lead to it yet.
         stale.extend([missing - 1, missing]);
     }

@@ -188,6 +188,8 @@ impl<'a> Export<'a> {
         for part in parts {
             self.has_own_links |= part.starts_with("/content/");
             let slug = part.strip_prefix('/').and_then(|path| path.split(['/', '"', '?', '#', '\'']).next());
+            // Below the publication, wherever on its host that is.
+            out.push_str(self.context.base.as_str().trim_end_matches('/'));
             if slug.is_some_and(|slug| slugs.contains(slug)) {
                 out.push_str("/articles");
             }

@@ -32,7 +32,7 @@ pub(super) fn cleaned(html: &str, place: &Place<'_>, problems: &mut Vec<Problem>
             sanitise::complain_of(name, source.line_at(at), &mut complaints);
         }
     }
-    let page = Page { slug: "", links: &Links::of_page(place.page) };
+    let page = Page { slug: "", links: &Links::elsewhere(place.page) };
     let clean = sanitise::clean(&html, &source, &page, &mut complaints);
     let clean = super::super::control::cleaned(clean, &source, &mut complaints);
     problems

@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use url::Url;
 
+use super::link::bare;
 use crate::domain::text::one_line;
 use crate::problem::Problem;
 
@@ -118,7 +119,9 @@ impl Words {
 /// # Errors
 /// What is wrong with it as a whole, and what to do about it.
 pub fn read(document: &Document<'_>) -> Result<Remote, Problem> {
-    let file = shown(document.url);
+    // What is relative in it is relative to this.
+    let url = bare(document.url);
+    let file = url.to_string();
     let text = decode::text(document.bytes, document.content_type);
     if text.is_empty() {
         let what = if document.bytes.is_empty() {
@@ -128,22 +131,15 @@ pub fn read(document: &Document<'_>) -> Result<Remote, Problem> {
         };
         return Err(Problem::new(file, what).hint("open the address in a browser: is it that of a feed?"));
     }
-    let mut remote = if text.starts_with('{') {
-        json::read(&text, document.url, &file)?
-    } else {
-        xml::read(&text, document.url, &file)?
-    };
+    let mut remote =
+        if text.starts_with('{') { json::read(&text, &url, &file)? } else { xml::read(&text, &url, &file)? };
     once_each(&mut remote, &file);
     Ok(remote)
 }
 
 /// A feed's address as it may be shown: without the name and password that it may hold.
 pub fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both fail on addresses that cannot have either.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.into()
+    bare(url).into()
 }
 
 /// Of entries with the same id the one edited last stays, at the place of the first; a withdrawal that is older than the

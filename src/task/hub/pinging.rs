@@ -14,7 +14,7 @@ use crate::config::Hub;
 use crate::domain::hub::{Heard, heard, next_try};
 use crate::fetch::{Limits, Request};
 use crate::store::Ping;
-use crate::task::notice::chain;
+use crate::task::chain;
 use crate::task::run::Event;
 use crate::task::{Publication, TaskError};
 

@@ -13,7 +13,7 @@ use crate::domain::hub::{Heard, heard, next_try};
 use crate::fetch::{Limits, Request, signature};
 use crate::store::{Listener, Told};
 use crate::task::TaskError;
-use crate::task::notice::chain;
+use crate::task::chain;
 use crate::task::publish::Site;
 use crate::task::run::Event;
 
