@@ -404,7 +404,7 @@ async fn every_step_stands_in_the_ledger(url: String) {
         ..Consent::new(Source::Form, lantern.now())
     };
     for _ in 0..3 {
-        sign_up::store(publication, &[asked.clone()]).await.unwrap();
+        sign_up::store(publication, std::slice::from_ref(&asked)).await.unwrap();
         confirm::send_confirmations(publication).await.unwrap();
         lantern.pass(TimeDelta::minutes(1));
     }

@@ -18,7 +18,7 @@ use crate::domain::trial::Trial;
 use crate::store::StoreError;
 use crate::syndication::Format;
 use crate::template::view::{
-    ArchiveFeedView, ArchivePage, Common, DigestPage, DigestView, MonthView, Page, PageView, PastDigest, ReaderView,
+    ArchivePage, Common, DigestPage, DigestView, MonthView, Page, PageFeedView, PageView, PastDigest, ReaderView,
     YearView,
 };
 
@@ -91,14 +91,14 @@ impl<'a> Archive<'a> {
     }
 
     fn page(&self, kind: &'static str, title: &str, description: &str, url: String) -> PageView {
-        let archive = ArchiveFeedView {
+        let feed = PageFeedView {
             title: self.said(&self.presenter.speech(), "archive_title"),
             rss: self.file(Format::Rss),
             atom: self.file(Format::Atom),
             json: self.file(Format::Json),
         };
         let page = self.presenter.page(kind, title, description, url, Some(&self.feed.language));
-        PageView { archive: Some(archive), ..page }
+        PageView { feed: Some(feed), ..page }
     }
 
     /// A digest's page; `None` where there is none, or none any more.

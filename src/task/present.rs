@@ -208,7 +208,7 @@ impl<'a> Presenter<'a> {
             dir,
             language,
             content_language,
-            archive: None,
+            feed: None,
         }
     }
 

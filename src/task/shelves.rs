@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::present::{Presenter, Value};
 use super::{Publication, TaskError};
-use crate::domain::article::Article;
+use crate::domain::article::{Article, Released};
 use crate::domain::entry::{FeedDocument, OutlineFeed};
 use crate::domain::feed::{Feed, FeedName, Select};
 use crate::domain::shelf::{self, Kind, Kinds, MOST_SHELVES, Place, Shelf};
@@ -14,7 +14,7 @@ use crate::domain::text::escape_html;
 use crate::problem::Problem;
 use crate::syndication::Format;
 use crate::syndication::opml::Group;
-use crate::template::view::{ArchiveFeedView, Common, LinkView, Page, PageView, ShelfLinks, ShelfPage, ShelfView};
+use crate::template::view::{Common, LinkView, Page, PageFeedView, PageView, ShelfLinks, ShelfPage, ShelfView};
 
 /// Which kinds of shelves the store has.
 const KINDS: &str = "shelves_by";
@@ -98,14 +98,21 @@ impl<'a> Shown<'a> {
         self.presenter.speech().word(key, &[("word", Value::Text(&self.shelf.word)), ("publication", publication)])
     }
 
-    /// Its feed.
+    /// What stands on it, the newest first.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn document(&self, founded_by: &str) -> Result<Option<FeedDocument>, TaskError> {
+    pub async fn articles(&self) -> Result<Vec<Released>, TaskError> {
+        Ok(self.publication.store.newest_on(self.shelf, Feed::LIMIT).await?)
+    }
+
+    /// Its feed, of these articles.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn document(&self, articles: &[Released], founded_by: &str) -> Result<Option<FeedDocument>, TaskError> {
         let Some(feed) = definition(self.publication, self.shelf) else { return Ok(None) };
-        let articles = self.publication.store.newest_on(self.shelf, feed.limit).await?;
-        let document = self.presenter.document(&feed, &articles, founded_by).await?;
+        let document = self.presenter.document(&feed, articles, founded_by).await?;
         Ok(Some(FeedDocument {
             id: format!("tag:{founded_by}:{}/{}", self.shelf.kind.folder(), self.shelf.slug),
             description: self.text(),
@@ -122,12 +129,11 @@ impl<'a> Shown<'a> {
     /// Its page: what it is, how to take it, what is on it.
     ///
     /// # Errors
-    /// When the store fails or the template cannot be rendered.
-    pub async fn page(&self, common: &Common) -> Result<String, TaskError> {
-        let articles = self.publication.store.newest_on(self.shelf, Feed::LIMIT).await?;
+    /// When the template cannot be rendered.
+    pub fn page(&self, articles: &[Released], common: &Common) -> Result<String, TaskError> {
         let (word, text) = (&self.shelf.word, self.text());
         let page = self.presenter.page("shelf", word, &text, self.url(""), None);
-        let feed = ArchiveFeedView {
+        let feed = PageFeedView {
             title: word.clone(),
             rss: self.file(Format::Rss),
             atom: self.file(Format::Atom),
@@ -136,10 +142,10 @@ impl<'a> Shown<'a> {
         let kind = self.presenter.speech().word(one_of(self.shelf.kind), &[]);
         let own = ShelfPage {
             shelf: ShelfView { kind, word: word.clone(), text },
-            entries: self.presenter.cards(&articles),
+            entries: self.presenter.cards(articles),
             has_mail: self.publication.feeds.iter().any(|feed| feed.newsletter.is_some()),
         };
-        let page = PageView { archive: Some(feed), ..page };
+        let page = PageView { feed: Some(feed), ..page };
         Ok(self.publication.templates.page("shelf", &Page { common, page, form: None, own })?)
     }
 

@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use super::view::{
-    ActionView, ArchiveFeedView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common,
-    ConfirmFacts, ConfirmView, ConsentText, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage,
-    FeedView, FormView, GonePage, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView,
-    LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page,
-    PageView, PastDigest, PauseView, Preferences, PressPage, PublicationView, QuestionView, ReaderView, ReasonView,
-    ShelfLinks, ShelfPage, ShelfView, SnippetView, StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
+    ActionView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common, ConfirmFacts,
+    ConfirmView, ConsentText, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView,
+    GonePage, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView, LinkView, MonthView,
+    NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page, PageFeedView, PageView,
+    PastDigest, PauseView, Preferences, PressPage, PublicationView, QuestionView, ReaderView, ReasonView, ShelfLinks,
+    ShelfPage, ShelfView, SnippetView, StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -36,7 +36,7 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
                 dir,
                 language,
                 content_language: "en".into(),
-                archive: (full || name == "shelf").then(archive_feed),
+                feed: (full || name == "shelf").then(page_feed),
             };
             let data = Page { common: &common, page: view, form, own: own() };
             problems.extend(templates.page(name, &data).err());
@@ -134,8 +134,8 @@ fn feed(full: bool) -> FeedView {
     }
 }
 
-fn archive_feed() -> ArchiveFeedView {
-    ArchiveFeedView {
+fn page_feed() -> PageFeedView {
+    PageFeedView {
         title: "News, digest by digest".into(),
         rss: "https://example.org/digests/news/rss.xml".into(),
         atom: "https://example.org/digests/news/atom.xml".into(),

@@ -41,12 +41,12 @@ pub struct PageView {
     /// Language of what it shows, such as a feed's.
     pub content_language: String,
     /// A feed of its own beside those of every page: of the archive, or of the section, tag or author.
-    pub archive: Option<ArchiveFeedView>,
+    pub feed: Option<PageFeedView>,
 }
 
 /// A feed of a page: past digests, or the articles of a section, tag or author.
 #[derive(Debug, Clone, Serialize)]
-pub struct ArchiveFeedView {
+pub struct PageFeedView {
     /// Title.
     pub title: String,
     /// Its documents.

@@ -44,7 +44,7 @@ async fn page(
     let Some(shelf) = app.shelves.shelf(&app.publication, kind, &slug).await? else { return missing(&app) };
     let presenter = app.presenter();
     let shown = Shown::new(&app.publication, &presenter, &shelf);
-    Ok(as_page(shown.page(&app.common).await?, &headers))
+    Ok(as_page(shown.page(&shown.articles().await?, &app.common)?, &headers))
 }
 
 /// One of its documents; or a file that stands there in `static/`.

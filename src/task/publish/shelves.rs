@@ -60,7 +60,8 @@ impl Files {
                 continue;
             }
             let shown = Shown::new(publication, presenter, shelf);
-            if let Some(document) = shown.document(&founded_by).await? {
+            let articles = shown.articles().await?;
+            if let Some(document) = shown.document(&articles, &founded_by).await? {
                 let document = Arc::new(document);
                 let made: Vec<_> =
                     Format::ALL.into_par_iter().map(|format| (format, format.bytes(&document))).collect();
@@ -68,7 +69,7 @@ impl Files {
                     self.write_coded(&format!("/{place}/{}", format.file_name()), &bytes)?;
                 }
             }
-            self.write(&format!("/{place}/index.html"), shown.page(common).await?.as_bytes())?;
+            self.write(&format!("/{place}/index.html"), shown.page(&articles, common)?.as_bytes())?;
         }
         let lines: String = now.iter().flat_map(|folder| [folder, "\n"]).collect();
         write_if_new(&self.root, SHELVES, lines.as_bytes())?;

@@ -135,7 +135,8 @@ impl Served {
         };
         let presenter = Presenter::new(publication, self.urls.clone());
         let founded_by = founded_by(publication).await?;
-        let shown = Shown::new(publication, &presenter, &shelf).document(&founded_by).await?;
+        let shown = Shown::new(publication, &presenter, &shelf);
+        let shown = shown.document(&shown.articles().await?, &founded_by).await?;
         let Some(shown) = shown else { return Ok(None) };
         let changed_at = shelf.changed_at.max(self.began_at);
         let made = tokio::task::spawn_blocking(move || {
