@@ -233,11 +233,16 @@ async fn what_a_dead_process_had_in_hand_is_taken_over(url: String) {
     }
     assert!(lantern.deliveries("claimed").await > 0);
     let mut vigil = Vigil::default();
-    let now = Instant::now();
-    // Twice at different times: a sender that moves in between is alive.
+    let mut now = Instant::now();
+    // At different times: a sender that moves in between is alive.
     assert_eq!(vigil.look(&lantern.publication, now).await.unwrap().taken_over, 0);
-    let seen = vigil.look(&lantern.publication, now + Duration::from_secs(2)).await.unwrap();
-    assert!(seen.taken_over > 0, "{seen:?}");
+    let mut taken_over = 0;
+    // The store may have had a last sign of life in hand, written between two looks: the sender is then given more time.
+    for _ in 0..5 {
+        now += Duration::from_secs(2);
+        taken_over += vigil.look(&lantern.publication, now).await.unwrap().taken_over;
+    }
+    assert!(taken_over > 0);
     assert_eq!(lantern.deliveries("claimed").await, 0);
     lantern.dispatch().await;
     assert_eq!(lantern.deliveries("sent").await, 200);
