@@ -13,6 +13,7 @@
 //! | ENHANCEDSTATUSCODES (RFC 2034) | read wherever a reply has one |
 //! | STARTTLS (RFC 3207), AUTH (RFC 4954) PLAIN, LOGIN, XOAUTH2, OAUTHBEARER | on opening; credentials never in clear |
 
+mod envelope;
 mod open;
 pub(super) mod tls;
 mod wire;
@@ -23,10 +24,12 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::envelope::Envelope;
 use self::wire::{Reply, Wire, WireFault};
 use crate::domain::address::EmailAddress;
 use crate::domain::delivery::{Enhanced, Outcome, Stage, said};
 
+pub use self::envelope::Parcel;
 pub use crate::domain::relay::{Credentials, Secret, Tls};
 
 /// How long to wait for a relay. The defaults are the minima of RFC 5321 §4.5.3.2 where it has one.
@@ -97,19 +100,6 @@ impl RelaySettings {
             messages_per_connection: MESSAGES_PER_CONNECTION,
         }
     }
-}
-
-/// One message to one recipient.
-#[derive(Debug, Clone, Copy)]
-pub struct Parcel<'a> {
-    /// The envelope's sender, `""` for none.
-    pub from: &'a str,
-    /// The envelope's recipient.
-    pub to: &'a EmailAddress,
-    /// The message.
-    pub message: &'a [u8],
-    /// Whether it is fit for the wire as it is: CRLF only, CRLF at its end, no line that begins with a dot.
-    pub is_stuffed: bool,
 }
 
 const RESET: &[u8] = b"RSET\r\n";
@@ -240,7 +230,7 @@ impl Connection {
         if !self.is_usable() {
             return Err(deferred(Stage::Mail, "the relay had closed the connection"));
         }
-        let envelope = self.envelope(parcel)?;
+        let envelope = self.offers.envelope(parcel)?;
         self.buffer.clear();
         if self.needs_reset {
             self.buffer.extend_from_slice(RESET);
@@ -325,17 +315,18 @@ impl Connection {
     ///
     /// RFC 2920 §3.1 lets commands follow the dot without waiting for its answer; it saves a round trip a message.
     pub async fn hand_over(&mut self, parcel: &Parcel<'_>, next: Option<&Parcel<'_>>) -> bool {
+        let message = parcel.in_lines(true, &mut self.chunk);
         self.buffer.clear();
-        put_message(parcel, true, &mut self.buffer);
         self.buffer.extend_from_slice(b".\r\n");
-        let until_dot = self.buffer.len();
+        let until_dot = message.len() + self.buffer.len();
         let is_hasty = self.wire.surplus().is_some();
-        let envelope = next.filter(|_| self.offers.pipelining && !is_hasty).and_then(|next| self.envelope(next).ok());
+        let envelope =
+            next.filter(|_| self.offers.pipelining && !is_hasty).and_then(|next| self.offers.envelope(next).ok());
         if let Some(envelope) = &envelope {
             envelope.put(&mut self.buffer);
             self.buffer.extend_from_slice(DATA);
         }
-        let written = self.wire.write(&self.buffer, self.limits.block).await;
+        let written = self.wire.write_both(message, &self.buffer, self.limits.block).await;
         self.under_way.push_back(UnderWay {
             is_chunk: false,
             is_hasty,
@@ -361,21 +352,17 @@ impl Connection {
         if self.is_lost || self.under_way.iter().any(|one| one.fault.is_some()) {
             return Err(deferred(Stage::Mail, "the connection was lost"));
         }
-        let envelope = self.envelope(parcel)?;
+        let envelope = self.offers.envelope(parcel)?;
         self.buffer.clear();
         // What a refused chunk leaves open differs from relay to relay: each begins anew.
         self.buffer.extend_from_slice(RESET);
         envelope.put(&mut self.buffer);
-        let mut message = std::mem::take(&mut self.chunk);
-        message.clear();
-        put_message(parcel, false, &mut message);
+        let message = parcel.in_lines(false, &mut self.chunk);
         // Writing to a Vec cannot fail.
         let _ = write!(&mut self.buffer, "BDAT {} LAST\r\n", message.len());
-        self.buffer.extend_from_slice(&message);
-        self.chunk = message;
         self.broken = true;
-        let written = self.wire.write(&self.buffer, self.limits.block).await;
-        let fault = written.err().map(|fault| (fault, self.wire.written() >= self.buffer.len()));
+        let written = self.wire.write_both(&self.buffer, message, self.limits.block).await;
+        let fault = written.err().map(|fault| (fault, self.wire.written() >= self.buffer.len() + message.len()));
         self.under_way.push_back(UnderWay { is_chunk: true, is_hasty: false, fault });
         Ok(())
     }
@@ -462,41 +449,6 @@ impl Connection {
         self.wire.close(self.limits.farewell).await;
     }
 
-    /// MAIL and RCPT for one message, or the refusal that needs no relay to know.
-    fn envelope(&self, parcel: &Parcel<'_>) -> Result<Envelope, Outcome> {
-        let Parcel { from, to, message, .. } = parcel;
-        if from.len() > 254 || from.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>')) {
-            return Err(refused(Stage::Mail, 553, (5, 1, 7), "the envelope sender is not an address"));
-        }
-        let mut mail = format!("MAIL FROM:<{from}>");
-        if let Some(max) = self.offers.size {
-            let size = message.len() as u64;
-            if max > 0 && size > max {
-                let text = format!("the message has {size} bytes, the relay takes {max} at most");
-                return Err(refused(Stage::Mail, 552, (5, 3, 4), &text));
-            }
-            // Writing to a String cannot fail.
-            let _ = fmt::Write::write_fmt(&mut mail, format_args!(" SIZE={size}"));
-        }
-        let utf8 = to.needs_smtputf8() || !from.is_ascii();
-        if utf8 && !self.offers.smtputf8 {
-            let text = "the address is not ASCII and the relay does not offer SMTPUTF8";
-            return Err(refused(Stage::Rcpt, 553, (5, 6, 7), text));
-        }
-        if utf8 || !message.is_ascii() {
-            if !self.offers.eight_bit {
-                let text = "the message is not ASCII and the relay does not offer 8BITMIME";
-                return Err(refused(Stage::Mail, 554, (5, 6, 3), text));
-            }
-            mail.push_str(" BODY=8BITMIME");
-        }
-        if utf8 {
-            mail.push_str(" SMTPUTF8");
-        }
-        mail.push_str("\r\n");
-        Ok(Envelope { mail, rcpt: format!("RCPT TO:<{to}>\r\n") })
-    }
-
     /// Ends a message that a relay asks for although it refused sender or recipient (RFC 2920 §3.1): with a lone dot,
     /// which it must refuse. Where it took the recipient, nothing is sent and the connection is given up.
     async fn end_empty(&mut self, recipient_taken: bool) {
@@ -506,27 +458,6 @@ impl Connection {
         if let Ok(reply) = self.wire.reply(self.limits.command).await {
             self.broken = reply.is_closing();
             self.needs_reset = true;
-        }
-    }
-}
-
-/// The commands before a message.
-struct Envelope {
-    mail: String,
-    rcpt: String,
-}
-
-impl Envelope {
-    fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.mail.as_bytes());
-        out.extend_from_slice(self.rcpt.as_bytes());
-    }
-
-    fn line(&self, stage: Stage) -> &[u8] {
-        match stage {
-            Stage::Mail => self.mail.as_bytes(),
-            Stage::Rcpt => self.rcpt.as_bytes(),
-            _ => DATA,
         }
     }
 }
@@ -574,57 +505,9 @@ fn refused(stage: Stage, code: u16, enhanced: Enhanced, text: &str) -> Outcome {
     Outcome::Refused { stage, code, enhanced: Some(enhanced), text: said(text) }
 }
 
-/// A message as it goes over the wire: CRLF line ends only and, with `dots` for DATA (RFC 5321 §4.5.2), dots at line
-/// starts doubled.
-fn put_message(parcel: &Parcel<'_>, dots: bool, out: &mut Vec<u8>) {
-    let message = parcel.message;
-    if parcel.is_stuffed {
-        out.extend_from_slice(message);
-        return;
-    }
-    out.reserve(message.len() + message.len() / 32 + 8);
-    let mut line = |line: &[u8]| {
-        if dots && line.first() == Some(&b'.') {
-            out.push(b'.');
-        }
-        out.extend_from_slice(line);
-        out.extend_from_slice(b"\r\n");
-    };
-    let mut start = 0;
-    for at in memchr::memchr2_iter(b'\r', b'\n', message) {
-        // The LF of a CRLF was passed with its CR.
-        if at >= start {
-            line(&message[start..at]);
-            start = at + if message[at..].starts_with(b"\r\n") { 2 } else { 1 };
-        }
-    }
-    if start < message.len() {
-        line(&message[start..]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dots_are_doubled_and_no_bare_line_end_is_left() {
-        let to = EmailAddress::parse("a@b.example").unwrap();
-        let put = |message: &str, dots| {
-            let mut out = Vec::new();
-            let parcel = Parcel { from: "", to: &to, message: message.as_bytes(), is_stuffed: false };
-            put_message(&parcel, dots, &mut out);
-            String::from_utf8(out).unwrap()
-        };
-        let stuffed = |message: &str| put(message, true);
-        assert_eq!(put("a\n.b\rc", false), "a\r\n.b\r\nc\r\n");
-        assert_eq!(stuffed("a\r\n.b\r\n"), "a\r\n..b\r\n");
-        assert_eq!(stuffed(".\r\n..x\r\n"), "..\r\n...x\r\n");
-        assert_eq!(stuffed("a\n.\r\nMAIL FROM:<x>"), "a\r\n..\r\nMAIL FROM:<x>\r\n");
-        assert_eq!(stuffed("a\r.\rb\r\n\r\nc"), "a\r\n..\r\nb\r\n\r\nc\r\n");
-        assert_eq!(stuffed("a\r\r\n.\n\rb"), "a\r\n\r\n..\r\n\r\nb\r\n");
-        assert_eq!(stuffed(""), "");
-    }
 
     #[test]
     fn a_secret_is_not_shown() {

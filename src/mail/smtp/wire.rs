@@ -1,6 +1,6 @@
 //! Bytes to and from a relay: writes and replies, each within a time and a size (RFC 5321 §4.2, §4.5.3).
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -91,17 +91,24 @@ impl Wire {
 
     /// Writes all of `bytes`, each block within `limit`.
     pub async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), WireFault> {
+        self.write_both(bytes, &[], limit).await
+    }
+
+    /// Writes all of `first` and what follows it as if they were one, without copying them together.
+    pub async fn write_both(&mut self, first: &[u8], then: &[u8], limit: Duration) -> Result<(), WireFault> {
         self.written = 0;
-        for block in bytes.chunks(BLOCK_BYTES) {
+        let all = first.len() + then.len();
+        while self.written < all {
+            let end = all.min(self.written + BLOCK_BYTES);
             let write = async {
-                let mut rest = block;
-                while !rest.is_empty() {
-                    let count = self.stream.write(rest).await?;
-                    if count == 0 {
-                        return Err(WireFault::Closed);
+                while self.written < end {
+                    let rest = &first[self.written.min(first.len())..end.min(first.len())];
+                    let from = self.written.saturating_sub(first.len());
+                    let then = &then[from..end.saturating_sub(first.len())];
+                    match self.stream.write_vectored(&[IoSlice::new(rest), IoSlice::new(then)]).await? {
+                        0 => return Err(WireFault::Closed),
+                        count => self.written += count,
                     }
-                    self.written += count;
-                    rest = &rest[count..];
                 }
                 Ok(self.stream.flush().await?)
             };
