@@ -229,6 +229,13 @@ async fn settle(lantern: &Lantern, people: &[Person]) -> Vec<SubscriberId> {
     let arrivals: Vec<Arrival> =
         people.iter().enumerate().map(|(number, person)| arrival(lantern, number, person)).collect();
     store.take_in(&arrivals, false, now()).await.unwrap();
+    for digest in ["a", "b", "c"] {
+        let sql = format!(
+            "INSERT INTO digests (id, newsletter, cadence, slot, cut_off, state, created_at, page, revision, segment) \
+             VALUES ('{digest}', 'news', 'daily', 0, 0, 'sent', 0, '', 0, '{digest}') RETURNING id"
+        );
+        lantern.rows(&sql).await;
+    }
     let mut ids = vec![];
     for (number, (person, arrival)) in people.iter().zip(&arrivals).enumerate() {
         let who = lantern.who(&format!("reader{number}@reader.example")).await;

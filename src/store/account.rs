@@ -211,8 +211,8 @@ impl Store {
         digest: Option<DigestId>,
         limit: i64,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let sql = "SELECT digest, cursor_from, state, due_at, settled_at, first_attempt_at, outcome FROM deliveries \
-                   WHERE subscriber = $1 AND ($2 = '' OR digest = $2) ORDER BY digest DESC LIMIT $3";
+        let sql = "SELECT d.digest, d.cursor_from, d.state, d.due_at, d.settled_at, d.first_attempt_at, d.outcome FROM digests g \
+                   CROSS JOIN deliveries d WHERE d.digest = g.id AND d.subscriber = $1 AND ($2 = '' OR g.id = $2) ORDER BY g.id DESC LIMIT $3";
         let digest = digest.map(|digest| digest.to_string()).unwrap_or_default();
         let rows: Vec<DeliveryColumns> = on!(self.database, pool => {
             sqlx::query_as(sql).bind(who.to_string()).bind(&digest).bind(limit).fetch_all(pool).await
@@ -239,8 +239,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn brought_to(&self, who: SubscriberId) -> Result<Vec<Brought>, StoreError> {
-        let sql = "SELECT g.newsletter, g.cadence, g.slot, d.state, d.settled_at, d.outcome FROM deliveries d \
-                   JOIN digests g ON g.id = d.digest WHERE d.subscriber = $1 ORDER BY g.id DESC";
+        let sql = "SELECT g.newsletter, g.cadence, g.slot, d.state, d.settled_at, d.outcome FROM digests g \
+                   CROSS JOIN deliveries d WHERE d.digest = g.id AND d.subscriber = $1 ORDER BY g.id DESC";
         let rows: Vec<BroughtColumns> =
             on!(self.database, pool => sqlx::query_as(sql).bind(who.to_string()).fetch_all(pool).await)?;
         let brought = |(newsletter, cadence, slot, state, settled_at, outcome): BroughtColumns| {

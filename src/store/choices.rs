@@ -5,6 +5,7 @@ use serde::Serialize;
 use sqlx::AssertSqlSafe;
 
 use super::consents::{Line, record};
+use super::digests::UNDER_WAY;
 use super::subscribers::lines;
 use super::trials::WAITS_FOR_PICK;
 use super::{HOLD_RELEASES, Store, StoreError, begin, instant, millis, on};
@@ -24,9 +25,6 @@ pub struct Reason {
     /// What they added.
     pub words: String,
 }
-
-/// Where a digest that was skipped for somebody who left is not past.
-const UNDER_WAY: &str = "('sending', 'held', 'paused', 'halted')";
 
 impl Store {
     /// Pauses all that someone gets until then; what is on its way still comes. Returns how many subscriptions.
@@ -154,8 +152,8 @@ impl Store {
         let restore = "UPDATE subscriptions SET state = ended_from, ended_from = NULL, ended_at = NULL WHERE subscriber = $1 \
                        AND ($2 = '' OR feed = $2) AND state = 'ended' AND ended_from IS NOT NULL AND ended_at >= $3 AND ended_at < $4 \
                        RETURNING feed, cadence";
-        let skipped = "SELECT d.digest, d.cursor_from FROM deliveries d JOIN digests g ON g.id = d.digest WHERE d.subscriber = $1 \
-                       AND g.newsletter = $2 AND d.state = 'skipped' AND d.outcome IN ('left', 'left or suppressed') AND d.settled_at >= $3";
+        let skipped = "SELECT d.digest, d.cursor_from FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $2 \
+                       AND d.digest = g.id AND d.subscriber = $1 AND d.state = 'skipped' AND d.outcome IN ('left', 'left or suppressed') AND d.settled_at >= $3";
         // A digest that is locked here is not marked as sent before this is done.
         let hold = format!("UPDATE digests SET revision = revision WHERE id = $1 AND state IN {UNDER_WAY}");
         let requeue = "UPDATE deliveries SET state = 'queued', settled_at = NULL, outcome = NULL, claim = NULL, lease_until = NULL, \

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
+use super::digests::UNDER_WAY;
 use super::subscribers::{UNSUPPRESSED, WHOSE_BAN, address_of};
 use super::{Store, StoreError, id, instant, json, ledger, millis, on};
 use crate::domain::address::EmailAddress;
@@ -342,8 +343,8 @@ impl Store {
     pub async fn skip_unwanted(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
         let sql = format!(
             "UPDATE deliveries SET state = 'skipped', settled_at = $1, outcome = 'suppressed' \
-             WHERE state IN ('queued', 'deferred') AND subscriber IN (SELECT s.id FROM suppressions p \
-             CROSS JOIN subscribers s WHERE {WHOSE_BAN})"
+             WHERE digest IN (SELECT id FROM digests WHERE state IN {UNDER_WAY}) AND subscriber IN \
+             (SELECT s.id FROM suppressions p CROSS JOIN subscribers s WHERE {WHOSE_BAN}) AND state IN ('queued', 'deferred')"
         );
         Ok(
             on!(self.database, pool => sqlx::query(AssertSqlSafe(sql)).bind(millis(now)).execute(pool).await.map(|done| done.rows_affected()))?,

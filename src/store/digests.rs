@@ -100,6 +100,9 @@ pub(super) const NOBODY_WAITS: &str = "NOT EXISTS (SELECT 1 FROM digests g CROSS
                             AND g.state IN ('held', 'paused', 'halted') AND d.digest = g.id AND d.subscriber = n.subscriber \
                             AND d.settled_at IS NULL)";
 
+/// States of a digest that may have open deliveries.
+pub(super) const UNDER_WAY: &str = "('sending', 'held', 'paused', 'halted')";
+
 /// How many digests of the newsletter `$1`, besides `$2`, stand still.
 const STANDING: &str =
     "SELECT COUNT(*) FROM digests WHERE newsletter = $1 AND id <> $2 AND state IN ('held', 'paused', 'halted')";

@@ -12,6 +12,11 @@ use crate::domain::subscription::SubscriberId;
 const UNCONFIRMED: &str =
     "state = 'pending' AND created_at < $1 AND (confirmation_sent_at IS NULL OR confirmation_sent_at < $1)";
 
+/// The digests of which the subscriber `$1` may have a delivery: those since they came, and of the 31 days before, lest a
+/// clock was put back.
+const THEIRS: &str =
+    "(SELECT g.id FROM subscribers s, digests g WHERE s.id = $1 AND g.created_at > s.created_at - 2678400000)";
+
 /// Why nothing of somebody is needed any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
@@ -76,8 +81,9 @@ impl Store {
                 sqlx::query("UPDATE reports SET subscriber = NULL, text = '', address_hash = $2 WHERE address_hash = $1 OR subscriber = $3")
                     .bind(address_hash).bind(&nobody).bind(who.as_deref().unwrap_or_default()).execute(&mut *tx).await?;
                 if let Some(who) = &who {
-                    sqlx::query("DELETE FROM deliveries WHERE subscriber = $1 AND settled_at IS NULL").bind(who).execute(&mut *tx).await?;
-                    sqlx::query("UPDATE deliveries SET subscriber = $2, claim = NULL, outcome = NULL, log = NULL WHERE subscriber = $1")
+                    sqlx::query(AssertSqlSafe(format!("DELETE FROM deliveries WHERE subscriber = $1 AND digest IN {THEIRS} AND settled_at IS NULL")))
+                        .bind(who).execute(&mut *tx).await?;
+                    sqlx::query(AssertSqlSafe(format!("UPDATE deliveries SET subscriber = $2, claim = NULL, outcome = NULL, log = NULL WHERE subscriber = $1 AND digest IN {THEIRS}")))
                         .bind(who).bind(&nobody).execute(&mut *tx).await?;
                     // Why somebody left is counted, in nobody's words.
                     sqlx::query("UPDATE reasons SET subscriber = $2, words = '' WHERE subscriber = $1")

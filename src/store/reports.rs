@@ -42,7 +42,7 @@ pub struct Recorded {
 /// Where a soft bounce of the address `$1` counts: since the last success of the subscriber `$2`, and since `$3`. A
 /// digest is a success when nothing was heard of it since it was sent before `$4`.
 const COUNTING: &str = "r.address_hash = $1 AND r.kind = 'soft_bounce' AND r.created_at > $3 AND r.created_at > COALESCE(\
-     (SELECT MAX(d.settled_at) FROM deliveries d WHERE d.subscriber = $2 AND d.state = 'sent' AND d.settled_at <= $4 \
+     (SELECT MAX(d.settled_at) FROM digests g CROSS JOIN deliveries d WHERE d.digest = g.id AND d.subscriber = $2 AND d.state = 'sent' AND d.settled_at <= $4 \
       AND NOT EXISTS (SELECT 1 FROM reports b WHERE b.subscriber = d.subscriber AND b.digest = d.digest)), 0)";
 
 impl Store {
@@ -107,7 +107,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn digests_to(&self, who: SubscriberId) -> Result<Vec<DigestId>, StoreError> {
-        let sql = "SELECT digest FROM deliveries WHERE subscriber = $1 ORDER BY digest DESC LIMIT $2";
+        let sql = "SELECT d.digest FROM digests g CROSS JOIN deliveries d WHERE d.digest = g.id AND d.subscriber = $1 ORDER BY g.id DESC LIMIT $2";
         let found: Vec<String> = on!(self.database, pool => sqlx::query_scalar(sql).bind(who.to_string()).bind(RECENT).fetch_all(pool).await)?;
         found.iter().map(|digest| Ok(DigestId(id(digest)?))).collect()
     }

@@ -15,6 +15,10 @@ use crate::domain::subscription::{SubscriberId, SubscriptionState};
 /// So many words are bound one by one.
 const FEW: usize = 100;
 
+/// What the subscriber `s` was sent, digest by digest.
+const DELIVERED: &str =
+    "FROM digests g CROSS JOIN deliveries d WHERE d.digest = g.id AND d.subscriber = s.id AND d.state = 'sent'";
+
 /// A selection as SQL about the subscriber `s`, with what is bound to it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Condition {
@@ -91,13 +95,10 @@ impl Writer<'_> {
             Whom::Has(name, test) => self.has(name, test),
             Whom::Joined(within) => format!("({})", self.within("s.created_at", *within)),
             Whom::Delivered(within) => {
-                let last =
-                    "(SELECT MAX(d.settled_at) FROM deliveries d WHERE d.subscriber = s.id AND d.state = 'sent')";
-                format!("COALESCE({}, 1 = 0)", self.within(last, *within))
+                let last = format!("(SELECT MAX(d.settled_at) {DELIVERED})");
+                format!("COALESCE({}, 1 = 0)", self.within(&last, *within))
             }
-            Whom::NeverDelivered => {
-                "NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.subscriber = s.id AND d.state = 'sent')".to_owned()
-            }
+            Whom::NeverDelivered => format!("NOT EXISTS (SELECT 1 {DELIVERED})"),
             Whom::Bounces(between) => self.reports("'hard_bounce', 'soft_bounce'", *between),
             Whom::Complaints(between) => self.reports("'complaint'", *between),
             Whom::Suppressed(is_suppressed) => {

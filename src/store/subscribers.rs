@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::consents::{Line, record};
+use super::digests::UNDER_WAY;
 use super::{Store, StoreError, begin, id, json, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::consent::{Consent, Step};
@@ -298,10 +299,10 @@ impl Store {
                  WHERE subscriber = $1 AND ($2 = '' OR feed = $2) AND state <> 'ended' RETURNING feed, cadence",
             )
             .bind(who.to_string()).bind(feed).bind(millis(now)).fetch_all(&mut *tx).await?;
-            sqlx::query(
-                "UPDATE deliveries SET state = 'skipped', settled_at = $3, outcome = 'left' WHERE subscriber = $1 \
-                 AND state IN ('queued', 'deferred') AND digest IN (SELECT id FROM digests WHERE $2 = '' OR newsletter = $2)",
-            )
+            sqlx::query(AssertSqlSafe(format!(
+                "UPDATE deliveries SET state = 'skipped', settled_at = $3, outcome = 'left' WHERE subscriber = $1 AND digest IN \
+                 (SELECT id FROM digests WHERE state IN {UNDER_WAY} AND ($2 = '' OR newsletter = $2)) AND state IN ('queued', 'deferred')"
+            )))
             .bind(who.to_string()).bind(feed).bind(millis(now)).execute(&mut *tx).await?;
             record!(self, tx, consent, lines(who, Step::Left, &ended));
             tx.commit().await?;

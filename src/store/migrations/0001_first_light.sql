@@ -372,7 +372,8 @@ CREATE TABLE deliveries (
 -- Only what waits for an outcome, digest by digest: what is paused or done costs a claim nothing. A claim changes none of
 -- these columns, and so no index.
 CREATE INDEX deliveries_open ON deliveries (digest, due_at) WHERE settled_at IS NULL;
-CREATE INDEX deliveries_subscriber ON deliveries (subscriber);
+-- None by subscriber: a digest to a million would write into every page of it, and the more the longer the history. Whose
+-- deliveries are asked for is looked up digest by digest.
 
 -- What an editor has to know of: a digest that stopped by itself or waits for a yes, a relay that is away.
 CREATE TABLE notices (
