@@ -7,11 +7,12 @@ use ::atom_syndication::{Category, Content, Feed, FixedDateTime, Generator, Link
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, SubsecRound, Utc};
 
 use super::{
-    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, TOMBSTONES_NAMESPACE, authors, block, categories, line,
-    neighbours, prolog, some_block, some_line,
+    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, OF_THUMBNAILS, TOMBSTONES_NAMESPACE, authors, block,
+    categories, line, media_attributes, neighbours, prolog, some_block, some_line,
 };
 use crate::domain::article::Image;
 use crate::domain::entry::{Deleted, Entry, FeedDocument};
+use crate::domain::media::Enclosure;
 use crate::domain::text::escape_html;
 
 /// The feed as an Atom document in UTF-8.
@@ -80,7 +81,9 @@ fn entry(entry: &Entry) -> ::atom_syndication::Entry {
             .into_iter()
             .map(|word| Category { term: word.into_owned(), ..Default::default() })
             .collect(),
-        links: vec![link("alternate", &entry.url, Some("text/html"))],
+        links: std::iter::once(link("alternate", &entry.url, Some("text/html")))
+            .chain(entry.enclosure.as_ref().map(enclosure))
+            .collect(),
         summary: summary.map(|summary| text(summary.into_owned())),
         content: entry.html.as_deref().map(|html| Content {
             value: Some(block(html).into_owned()),
@@ -110,23 +113,31 @@ fn tombstone(deleted: &Deleted) -> Extension {
     }
 }
 
-/// The picture as `media:content`, what it shows as its `media:description` (Media RSS 1.5.1).
+/// What comes along (§4.2.7.2); its length is a hint, and is left out where it is not known.
+fn enclosure(enclosure: &Enclosure) -> Link {
+    let length = enclosure.length.map(|length| length.to_string());
+    Link { length, ..link("enclosure", &enclosure.url, Some(&line(enclosure.kind()))) }
+}
+
+/// The picture as `media:content`, what it shows as its `media:description`, and as a thumbnail (Media RSS 1.5.1).
 fn media(image: &Image) -> ExtensionMap {
     let description = some_line(&image.alt).map(|alt| Extension {
         name: "media:description".to_owned(),
         value: Some(alt.into_owned()),
         ..Default::default()
     });
-    let content = Extension {
-        name: "media:content".to_owned(),
+    let attributes: Vec<_> = media_attributes(image).collect();
+    let element = |name: &str, wanted: &[&str]| {
+        let told = attributes.iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name));
         // The crate writes the attributes of extensions as they are: escaped here.
-        attrs: [("url", escape_html(&line(&image.url))), ("medium", "image".to_owned())]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
-        children: description.map(|text| ("description".to_owned(), vec![text])).into_iter().collect(),
-        ..Default::default()
+        let attrs = told.map(|(name, value)| ((*name).to_owned(), escape_html(value))).collect();
+        Extension { name: name.to_owned(), attrs, ..Default::default() }
     };
-    [("media".to_owned(), [("content".to_owned(), vec![content])].into())].into()
+    let children = description.map(|text| ("description".to_owned(), vec![text])).into_iter().collect();
+    let content = Extension { children, ..element("media:content", &[]) };
+    let thumbnail = element("media:thumbnail", &OF_THUMBNAILS);
+    let elements = [("content".to_owned(), vec![content]), ("thumbnail".to_owned(), vec![thumbnail])];
+    [("media".to_owned(), elements.into())].into()
 }
 
 /// Whole seconds (§3.3): no reader needs more, and what a database rounds must not look like an edit.
