@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use feed_rs::model::Feed;
 use proptest::prelude::*;
 use tidings::domain::article::Image;
+use tidings::domain::crew::{GROUPS, ROLES};
 use tidings::domain::entry::{Deleted, Entry, FeedDocument, History, OutlineFeed};
 use tidings::domain::media::{Enclosure, Episode, EpisodeKind, Person, Transcript};
 use tidings::domain::podcast::{Category, Funding, Order, Owner, Podcast};
@@ -393,8 +394,16 @@ fn hostile_image() -> impl Strategy<Value = Image> {
 }
 
 fn hostile_person() -> impl Strategy<Value = Person> {
-    let options = [prop::option::of(hostile()), prop::option::of(hostile()), prop::option::of(hostile())];
-    (hostile(), options).prop_map(|(name, [role, image, url])| Person { name, group: role.clone(), role, image, url })
+    // What they do is one of some words, each of which is known at the door.
+    let words = (prop::option::of(prop::sample::select(ROLES)), prop::option::of(prop::sample::select(&GROUPS[..])));
+    let urls = (prop::option::of(hostile()), prop::option::of(hostile()));
+    (hostile(), words, urls).prop_map(|(name, (role, group), (image, url))| Person {
+        name,
+        role: role.map(str::to_owned),
+        group: group.map(str::to_owned),
+        image,
+        url,
+    })
 }
 
 fn hostile_enclosure() -> impl Strategy<Value = Enclosure> {

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::feeds::{Reader, image_url};
 use crate::domain::address::Mailbox;
+use crate::domain::crew::{GROUPS, ROLES, known};
 use crate::domain::media::Person;
 use crate::domain::podcast::{Category, Funding, MEDIA, Order, Owner, Podcast};
 use crate::domain::text::{one_line, shorten};
@@ -156,6 +157,19 @@ impl Reader<'_> {
         if person.name.is_empty() {
             self.complain(Some(&Spanned::new(at, ())), "persons holds somebody without a name", "write name = \"…\"");
             return None;
+        }
+        for (word, list) in [(&mut person.role, ROLES), (&mut person.group, &GROUPS[..])] {
+            let Some(written) = word.take() else { continue };
+            *word = known(list, &written).map(str::to_owned);
+            if word.is_none() {
+                let near = did_you_mean(&written, list.iter().copied());
+                let hint = near.map_or_else(
+                    || format!("write {}, or another word of podcasttaxonomy.com", list[..4].join(", ")),
+                    |near| format!("did you mean {near:?}?"),
+                );
+                let what = format!("persons holds a word that podcast apps do not know: {written:?}");
+                self.complain(Some(&Spanned::new(at.clone(), ())), what, &hint);
+            }
         }
         for url in [&mut person.image, &mut person.url] {
             *url = url.take().and_then(|url| self.web(&Spanned::new(at.clone(), url), "persons", publication));

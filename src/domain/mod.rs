@@ -5,6 +5,7 @@ pub mod article;
 pub mod attributes;
 pub mod brakes;
 pub mod consent;
+pub mod crew;
 pub mod cron;
 pub mod delivery;
 pub mod digest;

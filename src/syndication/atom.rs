@@ -2,15 +2,16 @@
 //!
 //! Content and titles go out as escaped text, never as `xhtml`, which the crate would insert unchecked.
 
+use std::collections::BTreeMap;
+
 use ::atom_syndication::extension::{Extension, ExtensionMap};
 use ::atom_syndication::{Category, Content, Feed, FixedDateTime, Generator, Link, Person, Text, WriteConfig};
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, SubsecRound, Utc};
 
 use super::{
-    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, OF_THUMBNAILS, TOMBSTONES_NAMESPACE, authors, block,
-    categories, line, media_attributes, neighbours, prolog, some_block, some_line,
+    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, TOMBSTONES_NAMESPACE, authors, block, categories, line,
+    media, neighbours, prolog, some_block, some_line,
 };
-use crate::domain::article::Image;
 use crate::domain::entry::{Deleted, Entry, FeedDocument};
 use crate::domain::media::Enclosure;
 use crate::domain::text::escape_html;
@@ -57,7 +58,7 @@ fn document(feed: &FeedDocument) -> Feed {
         let deleted = feed.history.deleted.iter().map(tombstone).collect();
         document.extensions.insert("at".to_owned(), [("deleted-entry".to_owned(), deleted)].into());
     }
-    if feed.entries.iter().any(|entry| entry.image.is_some()) {
+    if feed.entries.iter().any(media::is_told) {
         document.namespaces.insert("media".to_owned(), MEDIA_NAMESPACE.to_owned());
     }
     document
@@ -91,7 +92,7 @@ fn entry(entry: &Entry) -> ::atom_syndication::Entry {
             lang: lang.clone(),
             ..Default::default()
         }),
-        extensions: entry.image.as_ref().map(media).unwrap_or_default(),
+        extensions: told(entry),
         ..Default::default()
     }
 }
@@ -119,25 +120,24 @@ fn enclosure(enclosure: &Enclosure) -> Link {
     Link { length, ..link("enclosure", &enclosure.url, Some(&line(enclosure.kind()))) }
 }
 
-/// The picture as `media:content`, what it shows as its `media:description`, and as a thumbnail (Media RSS 1.5.1).
-fn media(image: &Image) -> ExtensionMap {
-    let description = some_line(&image.alt).map(|alt| Extension {
-        name: "media:description".to_owned(),
-        value: Some(alt.into_owned()),
-        ..Default::default()
-    });
-    let attributes: Vec<_> = media_attributes(image).collect();
-    let element = |name: &str, wanted: &[&str]| {
-        let told = attributes.iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name));
-        // The crate writes the attributes of extensions as they are: escaped here.
-        let attrs = told.map(|(name, value)| ((*name).to_owned(), escape_html(value))).collect();
-        Extension { name: name.to_owned(), attrs, ..Default::default() }
-    };
-    let children = description.map(|text| ("description".to_owned(), vec![text])).into_iter().collect();
-    let content = Extension { children, ..element("media:content", &[]) };
-    let thumbnail = element("media:thumbnail", &OF_THUMBNAILS);
-    let elements = [("content".to_owned(), vec![content]), ("thumbnail".to_owned(), vec![thumbnail])];
-    [("media".to_owned(), elements.into())].into()
+/// What Media RSS tells of an entry.
+fn told(entry: &Entry) -> ExtensionMap {
+    let mut by_name: BTreeMap<String, Vec<Extension>> = BTreeMap::new();
+    for element in media::elements(entry) {
+        by_name.entry(element.name.to_owned()).or_default().push(media(element));
+    }
+    if by_name.is_empty() { ExtensionMap::new() } else { [("media".to_owned(), by_name)].into() }
+}
+
+fn media(element: media::Element) -> Extension {
+    let mut children: BTreeMap<String, Vec<Extension>> = BTreeMap::new();
+    let name = element.qualified();
+    for child in element.children {
+        children.entry(child.name.to_owned()).or_default().push(media(child));
+    }
+    // The crate writes the attributes of extensions as they are: escaped here.
+    let attrs = element.attributes.into_iter().map(|(name, value)| (name.to_owned(), escape_html(&value))).collect();
+    Extension { name, value: element.text, attrs, children }
 }
 
 /// Whole seconds (§3.3): no reader needs more, and what a database rounds must not look like an edit.

@@ -7,7 +7,7 @@
 //! | [`json`] | JSON Feed 1.1 | `serde_json` |
 //! | [`opml`] | OPML 2.0 | hand |
 //!
-//! `podcast` has what podcast apps read in RSS.
+//! `podcast` has what podcast apps read in RSS, `media` what Media RSS tells of pictures and of what plays.
 //!
 //! Everything here is pure and cannot fail: one [`FeedDocument`] gives the same bytes for ever, and whatever text
 //! stands in it, the document is well-formed and a parser reads the same clean text from it. Nothing here knows
@@ -16,13 +16,12 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use crate::domain::article::Image;
 use crate::domain::entry::{Entry, FeedDocument};
-use crate::domain::media::media_type;
 use crate::domain::text::{clean, escape_html};
 
 pub mod atom;
 pub mod json;
+mod media;
 pub mod opml;
 mod podcast;
 pub mod rss;
@@ -129,23 +128,6 @@ fn some_block(text: &str) -> Option<Cow<'_, str>> {
 fn authors(entry: &Entry) -> impl Iterator<Item = Cow<'_, str>> {
     entry.authors.iter().filter_map(|name| some_line(name))
 }
-
-/// What an image is told of as Media RSS does: where it is, what it is, and how large where that is known.
-fn media_attributes(image: &Image) -> impl Iterator<Item = (&'static str, String)> {
-    let size = |pixels: fn((u32, u32)) -> u32| image.size.map(|size| pixels(size).to_string());
-    [
-        ("url", Some(line(&image.url).into_owned())),
-        ("medium", Some("image".to_owned())),
-        ("type", media_type(&image.url).map(str::to_owned)),
-        ("width", size(|(width, _)| width)),
-        ("height", size(|(_, height)| height)),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-}
-
-/// What of it a thumbnail says (Media RSS 1.5.1, `media:thumbnail`).
-const OF_THUMBNAILS: [&str; 3] = ["url", "width", "height"];
 
 /// The words that an entry can be sorted by: its label, its section and its tags, each once.
 fn categories(entry: &Entry) -> Vec<Cow<'_, str>> {

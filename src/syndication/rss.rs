@@ -12,12 +12,10 @@ use ::rss::extension::{Extension, ExtensionMap};
 use ::rss::{Category, Channel, Guid, Item};
 use chrono::{DateTime, Utc};
 
-use super::podcast::{self, element, elements};
 use super::{
-    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, OF_THUMBNAILS, authors, block, categories, line,
-    media_attributes, neighbours, prolog, some_block, some_line,
+    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, authors, block, categories, line, media, neighbours,
+    podcast, prolog, some_block, some_line,
 };
-use crate::domain::article::Image;
 use crate::domain::entry::{Entry, FeedDocument};
 use crate::domain::media::Enclosure;
 
@@ -37,7 +35,7 @@ fn channel(feed: &FeedDocument) -> Channel {
     let title = line(&feed.title).into_owned();
     let link = line(&feed.page_url).into_owned();
     let mut namespaces = BTreeMap::new();
-    if feed.entries.iter().any(|entry| entry.image.is_some()) {
+    if feed.entries.iter().any(media::is_told) {
         namespaces.insert("media".to_owned(), MEDIA_NAMESPACE.to_owned());
     }
     let mut extensions = ExtensionMap::new();
@@ -93,8 +91,9 @@ fn links(feed: &FeedDocument) -> Vec<Link> {
 
 fn item(entry: &Entry, is_of_podcast: bool) -> Item {
     let mut extensions = ExtensionMap::new();
-    if let Some(image) = &entry.image {
-        media(image, &mut extensions);
+    for element in media::elements(entry) {
+        let of_media = extensions.entry("media".to_owned()).or_default();
+        of_media.entry(element.name.to_owned()).or_default().push(media(element));
     }
     let episode = entry.enclosure.as_ref().map(|enclosure| &enclosure.episode).filter(|_| is_of_podcast);
     if let Some(episode) = episode {
@@ -119,18 +118,15 @@ fn item(entry: &Entry, is_of_podcast: bool) -> Item {
     }
 }
 
-/// The picture as `media:content`, what it shows as its `media:description`, and as a thumbnail (Media RSS 1.5.1).
-fn media(image: &Image, into: &mut ExtensionMap) {
-    let attributes: Vec<_> = media_attributes(image).collect();
-    let told = |wanted: &[&str]| -> Vec<(&str, Option<&str>)> {
-        let told = attributes.iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name));
-        told.map(|(name, value)| (*name, Some(value.as_str()))).collect()
-    };
-    let description = some_line(&image.alt).map(|alt| element("media:description", &[], Some(&alt)));
-    let mut content = element("media:content", &told(&[]), None);
-    content.children = description.map(|text| ("description".to_owned(), vec![text])).into_iter().collect();
-    let thumbnail = element("media:thumbnail", &told(&OF_THUMBNAILS), None);
-    elements("media", [("content", vec![content]), ("thumbnail", vec![thumbnail])], into);
+/// An element of Media RSS with all that is in it.
+fn media(element: media::Element) -> Extension {
+    let mut children: BTreeMap<String, Vec<Extension>> = BTreeMap::new();
+    let name = element.qualified();
+    for child in element.children {
+        children.entry(child.name.to_owned()).or_default().push(media(child));
+    }
+    let attrs = element.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Extension { name, value: element.text, attrs, children }
 }
 
 /// What comes along; a length that is not known is 0 (RSS Best Practices Profile, `enclosure`).

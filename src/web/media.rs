@@ -27,8 +27,11 @@ pub(super) async fn answer(file: PathBuf, mut request: Request) -> std::io::Resu
         }
         _ => true,
     };
-    if !is_part || !is_wanted {
-        request.headers_mut().remove(header::RANGE);
+    let range = request.headers_mut().remove(header::RANGE).filter(|_| is_part && is_wanted);
+    // The name of the unit may be written in either case; the service knows it in one.
+    if let Some(range) = range.and_then(|range| HeaderValue::from_str(&range.to_str().ok()?.to_ascii_lowercase()).ok())
+    {
+        request.headers_mut().insert(header::RANGE, range);
     }
     let mut response = service.try_call(request).await?.map(Body::new);
     // Players on other sites read transcripts and chapters by script.

@@ -8,6 +8,7 @@ use url::Url;
 use super::super::front_matter::{Node, Table, Value};
 use super::super::link::bare;
 use super::{Reader, is_language_tag, take};
+use crate::domain::crew::{GROUPS, ROLES, known};
 use crate::domain::media::{
     Enclosure, Episode, EpisodeKind, Person, Transcript, duration_s, is_media_type, media_type,
 };
@@ -127,8 +128,8 @@ impl Reader<'_, '_> {
         };
         Some(Person {
             name: shorten(&name, NAME_MAX),
-            role: self.text_of(&mut table, "role").map(|(role, _)| role.to_lowercase()),
-            group: self.text_of(&mut table, "group").map(|(group, _)| group.to_lowercase()),
+            role: self.one_of(&mut table, "role", ROLES),
+            group: self.one_of(&mut table, "group", &GROUPS),
             image: take(&mut table, "image").and_then(|node| self.address("image", node)),
             url: take(&mut table, "url").and_then(|node| self.address("url", node)),
         })
@@ -154,6 +155,20 @@ impl Reader<'_, '_> {
             return None;
         };
         Some(Transcript { url, media_type, language, captions })
+    }
+
+    /// One of the words that podcast apps know.
+    fn one_of(&mut self, table: &mut Table, key: &str, list: &'static [&'static str]) -> Option<String> {
+        let (written, line) = self.text_of(table, key)?;
+        let found = known(list, &written);
+        if found.is_none() {
+            let hint = match did_you_mean(&written, list.iter().copied()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("write {}, or another word of podcasttaxonomy.com", list[..4].join(", ")),
+            };
+            self.complaints.add(line, format!("{key} is not known: {written:?}")).hint(hint);
+        }
+        found.map(str::to_owned)
     }
 
     /// Each of a list, or what stands there alone.
