@@ -67,8 +67,9 @@ fn read(bytes: &[u8]) -> feed_rs::model::Feed {
 
 /// Address, media type and length of what an entry brings along.
 fn brought(format: Format, entry: &feed_rs::model::Entry) -> (String, String, Option<u64>) {
-    if format == Format::Atom {
-        let link = entry.links.iter().find(|link| link.rel.as_deref() == Some("enclosure")).unwrap();
+    if format != Format::Rss {
+        let is_one = |link: &&feed_rs::model::Link| link.rel.as_deref() == Some("enclosure") || link.length.is_some();
+        let link = entry.links.iter().find(is_one).unwrap();
         return (link.href.clone(), link.media_type.clone().unwrap(), link.length);
     }
     let mut content = entry.media.iter().flat_map(|media| &media.content);
@@ -147,9 +148,15 @@ async fn the_page_has_a_player_and_mail_has_a_link() {
     assert!(answer.header("content-security-policy").unwrap().contains("media-src 'self'"));
     let page = String::from_utf8(site.get("/articles/far/").await.body).unwrap();
     assert!(page.contains("<video controls preload=\"none\" src=\"https://cdn.example/far.mp4\""), "{page}");
-    let shown = site.place.run(&["preview", "news", "--text"]);
-    let shown = if shown.code == 0 { shown } else { site.place.run(&["preview", "news"]) };
-    assert!(shown.code == 0, "{shown:#?}");
+    let mail = |form: &str| site.place.run(&["digest", "preview", "news", "--latest", "2", "--as", form]).ended(0).out;
+    let (text, html) = (mail("text"), mail("html"));
+    for label in ["Listen (1 min, 12 kB)", "Watch (13 min, 14 MB)"] {
+        assert!(
+            text.contains(&format!("{label}:\nhttps://")) || text.contains(&format!("{label}:\nhttp://")),
+            "{text}"
+        );
+        assert!(html.contains(&format!(">{label}</a>")), "{html}");
+    }
 }
 
 #[tokio::test]
@@ -211,7 +218,7 @@ fn what_is_wrong_with_a_file_is_named_with_its_line_and_the_article_goes_out_wit
     #[cfg(unix)]
     std::os::unix::fs::symlink("../secret.mp3", place.path().join("static/link.mp3")).unwrap();
     let line = |key: &str| format!("+++\ntitle = \"T\"\ndate = 2026-03-01\n{key}\n+++\nText.\n");
-    for (name, key, what) in [
+    let cases = [
         ("a", "enclosure = \"/gone.mp3\"", "a.md:4: the enclosure is not there: static/gone.mp3"),
         ("b", "enclosure = \"/folder.mp3\"", "b.md:4: the enclosure is no file: static/folder.mp3"),
         ("c", "enclosure = \"/empty.mp3\"", "c.md:4: the enclosure is empty: static/empty.mp3"),
@@ -254,20 +261,24 @@ fn what_is_wrong_with_a_file_is_named_with_its_line_and_the_article_goes_out_wit
             "enclosure = \"/audio/a tone.wav\"\n[episode]\npersons = [{ name = \"Mara\", role = \"gest\" }]",
             "r.md:6: role is not known: \"gest\"",
         ),
-    ] {
+    ];
+    for (name, key, _) in cases {
         place.write(&format!("articles/{name}.md"), line(key));
-        let said = place.run(&["check"]).ended(1);
-        let told = format!("{}{}", said.out, said.err);
-        assert!(told.contains(&format!("articles/{what}")) && told.contains("hint:"), "{name}: {told}");
-        place.run(&["publish"]);
-        let rss = place.read("public/feeds/news/rss.xml");
-        assert!(rss.contains(&format!("https://test.example/articles/{name}/")), "{name}: it goes out");
-        for unwanted in ["gone", "folder.mp3", "empty.mp3", "secret", "javascript", "link.mp3"] {
-            let with = format!("{unwanted}\" length=");
-            assert!(!rss.contains(&with) && !rss.contains("javascript:"), "{name}: {rss}");
-        }
-        place.remove(&format!("articles/{name}.md"));
     }
+    let said = place.run(&["check"]).ended(1);
+    let told: Vec<String> = format!("{}{}", said.out, said.err).lines().map(str::to_owned).collect();
+    place.run(&["publish"]).ended(1);
+    let rss = place.read("public/feeds/news/rss.xml");
+    for (name, _, what) in cases {
+        let at = told.iter().position(|line| line.starts_with(&format!("articles/{what}")));
+        let at = at.unwrap_or_else(|| panic!("{name}: {told:#?}"));
+        assert!(told[at + 1].starts_with("  hint: "), "{name}: {told:#?}");
+        assert!(rss.contains(&format!("https://test.example/articles/{name}/")), "{name} does not go out");
+    }
+    for unwanted in ["gone", "folder.mp3", "empty.mp3", "secret", "link.mp3"] {
+        assert!(!rss.contains(&format!("{unwanted}\" length=")) && !rss.contains("javascript:"), "{unwanted}: {rss}");
+    }
+    assert_eq!(rss.matches("https://cdn.example/a.mp3\" length=\"0\"").count(), 2, "{rss}");
 }
 
 fn python(script: &str, path: &Path) -> Option<serde_json::Value> {

@@ -20,7 +20,22 @@ use crate::domain::text::escape_html;
 pub fn bytes(feed: &FeedDocument) -> Vec<u8> {
     let prolog = prolog(feed.stylesheet_url.as_deref()).into_bytes();
     let config = WriteConfig { write_document_declaration: false, indent_size: None };
-    document(feed).write_with_config(prolog, config).expect("memory takes what is written to it")
+    let written = document(feed).write_with_config(prolog, config).expect("memory takes what is written to it");
+    entries_last(written)
+}
+
+/// The document with its entries behind everything else, as the schema has it (Appendix B): the crate writes what is of
+/// other namespaces behind them. No text can look like these tags, for each `<` in one is escaped.
+fn entries_last(written: Vec<u8>) -> Vec<u8> {
+    const CLOSING: &[u8] = b"</entry>";
+    let first = memchr::memmem::find(&written, b"<entry>");
+    let (Some(first), Some(last)) = (first, memchr::memmem::rfind(&written, CLOSING)) else { return written };
+    let (before, entries) = written.split_at(first);
+    let (entries, behind) = entries.split_at(last + CLOSING.len() - first);
+    match behind.strip_suffix(b"</feed>") {
+        Some(others) if !others.is_empty() => [before, others, entries, b"</feed>"].concat(),
+        _ => written,
+    }
 }
 
 fn document(feed: &FeedDocument) -> Feed {
