@@ -129,7 +129,7 @@ fn podcast() -> Podcast {
         author: Some("Mara Quill & friends".into()),
         owner: Some(Owner { name: Some("The <Lantern>".into()), address: "podcast@lantern.example".into() }),
         categories: ["News > Daily News", "Society & Culture > Documentary", "History"]
-            .map(|name| Category::named(name).unwrap())
+            .map(|name| Category::named(name).expect("a category"))
             .into(),
         explicit: false,
         order: Order::Serial,

@@ -84,7 +84,7 @@ impl Reader<'_> {
             complete: written.complete,
             locked: written.locked.map(Spanned::into_inner),
             medium: medium.map(str::to_owned),
-            funding: written.funding.into_iter().filter_map(|funding| self.funding(funding, publication)).collect(),
+            funding: written.funding.iter().filter_map(|funding| self.funding(funding, publication)).collect(),
             persons: written.persons.into_iter().filter_map(|person| self.person(person, publication)).collect(),
         }
     }
@@ -130,21 +130,19 @@ impl Reader<'_> {
 
     fn guid(&mut self, written: Text) -> Option<String> {
         let written = written?;
-        match uuid::Uuid::try_parse(written.get_ref().trim()) {
-            Ok(guid) => Some(guid.to_string()),
-            Err(_) => {
-                let what = format!("guid is not a UUID: {:?}", written.get_ref());
-                self.complain(
-                    Some(&written),
-                    what,
-                    "write the podcast:guid that the podcast has elsewhere, or leave it out",
-                );
-                None
-            }
+        let guid = uuid::Uuid::try_parse(written.get_ref().trim()).ok();
+        if guid.is_none() {
+            let what = format!("guid is not a UUID: {:?}", written.get_ref());
+            self.complain(
+                Some(&written),
+                what,
+                "write the podcast:guid that the podcast has elsewhere, or leave it out",
+            );
         }
+        guid.map(|guid| guid.to_string())
     }
 
-    fn funding(&mut self, written: WrittenFunding, publication: &Url) -> Option<Funding> {
+    fn funding(&mut self, written: &WrittenFunding, publication: &Url) -> Option<Funding> {
         let url = self.web(&written.url, "funding", publication)?;
         let text = shorten(&one_line(&written.text), LONG);
         Some(Funding { url, text })

@@ -38,7 +38,10 @@ pub(super) fn is_told(entry: &Entry) -> bool {
 pub(super) fn elements(entry: &Entry) -> Vec<Element> {
     let thumbnail = entry.image.as_ref().map(|image| {
         let (width, height) = size(image);
-        Element::new("thumbnail", vec![("url", address(&image.url)), ("width", width), ("height", height)])
+        Element::new(
+            "thumbnail",
+            vec![("url", Some(line(&image.url).into_owned())), ("width", width), ("height", height)],
+        )
     });
     let content = playable(entry).map(played).or_else(|| entry.image.as_ref().map(picture));
     content.into_iter().chain(thumbnail).collect()
@@ -53,7 +56,7 @@ fn played(enclosure: &Enclosure) -> Element {
     Element::new(
         "content",
         vec![
-            ("url", address(&enclosure.url)),
+            ("url", Some(line(&enclosure.url).into_owned())),
             ("fileSize", enclosure.length.map(|bytes| bytes.to_string())),
             ("type", Some(line(enclosure.kind()).into_owned())),
             ("medium", Some(medium.to_owned())),
@@ -66,7 +69,7 @@ fn played(enclosure: &Enclosure) -> Element {
 fn picture(image: &Image) -> Element {
     let (width, height) = size(image);
     let attributes = vec![
-        ("url", address(&image.url)),
+        ("url", Some(line(&image.url).into_owned())),
         ("type", media_type(&image.url).map(str::to_owned)),
         ("medium", Some("image".to_owned())),
         ("width", width),
@@ -77,10 +80,6 @@ fn picture(image: &Image) -> Element {
         ..Element::new("description", vec![("type", Some("plain".to_owned()))])
     });
     Element { children: description.into_iter().collect(), ..Element::new("content", attributes) }
-}
-
-fn address(url: &str) -> Option<String> {
-    Some(line(url).into_owned())
 }
 
 fn size(image: &Image) -> (Option<String>, Option<String>) {

@@ -24,6 +24,8 @@ const KEPT: usize = 20_000;
 
 /// What a file was when it was looked into.
 type Stamp = (u64, Option<SystemTime>);
+/// What it was, where it was there, and what came of it.
+type Known = (Option<Stamp>, Result<Facts, Unfit>);
 
 /// What was found in a file that can be given out.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,7 +52,7 @@ impl Facts {
 pub struct Media {
     folder: PathBuf,
     urls: Urls,
-    known: Mutex<HashMap<PathBuf, (Stamp, Result<Facts, Unfit>)>>,
+    known: Mutex<HashMap<PathBuf, Known>>,
 }
 
 /// Why a file below `static/` cannot be given out.
@@ -108,9 +110,11 @@ impl Media {
         Image { size: found.or(image.size), ..image.clone() }
     }
 
-    /// Whether this is a file of ours.
-    pub fn is_ours(&self, url: &str) -> bool {
-        self.path(url).is_some()
+    /// Whether a file is another than when it was looked at: it came, went, or was written to. Then what was made of it
+    /// has to be made anew, though no article changed.
+    pub fn is_stale(&self) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|(path, (before, _))| *before != path.symlink_metadata().ok().as_ref().map(stamp))
     }
 
     /// Where the file stands that a URL below the publication's own means; no part of its way is hidden or leads out.
@@ -123,25 +127,25 @@ impl Media {
 
     /// Size of a file and what is found in it, as `serve` and `publish` would give it out: nothing that a link leads to.
     fn facts(&self, path: PathBuf) -> Result<(u64, Facts), Unfit> {
-        let metadata = path.symlink_metadata().map_err(|_| Unfit::Missing)?;
-        let stamp = (metadata.len(), metadata.modified().ok());
+        let metadata = path.symlink_metadata().ok();
+        let stamp = metadata.as_ref().map(stamp);
+        let length = stamp.map_or(0, |(length, _)| length);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, found)) = known().get(&path).filter(|(before, _)| *before == stamp) {
-            return found.map(|facts| (stamp.0, facts));
+            return found.map(|facts| (length, facts));
         }
-        let found = if !metadata.is_file() || !self.is_inside(&path) {
-            Err(Unfit::NoFile)
-        } else if stamp.0 == 0 {
-            Err(Unfit::Empty)
-        } else {
-            Ok(Facts::of(&path))
+        let found = match metadata {
+            None => Err(Unfit::Missing),
+            Some(metadata) if !metadata.is_file() || !self.is_inside(&path) => Err(Unfit::NoFile),
+            Some(_) if length == 0 => Err(Unfit::Empty),
+            Some(_) => Ok(Facts::of(&path)),
         };
         let mut known = known();
         if known.len() >= KEPT {
             known.clear();
         }
         known.insert(path, (stamp, found));
-        found.map(|facts| (stamp.0, facts))
+        found.map(|facts| (length, facts))
     }
 
     /// Whether no part of the way to a file is a link.
@@ -256,6 +260,11 @@ fn size(speech: &Speech<'_>, bytes: u64) -> String {
     let (unit, word) = if bytes < 1_000_000 { (1_000, "media_kb") } else { (1_000_000, "media_mb") };
     let number = i64::try_from((bytes + unit / 2) / unit).unwrap_or(i64::MAX).max(1);
     speech.word(word, &[("number", Value::Number(number))])
+}
+
+/// What tells a file from what it was.
+fn stamp(metadata: &std::fs::Metadata) -> Stamp {
+    (metadata.len(), metadata.modified().ok())
 }
 
 /// How long a file plays. A damaged one may have its reader in trouble: that costs the number alone.

@@ -128,7 +128,7 @@ pub struct EnclosureView {
 /// What is said, in time with what is seen.
 #[derive(Debug, Clone, Serialize)]
 pub struct CaptionsView {
-    /// Absolute URL, WebVTT.
+    /// Absolute URL of a file in `WebVTT`.
     pub url: String,
     /// Language tag.
     pub language: String,
