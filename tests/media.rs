@@ -144,7 +144,7 @@ async fn the_page_has_a_player_and_mail_has_a_link() {
         page.contains(&format!("<audio controls preload=\"none\" src=\"{url}\" aria-label=\"The horn\">")),
         "{page}"
     );
-    assert!(page.contains("download>Download (12 kB)</a>"), "{page}");
+    assert!(page.contains("download>Download (1 min, 12 kB)</a>"), "{page}");
     assert!(answer.header("content-security-policy").unwrap().contains("media-src 'self'"));
     let page = String::from_utf8(site.get("/articles/far/").await.body).unwrap();
     assert!(page.contains("<video controls preload=\"none\" src=\"https://cdn.example/far.mp4\""), "{page}");

@@ -232,7 +232,7 @@ pub(super) fn view(presenter: &Presenter<'_>, article: &Article, language: &str)
         is_audio: purpose == Purpose::Audio,
         is_video: purpose == Purpose::Video,
         label: with_facts(&speech, word, facts.as_deref()),
-        download: with_facts(&speech, "media_download", size.as_deref()),
+        download: with_facts(&speech, "media_download", facts.as_deref()),
         transcripts: read.iter().map(|read| LinkView { url: read.url.clone(), label: transcript.clone() }).collect(),
         captions: timed
             .iter()

@@ -222,7 +222,7 @@ fn enclosure() -> EnclosureView {
         is_audio: true,
         is_video: false,
         label: "Listen (12 min, 14 MB)".into(),
-        download: "Download (14 MB)".into(),
+        download: "Download (12 min, 14 MB)".into(),
         transcripts: vec![LinkView { url: "https://example.org/audio/a.html".into(), label: "Transcript".into() }],
         captions: vec![CaptionsView { url: "https://example.org/audio/a.vtt".into(), language: "en".into() }],
     }

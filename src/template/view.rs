@@ -117,7 +117,7 @@ pub struct EnclosureView {
     pub is_video: bool,
     /// What one does with it, how long it is and how large: "Listen (12 min, 14 MB)".
     pub label: String,
-    /// The same for who takes the file along: "Download (14 MB)".
+    /// The same for who takes the file along: "Download (12 min, 14 MB)".
     pub download: String,
     /// What is said in it, in writing.
     pub transcripts: Vec<LinkView>,
