@@ -131,7 +131,7 @@ fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 const POSTS: &str = "post_id,post_date,is_published,email_sent_at,inbox_sent_at,type,audience,title,subtitle,podcast_url\n\
-    101.the-steps,2023-05-01T06:00:00.000Z,true,2023-05-01T06:00:10.000Z,,newsletter,everyone,The steps are open,\"Mind the third, please\",\n\
+    101.the-steps,2023-05-01T06:00:00.000Z,true,2023-05-01T06:00:10.000Z,,newsletter,everyone,The steps are open,\"Mind the third, please\",https://cdn.example/podcast/101\n\
     102.for-friends,2023-06-01T06:00:00.000Z,true,,,newsletter,only_paid,For friends,,\n\
     103.unfinished,,false,,,newsletter,everyone,Unfinished,,\n\
     104.talk,2023-06-02T06:00:00.000Z,true,,,thread,everyone,Let us talk,,\n\

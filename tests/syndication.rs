@@ -4,7 +4,10 @@ use chrono::{DateTime, TimeZone, Utc};
 use feed_rs::model::Feed;
 use proptest::prelude::*;
 use tidings::domain::article::Image;
+use tidings::domain::crew::{GROUPS, ROLES};
 use tidings::domain::entry::{Deleted, Entry, FeedDocument, History, OutlineFeed};
+use tidings::domain::media::{Enclosure, Episode, EpisodeKind, Person, Transcript};
+use tidings::domain::podcast::{Category, Funding, Order, Owner, Podcast};
 use tidings::domain::text::clean;
 use tidings::syndication::{Format, opml};
 
@@ -29,7 +32,9 @@ fn lighthouse() -> Entry {
         image: Some(Image {
             url: "https://lantern.example/lamp.jpg?w=800&h=600".into(),
             alt: "The lamp room \"at night\" & the sea".into(),
+            size: Some((800, 600)),
         }),
+        enclosure: None,
         language: None,
     }
 }
@@ -47,6 +52,7 @@ fn farol() -> Entry {
         authors: vec![],
         categories: vec![],
         image: None,
+        enclosure: None,
         language: Some("pt".into()),
     }
 }
@@ -64,12 +70,125 @@ fn feed(entries: Vec<Entry>) -> FeedDocument {
         stylesheet_url: Some("https://lantern.example/feed.css".into()),
         publication: "The Harbour Lantern".into(),
         publication_url: "https://lantern.example/".into(),
-        image: Some(Image { url: "https://lantern.example/logo.png".into(), alt: "A lantern".into() }),
+        image: Some(Image { url: "https://lantern.example/logo.png".into(), alt: "A lantern".into(), size: None }),
+        podcast: None,
         hubs: vec!["https://hub.example/".into()],
         updated: entries.iter().map(|entry| entry.updated).max(),
         entries,
         history: History::default(),
     }
+}
+
+/// An episode of a podcast, with all that one can say.
+fn episode() -> Entry {
+    let person = |name: &str, role: &str| Person {
+        name: name.into(),
+        role: Some(role.into()),
+        group: Some("cast".into()),
+        image: Some("https://lantern.example/mara.jpg?a=1&b=2".into()),
+        url: None,
+    };
+    let transcript = |file: &str, kind: &str, captions: bool| Transcript {
+        url: format!("https://lantern.example/audio/{file}"),
+        media_type: kind.into(),
+        language: captions.then(|| "en".into()),
+        captions,
+    };
+    Entry {
+        id: "tag:lantern.example,2026-11-21:0193497d-8f00-7000-8000-000000000003".into(),
+        url: "https://lantern.example/the-keeper-speaks/".into(),
+        title: "Ep. 4: the keeper speaks".into(),
+        enclosure: Some(Enclosure {
+            url: "https://lantern.example/audio/keeper%20&%20lamp.mp3?from=feed&x=\"1\"".into(),
+            length: Some(14_031_872),
+            media_type: None,
+            duration_s: Some(754),
+            episode: Episode {
+                title: Some("The keeper <speaks> & sings".into()),
+                season: Some(2),
+                number: Some(4),
+                kind: Some(EpisodeKind::Full),
+                explicit: Some(false),
+                block: true,
+                image: Some("https://lantern.example/keeper.jpg".into()),
+                persons: vec![person("Mara Quill & \"Co\"", "host"), person("João Peixoto", "guest")],
+                transcripts: vec![
+                    transcript("keeper.vtt", "text/vtt", true),
+                    transcript("keeper.html", "text/html", false),
+                ],
+                chapters: Some("https://lantern.example/audio/keeper.json".into()),
+            },
+        }),
+        ..lighthouse()
+    }
+}
+
+fn podcast() -> Podcast {
+    Podcast {
+        guid: Some("917393e3-1b1e-5cef-ace4-edaa54e1f810".into()),
+        author: Some("Mara Quill & friends".into()),
+        owner: Some(Owner { name: Some("The <Lantern>".into()), address: "podcast@lantern.example".into() }),
+        categories: ["News > Daily News", "Society & Culture > Documentary", "History"]
+            .map(|name| Category::named(name).expect("a category"))
+            .into(),
+        explicit: false,
+        order: Order::Serial,
+        block: true,
+        complete: true,
+        locked: Some(true),
+        medium: Some("podcast".into()),
+        funding: vec![Funding { url: "https://lantern.example/give?a=1&b=2".into(), text: "Keep it <lit>".into() }],
+        persons: vec![Person { name: "Mara Quill".into(), ..Person::default() }],
+    }
+}
+
+fn waves() -> FeedDocument {
+    FeedDocument { podcast: Some(podcast()), ..feed(vec![episode(), farol()]) }
+}
+
+#[test]
+fn a_podcast_is_written_as_its_snapshot() {
+    for format in Format::ALL {
+        insta::assert_snapshot!(format!("podcast-{format:?}"), text(format, &waves()));
+    }
+}
+
+#[test]
+fn another_parser_finds_the_same_enclosure_in_every_format() {
+    let written = waves();
+    let file = written.entries[0].enclosure.clone().unwrap();
+    let url = url::Url::parse(&file.url).unwrap();
+    for format in Format::ALL {
+        let entry = &parsed(format, &written).entries[0];
+        let (found, kind, length) = if format == Format::Rss {
+            let mut content = entry.media.iter().flat_map(|media| &media.content);
+            let found = content.find(|found| found.url.as_ref() == Some(&url)).unwrap_or_else(|| panic!("{entry:#?}"));
+            (found.url.clone().unwrap().into(), found.content_type.as_ref().map(ToString::to_string), found.size)
+        } else {
+            let is_one =
+                |link: &&feed_rs::model::Link| link.rel.as_deref() == Some("enclosure") || link.length.is_some();
+            let link = entry.links.iter().find(is_one).unwrap_or_else(|| panic!("{entry:#?}"));
+            (link.href.clone(), link.media_type.clone(), link.length)
+        };
+        assert_eq!(url::Url::parse(&found).unwrap(), url, "{format:?}");
+        assert_eq!((kind.as_deref(), length), (Some("audio/mpeg"), file.length), "{format:?}");
+    }
+}
+
+#[test]
+fn a_file_of_unknown_size_has_a_length_of_nothing_in_rss_alone() {
+    let mut entry = episode();
+    let file = Enclosure { url: "https://cdn.example/one.ogg".into(), ..Enclosure::default() };
+    entry.enclosure = Some(file);
+    let written = feed(vec![entry]);
+    assert!(
+        text(Format::Rss, &written)
+            .contains("<enclosure url=\"https://cdn.example/one.ogg\" length=\"0\" type=\"audio/ogg\"/>")
+    );
+    assert!(!text(Format::Atom, &written).contains("length="));
+    assert!(!text(Format::Json, &written).contains("size_in_bytes"));
+    // Who is no podcast speaks of none.
+    assert!(!text(Format::Rss, &written).contains("itunes:") && !text(Format::Rss, &written).contains("podcast:"));
 }
 
 fn text(format: Format, feed: &FeedDocument) -> String {
@@ -262,7 +381,59 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 fn hostile_image() -> impl Strategy<Value = Image> {
-    (hostile(), hostile()).prop_map(|(url, alt)| Image { url, alt })
+    (hostile(), hostile()).prop_map(|(url, alt)| Image { url, alt, size: None })
+}
+
+fn hostile_person() -> impl Strategy<Value = Person> {
+    // What they do is one of some words, each of which is known at the door.
+    let words = (prop::option::of(prop::sample::select(ROLES)), prop::option::of(prop::sample::select(&GROUPS[..])));
+    let urls = (prop::option::of(hostile()), prop::option::of(hostile()));
+    (hostile(), words, urls).prop_map(|(name, (role, group), (image, url))| Person {
+        name,
+        role: role.map(str::to_owned),
+        group: group.map(str::to_owned),
+        image,
+        url,
+    })
+}
+
+fn hostile_enclosure() -> impl Strategy<Value = Enclosure> {
+    let options = [prop::option::of(hostile()), prop::option::of(hostile()), prop::option::of(hostile())];
+    let numbers = (prop::option::of(any::<u64>()), prop::option::of(any::<u32>()), any::<bool>());
+    let persons = prop::collection::vec(hostile_person(), 0..3);
+    (hostile(), options, numbers, persons).prop_map(
+        |(url, [media_type, title, image], (length, number, block), persons)| {
+            let media_type_of = media_type.clone().unwrap_or_default();
+            let transcript =
+                Transcript { url: url.clone(), media_type: media_type_of, language: title.clone(), captions: block };
+            let episode = Episode {
+                chapters: title.clone(),
+                title,
+                season: number,
+                number,
+                kind: Some(EpisodeKind::Trailer),
+                explicit: Some(block),
+                block,
+                image,
+                persons,
+                transcripts: vec![transcript],
+            };
+            Enclosure { url, length, media_type, duration_s: number, episode }
+        },
+    )
+}
+
+fn hostile_podcast() -> impl Strategy<Value = Podcast> {
+    let persons = prop::collection::vec(hostile_person(), 0..3);
+    (hostile(), hostile(), prop::option::of(hostile()), persons).prop_map(|(url, text, option, persons)| Podcast {
+        guid: option.clone(),
+        author: option.clone(),
+        owner: Some(Owner { name: option.clone(), address: text.clone() }),
+        medium: option,
+        funding: vec![Funding { url, text }],
+        persons,
+        ..podcast()
+    })
 }
 
 fn hostile_entry() -> impl Strategy<Value = Entry> {
@@ -273,8 +444,9 @@ fn hostile_entry() -> impl Strategy<Value = Entry> {
         prop::option::of(hostile_image()),
         prop::option::of(hostile()),
     );
-    (hostile(), hostile(), hostile(), lists, options).prop_map(
-        |(url, title, summary, (authors, categories), (label, html, image, language))| Entry {
+    (hostile(), hostile(), hostile(), lists, options, prop::option::of(hostile_enclosure())).prop_map(
+        |(url, title, summary, (authors, categories), (label, html, image, language), enclosure)| Entry {
+            enclosure,
             url,
             title,
             label,
@@ -292,7 +464,7 @@ fn hostile_entry() -> impl Strategy<Value = Entry> {
 fn hostile_feed() -> impl Strategy<Value = FeedDocument> {
     let entries = prop::collection::vec(hostile_entry(), 0..3);
     let texts = (hostile(), hostile(), hostile(), hostile(), hostile());
-    let options = (prop::option::of(hostile()), prop::option::of(hostile_image()));
+    let options = (prop::option::of(hostile()), prop::option::of(hostile_image()), prop::option::of(hostile_podcast()));
     (entries, texts, options).prop_map(|(entries, (title, description, language, url, publication), options)| {
         FeedDocument {
             rss_url: url.clone(),
@@ -301,6 +473,7 @@ fn hostile_feed() -> impl Strategy<Value = FeedDocument> {
             publication,
             stylesheet_url: options.0,
             image: options.1,
+            podcast: options.2,
             history: History {
                 current: Some(title.clone()),
                 previous: Some(description.clone()),

@@ -27,7 +27,8 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
     let app = Arc::new(App::new(publication)?);
     let publication = &app.publication;
     // Before the first sync, so that nothing saved meanwhile is missed.
-    let _watcher = match run::watch(&publication.config.articles, Arc::clone(&app.changed)) {
+    let (articles, files) = (&publication.config.articles, &publication.config.static_files);
+    let _watcher = match run::watch(articles, files, Arc::clone(&app.changed)) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
             output::complain(&format!("changes to articles are not seen by themselves: {error}"));

@@ -7,6 +7,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::newsletter::WrittenNewsletter;
+use super::podcast::WrittenPodcast;
 use super::written::{line_at, toml_problem};
 use super::{Config, Publication};
 use crate::domain::feed::{Feed, FeedName, Select};
@@ -27,6 +28,7 @@ struct Written {
     #[serde(default)]
     content: Content,
     newsletter: Option<WrittenNewsletter>,
+    podcast: Option<Spanned<WrittenPodcast>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -92,7 +94,7 @@ fn read(path: &Path, file: &str, publication: &Publication) -> Result<Feed, Vec<
 }
 
 /// A picture's URL; what has none of its own stands below the publication's, as `static/` does.
-fn image_url(publication: &Url, written: &str) -> Option<String> {
+pub(super) fn image_url(publication: &Url, written: &str) -> Option<String> {
     let is_below = !written.starts_with("//") && Url::parse(written).is_err();
     let url = if is_below {
         let base = Url::parse(&format!("{}/", publication.as_str().trim_end_matches('/'))).ok()?;
@@ -129,6 +131,8 @@ impl Reader<'_> {
             );
         }
         let newsletter = written.newsletter.and_then(|newsletter| self.newsletter(newsletter));
+        let image = written.image.and_then(|image| image_url(&publication.url, image.trim()));
+        let podcast = written.podcast.map(|podcast| self.podcast(podcast, image.is_some(), &publication.url));
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
@@ -137,7 +141,8 @@ impl Reader<'_> {
             description: one_line(&written.description),
             title,
             language: written.language.unwrap_or_else(|| publication.language.clone()),
-            image: written.image.and_then(|image| image_url(&publication.url, image.trim())),
+            image,
+            podcast,
             select: written.select,
             limit: written.limit.map_or(Feed::LIMIT, Spanned::into_inner),
             full: matches!(written.content, Content::Full),

@@ -9,6 +9,7 @@ mod feeds;
 mod form;
 mod hub;
 mod newsletter;
+mod podcast;
 pub mod reports;
 mod retention;
 mod segments;

@@ -6,6 +6,8 @@ use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::media::Enclosure;
+
 /// The identity of an article for as long as it exists, whatever happens to its title, slug or file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -76,6 +78,9 @@ pub struct Image {
     pub url: String,
     /// What it shows, for those who do not see it; empty where it only decorates.
     pub alt: String,
+    /// Width and height in pixels, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<(u32, u32)>,
 }
 
 /// Where an article stood first, if it came from elsewhere.
@@ -131,6 +136,8 @@ pub struct Article {
     pub html: String,
     /// The picture that stands for it.
     pub image: Option<Image>,
+    /// What it brings along to be heard or watched.
+    pub enclosure: Option<Enclosure>,
     /// Shown under "Don't miss".
     pub featured: bool,
     /// Slugs of the articles under "Also read".

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::article::{Image, Question};
+use super::media::Enclosure;
+use super::podcast::Podcast;
 use super::text::escape_html;
 
 /// A link with its text.
@@ -39,6 +41,8 @@ pub struct Entry {
     pub categories: Vec<String>,
     /// Picture.
     pub image: Option<Image>,
+    /// What it brings along, with what is known of the file.
+    pub enclosure: Option<Enclosure>,
     /// Language tag where it differs from the feed's.
     pub language: Option<String>,
 }
@@ -70,6 +74,8 @@ pub struct FeedDocument {
     pub publication_url: String,
     /// Picture of the feed.
     pub image: Option<Image>,
+    /// What podcast apps are told, its identity filled in.
+    pub podcast: Option<Podcast>,
     /// `WebSub` hubs.
     pub hubs: Vec<String>,
     /// Newest real change of any entry; the Unix epoch is never written: `None` for a feed without entries.

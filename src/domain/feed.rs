@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::article::{Article, Slug};
 use super::newsletter::Newsletter;
+use super::podcast::Podcast;
 
 /// The name of a feed, as it stands in its file's name and in its URLs: made like a [`Slug`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -125,6 +126,8 @@ pub struct Feed {
     pub select: Select,
     /// How many entries its documents hold at most.
     pub limit: usize,
+    /// What podcast apps are told, where it is one for them.
+    pub podcast: Option<Podcast>,
     /// Whether entries carry the whole content or the summary alone.
     pub full: bool,
     /// The mail side of it.
@@ -161,6 +164,7 @@ mod tests {
             summary_given: false,
             html: String::new(),
             image: None,
+            enclosure: None,
             featured: false,
             related: vec![],
             faq: vec![],

@@ -3,6 +3,8 @@
 //! Faults are collected, never thrown. A fault in what decides whether, where and to whom an article appears (title,
 //! date, slug, archive, draft) keeps it out; any other fault costs that one key.
 
+mod media;
+
 use std::collections::HashSet;
 
 use chrono::{DateTime, Duration, Utc};
@@ -10,6 +12,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::front_matter::{Node, Table, Value};
 use super::{Complaints, Context, date};
 use crate::domain::article::Slug;
+use crate::domain::media::Enclosure;
 use crate::domain::text;
 use crate::problem::{did_you_mean, is_deceptive};
 
@@ -42,6 +45,8 @@ const KNOWN: &[&str] = &[
     "faq",
     "archive",
     "draft",
+    "enclosure",
+    "episode",
     "published",
     "language",
     "lang",
@@ -127,6 +132,8 @@ pub(super) struct Fields {
     /// Destination as written, and its line.
     pub(super) image: Option<(String, usize)>,
     pub(super) image_alt: Option<String>,
+    /// What comes along, its addresses made absolute.
+    pub(super) enclosure: Option<Enclosure>,
     pub(super) featured: bool,
     pub(super) related: Vec<String>,
     /// Question, answer in Markdown, and the line of the answer.
@@ -152,7 +159,7 @@ pub(super) fn read(mut table: Table, context: &Context<'_>, complaints: &mut Com
             table.extend(inner.into_iter().filter(|(key, _)| wanted.contains(&key.as_str())));
         }
     }
-    Reader { table, zone: context.time_zone, now: context.now, complaints }.fields()
+    Reader { table, base: context.base, zone: context.time_zone, now: context.now, complaints }.fields()
 }
 
 /// A title with a complaint where it is too long, and cut where it is far too long.
@@ -177,6 +184,7 @@ fn take(table: &mut Table, key: &str) -> Option<Node> {
 
 struct Reader<'a, 'b> {
     table: Table,
+    base: &'a url::Url,
     zone: chrono_tz::Tz,
     now: DateTime<Utc>,
     complaints: &'a mut Complaints<'b>,
@@ -200,6 +208,7 @@ impl Reader<'_, '_> {
         fields.label = self.first(&["label"]);
         fields.place = self.first(&["place"]);
         self.image(&mut fields);
+        fields.enclosure = self.enclosure();
         fields.featured = self.flag("featured").unwrap_or(None).unwrap_or(false);
         fields.related = self.related();
         fields.faq = self.faq();

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `folder` | which files are articles |
 //! | `front_matter` | TOML and YAML as values with lines |
-//! | `fields` | what the keys mean |
+//! | `fields` | what the keys mean; below it, those of what is heard or watched |
 //! | `date` | how dates are written |
 //! | `control` | what XML cannot hold |
 //! | `link` | where links lead, and which may |
@@ -250,6 +250,7 @@ fn read(
         summary: fields.summary.or(body.summary.map(|first| text::shorten(&first, SUMMARY_MAX))).unwrap_or_default(),
         html: body.html,
         image,
+        enclosure: fields.enclosure,
         featured: fields.featured,
         related: fields.related,
         faq,
@@ -291,7 +292,7 @@ fn image(
             .add(line, format!("image is not an http or https address: {written:?}"))
             .hint("write https://… or the path of the picture");
     }
-    Some(Image { url: url?.into(), alt: alt.unwrap_or_default() })
+    Some(Image { url: url?.into(), alt: alt.unwrap_or_default(), size: None })
 }
 
 fn faq(written: Vec<(String, String, usize)>, page: &Page<'_>, complaints: &mut Complaints<'_>) -> Vec<Question> {

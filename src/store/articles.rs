@@ -12,6 +12,7 @@ use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, 
 use crate::domain::article::{Article, ArticleId, Image, Original, Question, Release, Released, Slug};
 use crate::domain::digest::DigestId;
 use crate::domain::feed::FeedName;
+use crate::domain::media::Enclosure;
 
 /// The columns that only ever travel together, as JSON.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ struct Details {
     authors: Vec<String>,
     tags: Vec<String>,
     image: Option<Image>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enclosure: Option<Enclosure>,
     related: Vec<String>,
     faq: Vec<Question>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +66,7 @@ macro_rules! article {
             summary_given: details.summary_given,
             html: row.try_get("html")?,
             image: details.image,
+            enclosure: details.enclosure,
             featured: row.try_get("featured")?,
             related: details.related,
             faq: details.faq,
@@ -365,6 +369,7 @@ pub(super) fn details_json(article: &Article) -> String {
         authors: article.authors.clone(),
         tags: article.tags.clone(),
         image: article.image.clone(),
+        enclosure: article.enclosure.clone(),
         related: article.related.clone(),
         faq: article.faq.clone(),
         original: article.original.clone(),

@@ -2,23 +2,40 @@
 //!
 //! Content and titles go out as escaped text, never as `xhtml`, which the crate would insert unchecked.
 
+use std::collections::BTreeMap;
+
 use ::atom_syndication::extension::{Extension, ExtensionMap};
 use ::atom_syndication::{Category, Content, Feed, FixedDateTime, Generator, Link, Person, Text, WriteConfig};
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, SubsecRound, Utc};
 
 use super::{
     Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, TOMBSTONES_NAMESPACE, authors, block, categories, line,
-    neighbours, prolog, some_block, some_line,
+    media, neighbours, prolog, some_block, some_line,
 };
-use crate::domain::article::Image;
 use crate::domain::entry::{Deleted, Entry, FeedDocument};
+use crate::domain::media::Enclosure;
 use crate::domain::text::escape_html;
 
 /// The feed as an Atom document in UTF-8.
 pub fn bytes(feed: &FeedDocument) -> Vec<u8> {
     let prolog = prolog(feed.stylesheet_url.as_deref()).into_bytes();
     let config = WriteConfig { write_document_declaration: false, indent_size: None };
-    document(feed).write_with_config(prolog, config).expect("memory takes what is written to it")
+    let written = document(feed).write_with_config(prolog, config).expect("memory takes what is written to it");
+    entries_last(written)
+}
+
+/// The document with its entries behind everything else, as the schema has it (Appendix B): the crate writes what is of
+/// other namespaces behind them. No text can look like these tags, for each `<` in one is escaped.
+fn entries_last(written: Vec<u8>) -> Vec<u8> {
+    const CLOSING: &[u8] = b"</entry>";
+    let first = memchr::memmem::find(&written, b"<entry>");
+    let (Some(first), Some(last)) = (first, memchr::memmem::rfind(&written, CLOSING)) else { return written };
+    let (before, entries) = written.split_at(first);
+    let (entries, behind) = entries.split_at(last + CLOSING.len() - first);
+    match behind.strip_suffix(b"</feed>") {
+        Some(others) if !others.is_empty() => [before, others, entries, b"</feed>"].concat(),
+        _ => written,
+    }
 }
 
 fn document(feed: &FeedDocument) -> Feed {
@@ -56,7 +73,7 @@ fn document(feed: &FeedDocument) -> Feed {
         let deleted = feed.history.deleted.iter().map(tombstone).collect();
         document.extensions.insert("at".to_owned(), [("deleted-entry".to_owned(), deleted)].into());
     }
-    if feed.entries.iter().any(|entry| entry.image.is_some()) {
+    if feed.entries.iter().any(media::is_told) {
         document.namespaces.insert("media".to_owned(), MEDIA_NAMESPACE.to_owned());
     }
     document
@@ -80,7 +97,9 @@ fn entry(entry: &Entry) -> ::atom_syndication::Entry {
             .into_iter()
             .map(|word| Category { term: word.into_owned(), ..Default::default() })
             .collect(),
-        links: vec![link("alternate", &entry.url, Some("text/html"))],
+        links: std::iter::once(link("alternate", &entry.url, Some("text/html")))
+            .chain(entry.enclosure.as_ref().map(enclosure))
+            .collect(),
         summary: summary.map(|summary| text(summary.into_owned())),
         content: entry.html.as_deref().map(|html| Content {
             value: Some(block(html).into_owned()),
@@ -88,7 +107,7 @@ fn entry(entry: &Entry) -> ::atom_syndication::Entry {
             lang: lang.clone(),
             ..Default::default()
         }),
-        extensions: entry.image.as_ref().map(media).unwrap_or_default(),
+        extensions: told(entry),
         ..Default::default()
     }
 }
@@ -110,23 +129,30 @@ fn tombstone(deleted: &Deleted) -> Extension {
     }
 }
 
-/// The picture as `media:content`, what it shows as its `media:description` (Media RSS 1.5.1).
-fn media(image: &Image) -> ExtensionMap {
-    let description = some_line(&image.alt).map(|alt| Extension {
-        name: "media:description".to_owned(),
-        value: Some(alt.into_owned()),
-        ..Default::default()
-    });
-    let content = Extension {
-        name: "media:content".to_owned(),
-        // The crate writes the attributes of extensions as they are: escaped here.
-        attrs: [("url", escape_html(&line(&image.url))), ("medium", "image".to_owned())]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
-        children: description.map(|text| ("description".to_owned(), vec![text])).into_iter().collect(),
-        ..Default::default()
-    };
-    [("media".to_owned(), [("content".to_owned(), vec![content])].into())].into()
+/// What comes along (§4.2.7.2); its length is a hint, and is left out where it is not known.
+fn enclosure(enclosure: &Enclosure) -> Link {
+    let length = enclosure.length.map(|length| length.to_string());
+    Link { length, ..link("enclosure", &enclosure.url, Some(&line(enclosure.kind()))) }
+}
+
+/// What Media RSS tells of an entry.
+fn told(entry: &Entry) -> ExtensionMap {
+    let mut by_name: BTreeMap<String, Vec<Extension>> = BTreeMap::new();
+    for element in media::elements(entry) {
+        by_name.entry(element.name.to_owned()).or_default().push(media(element));
+    }
+    if by_name.is_empty() { ExtensionMap::new() } else { [("media".to_owned(), by_name)].into() }
+}
+
+fn media(element: media::Element) -> Extension {
+    let mut children: BTreeMap<String, Vec<Extension>> = BTreeMap::new();
+    let name = element.qualified();
+    for child in element.children {
+        children.entry(child.name.to_owned()).or_default().push(media(child));
+    }
+    // The crate writes the attributes of extensions as they are: escaped here.
+    let attrs = element.attributes.into_iter().map(|(name, value)| (name.to_owned(), escape_html(&value))).collect();
+    Extension { name, value: element.text, attrs, children }
 }
 
 /// Whole seconds (§3.3): no reader needs more, and what a database rounds must not look like an edit.

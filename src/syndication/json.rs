@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Format, authors, block, categories, line, neighbours, some_block, some_line};
 use crate::domain::entry::{Entry, FeedDocument};
+use crate::domain::media::Enclosure;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -65,6 +66,18 @@ struct Item<'a> {
     tags: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     language: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachments: Option<[Attachment<'a>; 1]>,
+}
+
+#[derive(Serialize)]
+struct Attachment<'a> {
+    url: Cow<'a, str>,
+    mime_type: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_in_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_in_seconds: Option<u32>,
 }
 
 /// The feed as a JSON Feed document.
@@ -108,6 +121,16 @@ fn item(entry: &Entry) -> Item<'_> {
         authors: authors(entry).map(|name| Author { name, url: None }).collect(),
         tags: categories(entry),
         language: entry.language.as_deref().and_then(some_line),
+        attachments: entry.enclosure.as_ref().map(|enclosure| [attachment(enclosure)]),
+    }
+}
+
+fn attachment(enclosure: &Enclosure) -> Attachment<'_> {
+    Attachment {
+        url: line(&enclosure.url),
+        mime_type: line(enclosure.kind()),
+        size_in_bytes: enclosure.length,
+        duration_in_seconds: enclosure.duration_s,
     }
 }
 

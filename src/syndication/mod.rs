@@ -7,6 +7,8 @@
 //! | [`json`] | JSON Feed 1.1 | `serde_json` |
 //! | [`opml`] | OPML 2.0 | hand |
 //!
+//! `podcast` has what podcast apps read in RSS, `media` what Media RSS tells of pictures and of what plays.
+//!
 //! Everything here is pure and cannot fail: one [`FeedDocument`] gives the same bytes for ever, and whatever text
 //! stands in it, the document is well-formed and a parser reads the same clean text from it. Nothing here knows
 //! where an article came from, where the bytes go, or what time it is.
@@ -19,7 +21,9 @@ use crate::domain::text::{clean, escape_html};
 
 pub mod atom;
 pub mod json;
+mod media;
 pub mod opml;
+mod podcast;
 pub mod rss;
 
 /// What the documents name as their maker. It bears no version: an upgrade changes no feed.

@@ -13,11 +13,11 @@ use ::rss::{Category, Channel, Guid, Item};
 use chrono::{DateTime, Utc};
 
 use super::{
-    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, authors, block, categories, line, neighbours, prolog,
-    some_block, some_line,
+    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, authors, block, categories, line, media, neighbours,
+    podcast, prolog, some_block, some_line,
 };
-use crate::domain::article::Image;
 use crate::domain::entry::{Entry, FeedDocument};
+use crate::domain::media::Enclosure;
 
 /// The feed as an RSS 2.0 document in UTF-8.
 pub fn bytes(feed: &FeedDocument) -> Vec<u8> {
@@ -35,10 +35,14 @@ fn channel(feed: &FeedDocument) -> Channel {
     let title = line(&feed.title).into_owned();
     let link = line(&feed.page_url).into_owned();
     let mut namespaces = BTreeMap::new();
-    if feed.entries.iter().any(|entry| entry.image.is_some()) {
+    if feed.entries.iter().any(media::is_told) {
         namespaces.insert("media".to_owned(), MEDIA_NAMESPACE.to_owned());
     }
     let mut extensions = ExtensionMap::new();
+    if let Some(podcast) = &feed.podcast {
+        namespaces.insert("podcast".to_owned(), podcast::NAMESPACE.to_owned());
+        podcast::channel(podcast, &mut extensions);
+    }
     if feed.history.current.is_some() {
         namespaces.insert("fh".to_owned(), HISTORY_NAMESPACE.to_owned());
         let mark = Extension { name: "fh:archive".to_owned(), ..Default::default() };
@@ -61,9 +65,10 @@ fn channel(feed: &FeedDocument) -> Channel {
         last_build_date: feed.updated.map(date),
         generator: Some(GENERATOR.to_owned()),
         atom_ext: Some(AtomExtension { links: links(feed) }),
+        itunes_ext: feed.podcast.as_ref().map(|podcast| podcast::itunes(feed, podcast)),
         namespaces,
         extensions,
-        items: feed.entries.iter().map(item).collect(),
+        items: feed.entries.iter().map(|entry| item(entry, feed.podcast.is_some())).collect(),
         ..Default::default()
     }
 }
@@ -84,7 +89,16 @@ fn links(feed: &FeedDocument) -> Vec<Link> {
     std::iter::once(itself).chain(hubs).chain(others).collect()
 }
 
-fn item(entry: &Entry) -> Item {
+fn item(entry: &Entry, is_of_podcast: bool) -> Item {
+    let mut extensions = ExtensionMap::new();
+    for element in media::elements(entry) {
+        let of_media = extensions.entry("media".to_owned()).or_default();
+        of_media.entry(element.name.to_owned()).or_default().push(media(element));
+    }
+    let episode = entry.enclosure.as_ref().map(|enclosure| &enclosure.episode).filter(|_| is_of_podcast);
+    if let Some(episode) = episode {
+        podcast::item(episode, &mut extensions);
+    }
     let creators: Vec<String> = authors(entry).map(Into::into).collect();
     let languages: Vec<String> = entry.language.as_deref().and_then(some_line).map(Into::into).into_iter().collect();
     let named = !creators.is_empty() || !languages.is_empty();
@@ -97,27 +111,31 @@ fn item(entry: &Entry) -> Item {
         categories: categories(entry).into_iter().map(|word| Category::from(word.into_owned())).collect(),
         description: some_block(&entry.summary).map(|summary| as_html(&summary)),
         content: entry.html.as_deref().map(|html| block(html).into_owned()),
-        extensions: entry.image.as_ref().map(media).unwrap_or_default(),
+        enclosure: entry.enclosure.as_ref().map(enclosure),
+        itunes_ext: episode.and_then(|_| podcast::itunes_item(entry)),
+        extensions,
         ..Default::default()
     }
 }
 
-/// The picture as `media:content`, what it shows as its `media:description` (Media RSS 1.5.1).
-fn media(image: &Image) -> ExtensionMap {
-    let description = some_line(&image.alt).map(|alt| Extension {
-        name: "media:description".to_owned(),
-        value: Some(alt.into_owned()),
-        ..Default::default()
-    });
-    let content = Extension {
-        name: "media:content".to_owned(),
-        attrs: [("url", line(&image.url).into_owned()), ("medium", "image".to_owned())]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
-        children: description.map(|text| ("description".to_owned(), vec![text])).into_iter().collect(),
-        ..Default::default()
-    };
-    [("media".to_owned(), [("content".to_owned(), vec![content])].into())].into()
+/// An element of Media RSS with all that is in it.
+fn media(element: media::Element) -> Extension {
+    let mut children: BTreeMap<String, Vec<Extension>> = BTreeMap::new();
+    let name = element.qualified();
+    for child in element.children {
+        children.entry(child.name.to_owned()).or_default().push(media(child));
+    }
+    let attrs = element.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Extension { name, value: element.text, attrs, children }
+}
+
+/// What comes along; a length that is not known is 0 (RSS Best Practices Profile, `enclosure`).
+fn enclosure(enclosure: &Enclosure) -> ::rss::Enclosure {
+    ::rss::Enclosure {
+        url: line(&enclosure.url).into_owned(),
+        length: enclosure.length.unwrap_or(0).to_string(),
+        mime_type: line(enclosure.kind()).into_owned(),
+    }
 }
 
 /// Plain text as the HTML that an item's `description` is (RSS Profile, `description`). Quotation marks stay as

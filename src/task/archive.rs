@@ -213,6 +213,7 @@ impl<'a> Archive<'a> {
             authors: vec![],
             categories: vec![],
             image: None,
+            enclosure: None,
             language: None,
         };
         let entries: Vec<Entry> = self.views(digests).await?.into_iter().map(entry).collect();
@@ -231,6 +232,7 @@ impl<'a> Archive<'a> {
             publication: site.title.clone(),
             publication_url: urls.home(),
             image: None,
+            podcast: None,
             hubs: self.publication.config.hubs(urls),
             updated: entries.iter().map(|entry| entry.updated).max(),
             entries,

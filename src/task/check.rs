@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rayon::prelude::*;
 
+use super::media::{self, Media};
 use super::{Clock, shelves, sign};
 use crate::config::Config;
 use crate::domain::article::{ArticleId, Slug};
@@ -99,8 +100,9 @@ fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -
     let name = |key: &str| format!("{folder}/{key}");
     let context = Context { base: &config.publication.url, time_zone: config.publication.time_zone, now: clock.now() };
     let articles = config.urls().at("/articles/");
-    let results: Vec<Read> =
-        found.par_iter().map(|file| read(file, &name(&file.key), &context, &articles, config.feed_rules.by)).collect();
+    let media = Media::new(config);
+    let look = Look { context: &context, articles: &articles, by: config.feed_rules.by, media: &media };
+    let results: Vec<Read> = found.par_iter().map(|file| read(file, &name(&file.key), &look)).collect();
     let mut owners: HashMap<&str, &str> = HashMap::new();
     for (file, read) in found.iter().zip(&results) {
         problems.extend(read.problems.iter().cloned());
@@ -132,7 +134,16 @@ fn check_articles(config: &Config, clock: &Clock, problems: &mut Vec<Problem>) -
     found.len()
 }
 
-fn read(file: &source::Found, name: &str, context: &Context<'_>, articles: &str, by: Kinds) -> Read {
+/// What an article's file is looked at with.
+struct Look<'a> {
+    context: &'a Context<'a>,
+    /// Where articles stand.
+    articles: &'a str,
+    by: Kinds,
+    media: &'a Media,
+}
+
+fn read(file: &source::Found, name: &str, look: &Look<'_>) -> Read {
     let only = |problem| Read { problems: vec![problem], ..Read::default() };
     if file.size > source::MAX_BYTES {
         return only(source::too_large(name));
@@ -141,11 +152,13 @@ fn read(file: &source::Found, name: &str, context: &Context<'_>, articles: &str,
         Ok(bytes) => bytes,
         Err(error) => return only(Problem::new(name, format!("cannot be read: {error}"))),
     };
-    let parsed = source::parse(ArticleId(uuid::Uuid::nil()), name, &file.key, &bytes, context);
+    let parsed = source::parse(ArticleId(uuid::Uuid::nil()), name, &file.key, &bytes, look.context);
     let Some(article) = parsed.article else { return Read { problems: parsed.problems, ..Read::default() } };
-    let problems = parsed.problems.into_iter().chain(shelves::faults(&article, by, name)).collect();
+    let problems = parsed.problems.into_iter().chain(shelves::faults(&article, look.by, name));
+    let of_files = media::faults(look.media, &article, name, &String::from_utf8_lossy(&bytes));
+    let problems = problems.chain(of_files).collect();
     let texts = std::iter::once(&article.html).chain(article.faq.iter().map(|question| &question.answer_html));
-    let mut links: Vec<_> = texts.flat_map(|html| links_to(articles, html)).collect();
+    let mut links: Vec<_> = texts.flat_map(|html| links_to(look.articles, html)).collect();
     links.sort();
     links.dedup();
     Read { problems, slug: Some(article.slug.as_str().to_owned()), related: article.related, links }

@@ -16,6 +16,7 @@ pub mod hours;
 pub mod hub;
 pub mod import;
 pub mod letters;
+pub mod media;
 mod moved;
 pub mod notice;
 pub mod own_feed;
@@ -172,6 +173,8 @@ pub struct Publication {
     pub signers: Arc<Signers>,
     /// The way to whatever is fetched or posted over HTTP.
     pub fetcher: Fetcher,
+    /// What is known of the files that articles bring along.
+    pub media: Arc<media::Media>,
     /// What this process keeps for the hub.
     pub hub: Arc<hub::Hub>,
     /// The time.
@@ -193,6 +196,7 @@ impl Publication {
         let keyring = keyring(&store).await?;
         let languages = languages(&config, &templates);
         let fetcher = fetcher(&config);
+        let media = Arc::new(media::Media::new(&config));
         Ok(Self {
             config: Arc::new(config),
             feeds: feeds.into(),
@@ -204,6 +208,7 @@ impl Publication {
             store,
             keyring: Arc::new(keyring),
             signers: Arc::new(signers),
+            media,
             hub: Arc::new(hub::Hub::new(&fetcher)),
             fetcher,
             clock,

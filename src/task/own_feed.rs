@@ -200,6 +200,7 @@ async fn document(
         publication: site.title.clone(),
         publication_url: urls.home(),
         image: None,
+        podcast: None,
         hubs: vec![],
         updated: entries.iter().map(|entry| entry.updated).max(),
         entries,

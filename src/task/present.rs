@@ -7,11 +7,13 @@ use serde_json::json;
 
 use super::{Publication, cadences};
 use crate::config::Urls;
-use crate::domain::article::{Article, Released};
+use crate::domain::article::{Article, Image, Released};
 use crate::domain::digest::Digest;
 use crate::domain::entry::{Entry, FeedDocument, History, Link, OutlineFeed, content_html};
 use crate::domain::feed::{AnyOf, Feed};
+use crate::domain::media::Enclosure;
 use crate::domain::newsletter::Cadence;
+use crate::domain::podcast::{Podcast, guid_of};
 use crate::domain::text::shorten;
 use crate::problem::Problem;
 use crate::store::StoreError;
@@ -245,6 +247,7 @@ impl<'a> Presenter<'a> {
                 .image
                 .as_ref()
                 .map(|image| ImageView { url: self.shown(&image.url), alt: image.alt.clone() }),
+            enclosure: super::media::view(self, article, language),
             minutes: article.minutes(),
             language: language.clone(),
             dir: direction(language),
@@ -364,10 +367,8 @@ impl<'a> Presenter<'a> {
             stylesheet_url: Some(self.urls.at("/feed.css")),
             publication: site.title.clone(),
             publication_url: self.urls.home(),
-            image: feed
-                .image
-                .as_ref()
-                .map(|url| crate::domain::article::Image { url: self.shown(url), alt: feed.title.clone() }),
+            image: feed.image.as_ref().map(|url| Image { url: self.shown(url), alt: feed.title.clone(), size: None }),
+            podcast: feed.podcast.as_ref().map(|podcast| self.podcast(feed, podcast)),
             hubs: self.publication.config.hubs(&self.urls),
             updated: entries.iter().map(|entry| entry.updated).max(),
             entries,
@@ -430,12 +431,33 @@ impl<'a> Presenter<'a> {
             updated: article.changed_at(),
             authors: article.authors.clone(),
             categories: article.section.iter().chain(&article.tags).cloned().collect(),
-            image: article
-                .image
-                .as_ref()
-                .map(|image| crate::domain::article::Image { url: self.shown(&image.url), alt: image.alt.clone() }),
+            image: article.image.as_ref().map(|image| {
+                let image = self.publication.media.measured(image);
+                Image { url: self.shown(&image.url), ..image }
+            }),
+            enclosure: self.enclosure(article),
             language: article.language.clone().filter(|language| *language != feed.language),
         }
+    }
+
+    /// What an article brings along, with what is known of the file, under the URLs shown.
+    pub(super) fn enclosure(&self, article: &Article) -> Option<Enclosure> {
+        let mut enclosure = self.publication.media.of(article.enclosure.as_ref()?)?;
+        let episode = &mut enclosure.episode;
+        let persons = episode.persons.iter_mut().flat_map(|person| [person.image.as_mut(), person.url.as_mut()]);
+        let several = persons.chain([episode.image.as_mut(), episode.chapters.as_mut()]).flatten();
+        let transcripts = episode.transcripts.iter_mut().map(|transcript| &mut transcript.url);
+        for url in several.chain(transcripts).chain([&mut enclosure.url]) {
+            *url = self.shown(url);
+        }
+        Some(enclosure)
+    }
+
+    /// What podcast apps are told of a feed. Its identity follows from its public address, wherever it is shown.
+    fn podcast(&self, feed: &Feed, podcast: &Podcast) -> Podcast {
+        let address = || self.publication.config.urls().feed_file(&feed.name, "rss.xml");
+        let guid = podcast.guid.clone().unwrap_or_else(|| guid_of(&address()).to_string());
+        Podcast { guid: Some(guid), ..podcast.clone() }
     }
 
     /// Every feed, for `feeds.opml`.

@@ -303,6 +303,7 @@ fn link_card(url: String, title: &str) -> Card {
         date_iso: String::new(),
         authors: None,
         image: None,
+        enclosure: None,
         minutes: 0,
         language: String::new(),
         dir: "ltr",

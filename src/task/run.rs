@@ -64,17 +64,20 @@ pub enum Event {
     Failed(TaskError),
 }
 
-/// Watches the articles' folder; each change gives a word to `changed`.
+/// Watches the articles' folder, and `beside` it where that is there; each change gives a word to `changed`.
 ///
 /// # Errors
 /// When the system cannot watch it.
-pub fn watch(folder: &Path, changed: Arc<Notify>) -> notify::Result<impl Watcher + use<>> {
+pub fn watch(folder: &Path, beside: &Path, changed: Arc<Notify>) -> notify::Result<impl Watcher + use<>> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
             changed.notify_one();
         }
     })?;
     watcher.watch(folder, RecursiveMode::Recursive)?;
+    if beside.is_dir() {
+        watcher.watch(beside, RecursiveMode::Recursive)?;
+    }
     Ok(watcher)
 }
 
@@ -122,7 +125,8 @@ pub async fn sync_and_publish(
     let synced = sync::sync(publication, &|_, _| {}).await?;
     // By the store's revision and not by this sync's report: another process may have synced before us.
     let before = site.load_full();
-    if before.documents.is_empty() || before.revision != publication.store.revision().await? {
+    let is_other = before.documents.is_empty() || publication.media.is_stale();
+    if is_other || before.revision != publication.store.revision().await? {
         let (mut built, _) = publish::site(publication, publication.config.live_urls()).await?;
         built.replace(&before, publication.clock.now());
         site.store(Arc::new(built));

@@ -60,6 +60,7 @@ fn definition(publication: &Publication, shelf: &Shelf) -> Option<Feed> {
         image: None,
         select: Select::default(),
         limit: Feed::LIMIT,
+        podcast: None,
         full: true,
         newsletter: None,
     })

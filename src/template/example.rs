@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use super::view::{
-    ActionView, ArchivePage, ArticlePage, ArticleView, CadenceView, Card, ChoiceView, Common, ConfirmFacts,
-    ConfirmView, ConsentText, ConsentView, DigestFacts, DigestPage, DigestView, FactView, FeedPage, FeedView, FormView,
-    GonePage, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts, LetterView, LinkView, MonthView,
-    NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView, OwnFeedView, Page, PageFeedView, PageView,
-    PastDigest, PauseView, Preferences, PressPage, PublicationView, QuestionView, ReaderView, ReasonView, ShelfLinks,
-    ShelfPage, ShelfView, SnippetView, StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
+    ActionView, ArchivePage, ArticlePage, ArticleView, CadenceView, CaptionsView, Card, ChoiceView, Common,
+    ConfirmFacts, ConfirmView, ConsentText, ConsentView, DigestFacts, DigestPage, DigestView, EnclosureView, FactView,
+    FeedPage, FeedView, FormView, GonePage, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts,
+    LetterView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView,
+    OwnFeedView, Page, PageFeedView, PageView, PastDigest, PauseView, Preferences, PressPage, PublicationView,
+    QuestionView, ReaderView, ReasonView, ShelfLinks, ShelfPage, ShelfView, SnippetView, StepView, SubscribePage,
+    SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::problem::Problem;
@@ -206,10 +207,24 @@ fn card(full: bool) -> Card {
         date_iso: "2026-11-24T07:00:00+00:00".into(),
         authors: full.then(|| "A and B".into()),
         image: full.then(|| ImageView { url: "https://example.org/a.png".into(), alt: "A picture".into() }),
+        enclosure: full.then(enclosure),
         minutes: 3,
         language: "en".into(),
         dir: "ltr",
         alerted: full,
+    }
+}
+
+fn enclosure() -> EnclosureView {
+    EnclosureView {
+        url: "https://example.org/audio/a.mp3".into(),
+        media_type: "audio/mpeg".into(),
+        is_audio: true,
+        is_video: false,
+        label: "Listen (12 min, 14 MB)".into(),
+        download: "Download (12 min, 14 MB)".into(),
+        transcripts: vec![LinkView { url: "https://example.org/audio/a.html".into(), label: "Transcript".into() }],
+        captions: vec![CaptionsView { url: "https://example.org/audio/a.vtt".into(), language: "en".into() }],
     }
 }
 

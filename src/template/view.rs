@@ -104,6 +104,36 @@ pub struct ImageView {
     pub alt: String,
 }
 
+/// What an article brings along to be heard or watched.
+#[derive(Debug, Clone, Serialize)]
+pub struct EnclosureView {
+    /// Absolute URL.
+    pub url: String,
+    /// Media type.
+    pub media_type: String,
+    /// It is listened to.
+    pub is_audio: bool,
+    /// It is watched.
+    pub is_video: bool,
+    /// What one does with it, how long it is and how large: "Listen (12 min, 14 MB)".
+    pub label: String,
+    /// The same for who takes the file along: "Download (12 min, 14 MB)".
+    pub download: String,
+    /// What is said in it, in writing.
+    pub transcripts: Vec<LinkView>,
+    /// What is shown while it plays.
+    pub captions: Vec<CaptionsView>,
+}
+
+/// What is said, in time with what is seen.
+#[derive(Debug, Clone, Serialize)]
+pub struct CaptionsView {
+    /// Absolute URL of a file in `WebVTT`.
+    pub url: String,
+    /// Language tag.
+    pub language: String,
+}
+
 /// An article in a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Card {
@@ -127,6 +157,8 @@ pub struct Card {
     pub authors: Option<String>,
     /// Picture.
     pub image: Option<ImageView>,
+    /// What it brings along to be heard or watched.
+    pub enclosure: Option<EnclosureView>,
     /// Reading time.
     pub minutes: u32,
     /// Language tag.

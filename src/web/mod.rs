@@ -7,6 +7,7 @@ mod cache;
 mod form;
 mod hub;
 mod leaving;
+mod media;
 mod own;
 mod poller;
 mod preferences;
@@ -25,14 +26,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{map_response, map_response_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use tokio::sync::Notify;
-use tower_http::services::ServeFile;
 
 use crate::config::Urls;
 use crate::domain::article::{Slug, Whereabouts};
@@ -62,7 +61,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 const MAX_FORM: usize = 64 * 1024;
 
 /// What the pages allow a browser to do: show our own styles and anyone's pictures, and nothing else.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' https: data:; media-src https:; \
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' https: data:; media-src 'self' https:; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What every handler works with.
@@ -342,9 +341,9 @@ async fn static_file(
         && let Ok(file) = tokio::fs::canonicalize(root.join(&path)).await
         && file == root.join(&path)
         && tokio::fs::metadata(&file).await.is_ok_and(|metadata| metadata.is_file())
-        && let Ok(response) = ServeFile::new(file).try_call(request).await
+        && let Ok(response) = media::answer(file, request).await
     {
-        return Ok(response.map(Body::new));
+        return Ok(response);
     }
     missing(&app)
 }

@@ -8,7 +8,7 @@ use crate::task::{TaskError, pages};
 
 /// What a page with the form's script allows besides (see [`super::CONTENT_SECURITY_POLICY`]).
 const WITH_SCRIPT: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
-     img-src 'self' https: data:; media-src https:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+     img-src 'self' https: data:; media-src 'self' https:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// How the form's script is linked to: whatever else a page says, this is what may run.
 const SCRIPT: &str = "/form.js?v";

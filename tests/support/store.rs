@@ -74,6 +74,7 @@ pub async fn release_articles(store: &Store, count: i64) -> Vec<(ArticleId, i64)
                 summary_given: false,
                 html: "<p>…</p>".into(),
                 image: None,
+                enclosure: None,
                 featured: false,
                 related: vec![],
                 faq: vec![],

@@ -24,6 +24,8 @@ RSS_DATE_UTC = re.compile(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d{2}:\d{
 RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
 # What XML 1.0 cannot say at all; JSON can, escaped, and readers choke on it.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+# RFC 6838, section 4.2.
+MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&.+^-]*/[A-Za-z0-9][\w!#$&.+^-]*")
 ATOM = "{http://www.w3.org/2005/Atom}"
 HISTORY = "{http://purl.org/syndication/history/1.0}"
 TOMBSTONES = "{http://purl.org/atompub/tombstones/1.0}"
@@ -47,6 +49,17 @@ def entry_faults(entries):
     for identity, count in counts.items():
         if count > 1:
             yield f"{count} entries have the id {identity}"
+
+
+def enclosure_faults(enclosures):
+    """Faults of what entries bring along, given as (entry's number, URL, media type, length)."""
+    for number, url, kind, length in enclosures:
+        if not is_web_address(url or ""):
+            yield f"entry {number}: its enclosure is not absolute: {url}"
+        if not MEDIA_TYPE.fullmatch(kind or ""):
+            yield f"entry {number}: its enclosure has no media type: {kind}"
+        if length is not None and not str(length).isdecimal():
+            yield f"entry {number}: its enclosure has a length that is no number: {length}"
 
 
 def date_faults(dates, form, wanted):
@@ -95,6 +108,12 @@ def xml_document(data, kind):
         (e.get("title"), e.get("link"), e.get("id"), e.get("published") or e.get("updated")) for e in parsed.entries
     ]
     faults += entry_faults(entries)
+    # A length may be missing in Atom alone.
+    faults += enclosure_faults(
+        (number, enclosure.get("href"), enclosure.get("type"), enclosure.get("length", "" if kind == "rss" else None))
+        for number, entry in enumerate(parsed.entries, start=1)
+        for enclosure in entry.get("enclosures", [])
+    )
     return f"{parsed.version or 'no known format'}, bozo {int(parsed.bozo)}", len(entries), faults
 
 
@@ -132,6 +151,11 @@ def json_document(data):
     for number, item in enumerate(items, start=1):
         if not ("content_html" in item or "content_text" in item):
             faults.append(f"entry {number}: neither content_html nor content_text")
+    faults += enclosure_faults(
+        (number, attachment.get("url"), attachment.get("mime_type"), attachment.get("size_in_bytes"))
+        for number, item in enumerate(items, start=1)
+        for attachment in item.get("attachments", [])
+    )
     faults += [f"{where} has a control character" for where, text in strings(feed) if CONTROL.search(text)]
     return f"{version.rsplit('/', 1)[-1]}, bozo 0", len(entries), faults
 

@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
+use url::Url;
+
 use crate::domain::article::Slug;
+use crate::domain::media::{Enclosure, is_media_type};
+use crate::source::bare;
 
 /// What the body is written in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -51,6 +55,8 @@ pub struct Piece {
     pub image: Option<String>,
     /// What the picture shows.
     pub image_alt: Option<String>,
+    /// What it brings along to be heard or watched.
+    pub enclosure: Option<Enclosure>,
     /// Slugs of other articles.
     pub related: Vec<String>,
     /// Questions, and answers in Markdown.
@@ -119,6 +125,9 @@ impl Piece {
                 put(key, &quoted(value));
             }
         }
+        if let Some(enclosure) = &self.enclosure {
+            put("enclosure", &inline(enclosure));
+        }
         for (key, value) in [("featured", self.featured), ("draft", self.draft), ("archive", self.archive)] {
             if value {
                 put(key, "true");
@@ -133,6 +142,23 @@ impl Piece {
         out.push('\n');
         out
     }
+}
+
+/// A file that an export names beside a post; what has no address on the web is none.
+pub(super) fn enclosure(url: &str, length: Option<u64>, kind: Option<&str>) -> Option<Enclosure> {
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
+    let length = length.filter(|length| *length > 0);
+    let media_type = kind.map(str::to_ascii_lowercase).filter(|kind| is_media_type(kind));
+    Some(Enclosure { url: bare(&url).into(), length, media_type, ..Enclosure::default() })
+}
+
+/// An enclosure as an inline table.
+fn inline(enclosure: &Enclosure) -> String {
+    let mut parts = vec![format!("url = {}", quoted(&enclosure.url))];
+    parts.extend(enclosure.length.map(|length| format!("length = {length}")));
+    parts.extend(enclosure.media_type.as_deref().map(|kind| format!("type = {}", quoted(kind))));
+    parts.extend(enclosure.duration_s.map(|seconds| format!("duration = {seconds}")));
+    format!("{{ {} }}", parts.join(", "))
 }
 
 /// A TOML string on one line (TOML 1.0, "basic strings").

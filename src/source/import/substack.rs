@@ -12,7 +12,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::markup::{self, Place};
-use super::{Brought, Fate, Form, Piece, instant, said};
+use super::{Brought, Fate, Form, Piece, instant, piece, said};
 use crate::problem::Problem;
 use crate::source::{Context, MAX_BYTES, date};
 
@@ -163,6 +163,8 @@ impl Export<'_> {
             summary: Some(markup::plain(get("subtitle"))).filter(|summary| !summary.is_empty()),
             draft,
             archive: !draft && at.is_none_or(|at| at <= self.context.now),
+            // Whatever its address ends in, it is what podcast apps were given.
+            enclosure: piece::enclosure(get("podcast_url"), None, Some("audio/mpeg")),
             form: Form::Html,
             body,
             ..Piece::default()

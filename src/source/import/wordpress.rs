@@ -10,7 +10,8 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use url::Url;
 
 use super::markup::{self, Place};
-use super::{Brought, Fate, Form, Piece, instant, said};
+use super::{Brought, Fate, Form, Piece, instant, piece, said};
+use crate::domain::media::Enclosure;
 use crate::problem::Problem;
 use crate::source::{Context, MAX_BYTES, date};
 
@@ -323,6 +324,7 @@ impl<'a> Export<'a> {
             tags,
             summary,
             image,
+            enclosure: item.meta.get("enclosure").and_then(|written| enclosure(written)),
             featured: item.field("wp:is_sticky") == "1",
             draft,
             archive: !draft && at.is_none_or(|at| at <= self.context.now),
@@ -445,4 +447,10 @@ impl Lines<'_> {
         self.known = (offset, line + memchr::memchr_iter(b'\n', passed).count());
         self.known.1
     }
+}
+/// What WordPress and its podcast plug-ins keep of a file: its address, size and media type, a line each.
+fn enclosure(written: &str) -> Option<Enclosure> {
+    let mut lines = written.lines().map(str::trim);
+    let (url, length, kind) = (lines.next()?, lines.next(), lines.next());
+    piece::enclosure(url, length.and_then(|length| length.parse().ok()), kind)
 }

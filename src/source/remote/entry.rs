@@ -65,7 +65,7 @@ pub fn article(id: ArticleId, slug: Slug, date: DateTime<Utc>, entry: &RemoteEnt
     let title = Some(title(entry)).filter(|title| !title.is_empty()).unwrap_or_else(|| manner.name.clone());
     let image = entry.picture.as_ref().and_then(|(written, alt)| {
         let url = links.as_ref()?.resolve(written, Use::Picture)?;
-        Some(Image { url: url.into(), alt: shorten(&one_line(alt), SUMMARY_MAX) })
+        Some(Image { url: url.into(), alt: shorten(&one_line(alt), SUMMARY_MAX), size: None })
     });
     Article {
         id,
@@ -84,6 +84,7 @@ pub fn article(id: ArticleId, slug: Slug, date: DateTime<Utc>, entry: &RemoteEnt
         summary_given,
         html,
         image,
+        enclosure: entry.enclosure.clone(),
         featured: false,
         related: vec![],
         faq: vec![],

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{MAX_PROBLEMS, Remote, RemoteEntry, Words, dated, key, link, names, tags};
+use crate::domain::media::Enclosure;
 use crate::domain::text::one_line;
 use crate::problem::Problem;
 use crate::source::date;
@@ -74,6 +75,7 @@ fn entry(item: &Map<String, Value>, base: &Url) -> Option<RemoteEntry> {
         ),
         language: field("language"),
         picture: picture.map(|url| (url, String::new())),
+        enclosure: enclosure(item, base),
         ..RemoteEntry::default()
     };
     let id = field("id").unwrap_or_default();
@@ -84,6 +86,22 @@ fn entry(item: &Map<String, Value>, base: &Url) -> Option<RemoteEntry> {
     entry.base = Some(entry.link.clone().unwrap_or_else(|| base.clone()));
     entry.key = key(&id, &entry)?;
     Some(entry)
+}
+
+/// The first attachment that is no picture.
+fn enclosure(item: &Map<String, Value>, base: &Url) -> Option<Enclosure> {
+    item.get("attachments")?.as_array()?.iter().find_map(|attachment| {
+        let url = link(&string(attachment.get("url"))?, base)?;
+        let whole = |name: &str| attachment.get(name).and_then(Value::as_f64).filter(|number| number.is_finite());
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what is beyond is cut to what fits"
+        )]
+        let (length, duration) =
+            (whole("size_in_bytes").map(|n| n as u64), whole("duration_in_seconds").map(|n| n as u32));
+        super::enclosure(url.as_str(), string(attachment.get("mime_type")), length, duration)
+    })
 }
 
 /// A text, or a number as one.

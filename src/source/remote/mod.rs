@@ -23,6 +23,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use url::Url;
 
 use super::link::bare;
+use crate::domain::media::{Enclosure, is_media_type, media_type as media_type_of};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
 
@@ -90,6 +91,22 @@ pub struct RemoteEntry {
     pub language: Option<String>,
     /// Address and description of its picture.
     pub picture: Option<(String, String)>,
+    /// What it brings along to be heard or watched.
+    pub enclosure: Option<Enclosure>,
+}
+
+/// What a feed names as an enclosure, unless it is a picture or cannot be loaded. A length of nothing is one that nobody
+/// knew.
+fn enclosure(url: &str, kind: Option<String>, length: Option<u64>, duration_s: Option<u32>) -> Option<Enclosure> {
+    let url = Url::parse(url.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
+    let media_type = kind.map(|kind| kind.trim().to_ascii_lowercase()).filter(|kind| is_media_type(kind));
+    let length = length.filter(|length| *length > 0);
+    let duration_s = duration_s.filter(|seconds| *seconds > 0);
+    let found = Enclosure { url: bare(&url).into(), length, media_type, duration_s, ..Enclosure::default() };
+    let is_page = matches!(found.media_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
+    // What has no type and no ending that is known may be anything.
+    let is_known = found.media_type.is_some() || media_type_of(&found.url).is_some();
+    (is_known && !is_page && !found.kind().starts_with("image/")).then_some(found)
 }
 
 /// Text in one of the ways in which feeds write it.

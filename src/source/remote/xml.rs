@@ -9,6 +9,7 @@ use url::Url;
 
 use super::guard::{self, Fault, Root, Scan};
 use super::{MAX_PROBLEMS, Remote, RemoteEntry, Words, dated, key, link, names, short, tags};
+use crate::domain::media::{Enclosure, Purpose};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
 
@@ -169,6 +170,7 @@ impl Inherited<'_> {
             ),
             language: entry.language.clone().or_else(|| self.language.map(str::to_owned)),
             picture: picture(entry),
+            enclosure: enclosure(entry),
             ..RemoteEntry::default()
         };
         if found.authors.is_empty() {
@@ -230,6 +232,23 @@ fn content(entry: &Entry) -> Option<Words> {
         _ => return None,
     };
     (!words.is_blank()).then_some(words)
+}
+
+/// The first thing that belongs to an entry to be heard or watched, or to be taken along.
+fn enclosure(entry: &Entry) -> Option<Enclosure> {
+    let of_media = entry.media.iter().flat_map(|object| {
+        object.content.iter().filter_map(move |content| {
+            let duration = content.duration.or(object.duration).and_then(|length| u32::try_from(length.as_secs()).ok());
+            let kind = content.content_type.as_ref().map(|kind| kind.essence().to_string());
+            super::enclosure(content.url.as_ref()?.as_str(), kind, content.size, duration)
+        })
+    });
+    let links = entry.links.iter().filter(|link| link.rel.as_deref() == Some("enclosure"));
+    let of_links = links.filter_map(|link| super::enclosure(&link.href, link.media_type.clone(), link.length, None));
+    let mut found = of_media.chain(of_links).collect::<Vec<_>>();
+    // What plays goes before what is read.
+    found.sort_by_key(|enclosure| enclosure.purpose() == Purpose::File);
+    found.into_iter().next()
 }
 
 /// The first picture that belongs to an entry: its thumbnail, or what is attached.

@@ -1,0 +1,88 @@
+//! What people do in a podcast: the words that apps know (podcasttaxonomy.com), in lower case.
+//!
+//! Readers exist that refuse a whole feed for a word of another kind, so none is let in.
+
+/// The parts of a crew.
+pub const GROUPS: [&str; 10] = [
+    "cast",
+    "writing",
+    "creative direction",
+    "audio production",
+    "audio post-production",
+    "administration",
+    "visuals",
+    "community",
+    "video production",
+    "video post-production",
+];
+
+/// What one of them does.
+pub const ROLES: &[&str] = &[
+    "host",
+    "co-host",
+    "guest host",
+    "guest",
+    "voice actor",
+    "narrator",
+    "announcer",
+    "reporter",
+    "author",
+    "editorial director",
+    "co-writer",
+    "writer",
+    "songwriter",
+    "guest writer",
+    "story editor",
+    "managing editor",
+    "script editor",
+    "script coordinator",
+    "researcher",
+    "editor",
+    "fact checker",
+    "translator",
+    "transcriber",
+    "logger",
+    "director",
+    "assistant director",
+    "executive producer",
+    "senior producer",
+    "producer",
+    "associate producer",
+    "development producer",
+    "creative director",
+    "studio coordinator",
+    "technical director",
+    "technical manager",
+    "audio engineer",
+    "remote recording engineer",
+    "post production engineer",
+    "audio editor",
+    "sound designer",
+    "foley artist",
+    "composer",
+    "theme music",
+    "music production",
+    "music contributor",
+    "production coordinator",
+    "booking coordinator",
+    "production assistant",
+    "content manager",
+    "marketing manager",
+    "sales representative",
+    "sales manager",
+    "graphic designer",
+    "cover art designer",
+    "social media manager",
+    "consultant",
+    "intern",
+    "camera operator",
+    "lighting designer",
+    "camera grip",
+    "assistant camera",
+    "assistant editor",
+];
+
+/// The word of a list that is meant, whatever its case.
+pub fn known(list: &'static [&'static str], written: &str) -> Option<&'static str> {
+    list.iter().find(|known| known.eq_ignore_ascii_case(written.trim())).copied()
+}
