@@ -83,7 +83,7 @@ fn measure(database: &str, list: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let publication = Publication::open(Config::load(folder.path(), []).unwrap(), Clock::system()).await.unwrap();
-        let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite: false };
+        let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite: false, lists: &[] };
         let mut seconds = vec![];
         for _ in 0..2 {
             let begun = Instant::now();

@@ -444,7 +444,7 @@ async fn an_import_is_in_the_ledger_without_a_line_of_its_own(url: String) {
     let lantern = Lantern::open(&url, Setup::default()).await;
     let store = &lantern.publication.store;
     let take = async |file: &str, overwrite: bool| {
-        let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite };
+        let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite, lists: &[] };
         import(&lantern.publication, &how, Box::new(std::io::Cursor::new(file.to_owned().into_bytes())), &|_, _| {})
             .await
             .unwrap()

@@ -1,7 +1,8 @@
 //! The ledger of what readers agreed to and took back, written in the transaction in which it happens.
 //!
 //! Of an import it has no line: a million of them would take as long as the import itself. Their subscriptions say when
-//! they came and when they were confirmed elsewhere, and the lines are made of that when they are read.
+//! they came and when they were confirmed elsewhere, and the lines are made of that when they are read. Lines that an export
+//! of ours brought stand here.
 
 use std::collections::{HashMap, HashSet};
 
@@ -71,6 +72,16 @@ impl Store {
         let is_kept = |row: &Columns| row.8 == 0;
         let changed: HashSet<(String, String)> =
             rows.iter().filter(|row| is_kept(row)).map(|row| (row.0.clone(), row.2.clone())).collect();
+        // Whose ledger came along needs no line that is made up for what is in it.
+        let whose = |row: &Columns| (row.0.clone(), row.2.clone());
+        let imported: HashMap<(String, String), i64> =
+            rows.iter().filter(|row| !is_kept(row) && row.3 == "imported").map(|row| (whose(row), row.1)).collect();
+        let brought: HashSet<(String, String)> = rows
+            .iter()
+            .filter(|row| is_kept(row) && imported.get(&whose(row)).is_some_and(|at| row.1 < *at))
+            .map(whose)
+            .collect();
+        rows.retain(|row| is_kept(row) || row.3 == "imported" || !brought.contains(&whose(row)));
         for row in rows.iter_mut().filter(|row| !is_kept(row)) {
             if changed.contains(&(row.0.clone(), row.2.clone())) {
                 row.4 = None;

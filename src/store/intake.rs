@@ -8,6 +8,7 @@ use sqlx::AssertSqlSafe;
 use super::attributes::attributes;
 use super::{Store, StoreError, begin, json, millis, on};
 use crate::domain::attributes::Attributes;
+use crate::domain::consent::Entry;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::preference::Preferred;
@@ -26,6 +27,8 @@ pub struct Arrival {
     pub subscriptions: Vec<Arriving>,
     /// Why no mail must go there, and in which words.
     pub ban: Option<(String, String)>,
+    /// What they agreed to before; kept where the address is new.
+    pub consents: Vec<Entry>,
 }
 
 /// A subscription with its dates.
@@ -45,6 +48,8 @@ pub struct Arriving {
     pub ended_at: Option<DateTime<Utc>>,
     /// The hour and day that they prefer, if any.
     pub preferred: Option<Preferred>,
+    /// Until when it is paused, where it ends by itself.
+    pub paused_until: Option<DateTime<Utc>>,
 }
 
 /// What came of arrivals.
@@ -76,7 +81,7 @@ const PEOPLE: [(&str, &str); 9] = [
     ("created_at", "BIGINT"),
     ("attributes", "TEXT"),
 ];
-const SUBSCRIPTIONS: [(&str, &str); 8] = [
+const SUBSCRIPTIONS: [(&str, &str); 9] = [
     ("address_key", "TEXT"),
     ("feed", "TEXT"),
     ("cadence", "TEXT"),
@@ -85,8 +90,20 @@ const SUBSCRIPTIONS: [(&str, &str); 8] = [
     ("confirmed_at", "BIGINT"),
     ("ended_at", "BIGINT"),
     ("preferred", "TEXT"),
+    ("paused_until", "BIGINT"),
 ];
 const BANS: [(&str, &str); 3] = [("address_hash", "TEXT"), ("cause", "TEXT"), ("detail", "TEXT")];
+
+const CONSENTS: [(&str, &str); 8] = [
+    ("subscriber", "TEXT"),
+    ("at", "BIGINT"),
+    ("feed", "TEXT"),
+    ("step", "TEXT"),
+    ("cadence", "TEXT"),
+    ("source", "TEXT"),
+    ("text_version", "TEXT"),
+    ("ip", "TEXT"),
+];
 
 /// The rows of people as JSON, and how many have more attributes than there is room for. What is known of them goes before
 /// where `known` holds it, by the keys of their addresses.
@@ -133,10 +150,27 @@ fn subscriptions(arrivals: &[Arrival]) -> String {
                 one.confirmed_at.map(millis),
                 one.ended_at.map(millis),
                 one.preferred.map(|preferred| preferred.to_string()),
+                one.paused_until.map(millis),
             )
         }));
     }
     json(&subscriptions)
+}
+
+/// The lines of the ledger that came with people, as JSON; `None` where there are none.
+fn consents(arrivals: &[Arrival]) -> Option<String> {
+    let lines = |arrival: &Arrival| {
+        let who = arrival.subscriber.id;
+        let line = move |line: &Entry| {
+            let feed = line.feed.as_ref().map_or("", FeedName::as_str).to_owned();
+            let cadence = line.cadence.map(Cadence::as_str);
+            let (version, ip) = (line.text_version.clone(), line.ip.clone());
+            (who, millis(line.at), feed, line.step.as_str(), cadence, line.source.as_str(), version, ip)
+        };
+        arrival.consents.iter().map(line).collect::<Vec<_>>()
+    };
+    let lines: Vec<_> = arrivals.iter().flat_map(lines).collect();
+    (!lines.is_empty()).then(|| json(&lines))
 }
 
 /// The rows of bans as JSON; `None` where there are none.
@@ -177,7 +211,7 @@ impl Store {
         );
         let change_subscriptions = format!(
             "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
-             ended_at = r.ended_at, paused_until = NULL, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
+             ended_at = r.ended_at, paused_until = r.paused_until, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
              WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
              AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
             self.database.rows(1, &SUBSCRIPTIONS)
@@ -199,11 +233,18 @@ impl Store {
             self.database.rows(1, &PEOPLE)
         );
         let insert_subscriptions = format!(
-            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred, imported_at) \
-             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at, r.preferred, CAST($3 AS BIGINT) \
+            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred, paused_until, imported_at) \
+             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at, r.preferred, r.paused_until, CAST($3 AS BIGINT) \
              FROM {} AS r CROSS JOIN subscribers s WHERE s.address_key = r.address_key \
              ON CONFLICT (subscriber, feed) DO NOTHING",
             self.database.rows(1, &SUBSCRIPTIONS)
+        );
+        // Who was here before keeps the ledger that they have.
+        let insert_consents = format!(
+            "INSERT INTO consents (subscriber, at, feed, step, cadence, source, text_version, ip) \
+             SELECT s.id, r.at, r.feed, r.step, r.cadence, r.source, r.text_version, r.ip FROM {} AS r CROSS JOIN subscribers s \
+             WHERE s.id = r.subscriber ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
+            self.database.rows(1, &CONSENTS)
         );
         let kept = format!(
             "SELECT address_key, attributes FROM subscribers WHERE address_key IN {} AND attributes IS NOT NULL",
@@ -251,6 +292,9 @@ impl Store {
             for arrivals in arrivals.chunks(ROWS_PER_STATEMENT) {
                 taken.subscriptions += query(&insert_subscriptions).bind(subscriptions(arrivals)).bind(cursor).bind(millis(now))
                     .execute(&mut *tx).await?.rows_affected();
+                if let Some(consents) = consents(arrivals) {
+                    query(&insert_consents).bind(consents).execute(&mut *tx).await?;
+                }
             }
             if let Some((_, less)) = room {
                 sqlx::query(less).execute(&mut *tx).await?;

@@ -3,7 +3,7 @@
 //! Whoever comes first to a digest, or to a group of its readers, loads or compiles it; others who want the same wait
 //! for that and nobody else does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +14,7 @@ use super::present::Presenter;
 use super::{Publication, TaskError, fit};
 use crate::domain::address::Mailbox;
 use crate::domain::article::{ArticleId, Released};
+use crate::domain::attributes::Attributes;
 use crate::domain::digest::{Digest, DigestId};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::language::Languages;
@@ -170,6 +171,7 @@ impl<'a> Renderer<'a> {
             name,
             unsubscribe_url: url("unsubscribe", token(Purpose::Leave, Some(feed))),
             preferences_url: url("preferences", token(Purpose::Preferences, None)),
+            attributes: Attributes::default(),
         }
     }
 
@@ -345,26 +347,46 @@ impl<'a> Renderer<'a> {
         Ok(cell)
     }
 
-    /// Says of claimed deliveries which of their articles the reader has had by an alert: one statement, where anybody
-    /// can have had any.
+    /// Says of claimed deliveries which of their articles the reader has had by an alert, and what is known of the reader: one
+    /// statement each, where anybody can have had any, and where a template shows it.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn mark_alerted(&self, claimed: &mut [Claimed]) -> Result<(), StoreError> {
+    pub async fn complete(&self, claimed: &mut [Claimed]) -> Result<(), StoreError> {
         let mut alerts = HashMap::new();
+        let mut naming = HashSet::new();
         for one in claimed.iter() {
             if alerts.contains_key(&one.digest) {
                 continue;
             }
             let of_digest = match self.loaded(one.digest).await {
-                Ok(cell) => cell.get().and_then(Option::as_ref).map(|loaded| loaded.alerts.clone()),
+                Ok(cell) => cell.get().and_then(Option::as_ref).map(|loaded| {
+                    let template = |articles| loaded.newsletter.template_for(loaded.digest.key.cadence, articles);
+                    if [1, 2]
+                        .into_iter()
+                        .any(|articles| self.publication.templates.names_attributes(template(articles)))
+                    {
+                        naming.insert(one.digest);
+                    }
+                    loaded.alerts.clone()
+                }),
                 Err(TaskError::Store(error)) => return Err(error),
                 // Whoever prepares the message says what is wrong with its newsletter.
                 Err(_) => None,
             };
             alerts.insert(one.digest, of_digest.unwrap_or_default());
         }
-        self.publication.store.mark_alerted(claimed, &alerts).await
+        self.publication.store.mark_alerted(claimed, &alerts).await?;
+        let who: Vec<SubscriberId> =
+            claimed.iter().filter(|one| naming.contains(&one.digest)).map(|one| one.subscriber).collect();
+        if who.is_empty() {
+            return Ok(());
+        }
+        let known = self.publication.store.attributes_of(&who).await?;
+        for one in claimed.iter_mut().filter(|one| naming.contains(&one.digest)) {
+            one.attributes = known.get(&one.subscriber).cloned().unwrap_or_default();
+        }
+        Ok(())
     }
 
     fn group(&self, loaded: &Loaded, alike: &Alike) -> Result<Group, TaskError> {
@@ -406,7 +428,10 @@ impl<'a> Renderer<'a> {
         let cell_of_group = cell(&loaded.groups, alike.clone());
         let group = cell_of_group.get_or_try_init(async || self.group(loaded, &alike)).await?;
         let Loaded { feed, newsletter, .. } = loaded;
-        let own = self.own_in(language, claimed.subscriber, claimed.name.as_deref(), &feed.name);
+        let own = Own {
+            attributes: claimed.attributes.clone(),
+            ..self.own_in(language, claimed.subscriber, claimed.name.as_deref(), &feed.name)
+        };
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
         let file_stem = self.publication.keyring.message_id(claimed.digest, claimed.subscriber);
         let whose = Some((claimed.subscriber, claimed.digest));

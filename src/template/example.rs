@@ -11,6 +11,7 @@ use super::view::{
     ShelfPage, ShelfView, SnippetView, StepView, SubscribePage, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
+use crate::domain::attributes::Attributes;
 use crate::problem::Problem;
 
 /// Renders everything, with every optional field present and with none.
@@ -447,6 +448,7 @@ fn reader(full: bool) -> ReaderView {
         unsubscribe_url: "https://example.org/unsubscribe/x".into(),
         preferences_url: "https://example.org/preferences/x".into(),
         name: full.then(|| "Reader".into()),
+        attributes: Attributes::default(),
     }
 }
 
