@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::attributes::attributes;
 use super::{Store, StoreError, begin, json, millis, on};
@@ -12,7 +12,7 @@ use crate::domain::consent::Entry;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::preference::Preferred;
-use crate::domain::subscription::{Subscriber, SubscriptionState};
+use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 
 /// A person with what they chose elsewhere.
 #[derive(Debug, Clone)]
@@ -67,8 +67,10 @@ pub struct TakenIn {
     pub overfull: u64,
 }
 
-/// People per statement: their JSON stands in memory several times over.
-const ROWS_PER_STATEMENT: usize = 2000;
+/// People at once: where there is JSON of them it stands in memory several times over.
+const PEOPLE_AT_ONCE: usize = 2000;
+/// Rows per insert, each with up to twelve values: a statement of SQLite has at most 32,766 (`SQLITE_LIMIT_VARIABLE_NUMBER`).
+const ROWS_PER_INSERT: usize = 250;
 
 const PEOPLE: [(&str, &str); 9] = [
     ("id", "TEXT"),
@@ -105,34 +107,64 @@ const CONSENTS: [(&str, &str); 8] = [
     ("ip", "TEXT"),
 ];
 
-/// The rows of people as JSON, and how many have more attributes than there is room for. What is known of them goes before
+/// Someone's row.
+#[derive(serde::Serialize)]
+struct Row<'a>(
+    SubscriberId,
+    &'a str,
+    String,
+    &'a str,
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<&'a str>,
+    i64,
+    Option<String>,
+);
+
+/// The rows of people, and how many have more attributes than there is room for. What is known of them goes before
 /// where `known` holds it, by the keys of their addresses.
-fn people(arrivals: &[Arrival], known: &HashMap<String, Attributes>, now: DateTime<Utc>) -> (String, u64) {
-    let (mut people, mut overfull) = (vec![], 0);
-    for arrival in arrivals.iter().filter(|arrival| !arrival.subscriptions.is_empty()) {
+fn people<'a>(arrivals: &'a [Arrival], known: &HashMap<String, Attributes>, now: DateTime<Utc>) -> (Vec<Row<'a>>, u64) {
+    let mut overfull = 0;
+    let row = |arrival: &'a Arrival| {
         let person = &arrival.subscriber;
         let key = person.address.key();
-        let said = match known.get(&key) {
-            Some(known) => known.clone().with(arrival.attributes.clone()).unwrap_or_else(|_| {
+        let attributes = match known.get(&key) {
+            Some(known) => &known.clone().with(arrival.attributes.clone()).unwrap_or_else(|_| {
                 overfull += 1;
                 known.clone()
             }),
-            None => arrival.attributes.clone(),
+            None => &arrival.attributes,
         };
         let since = arrival.subscriptions.iter().map(|one| one.created_at).min().unwrap_or(now);
-        people.push((
+        Row(
             person.id,
             person.address.as_str(),
             key,
             &arrival.address_hash,
-            &person.name,
-            &person.language,
+            person.name.as_deref(),
+            person.language.as_deref(),
             person.time_zone.map(chrono_tz::Tz::name),
             millis(since),
-            (!said.is_empty()).then(|| said.to_json()),
-        ));
-    }
-    (json(&people), overfull)
+            (!attributes.is_empty()).then(|| attributes.to_json()),
+        )
+    };
+    let rows = arrivals.iter().filter(|arrival| !arrival.subscriptions.is_empty()).map(row).collect();
+    (rows, overfull)
+}
+
+/// Who takes a subscription, as they stand in the store: their id and zone.
+type Taker = (String, Option<String>);
+
+/// Subscriptions, each with who takes it: those who are not `here` came under the ids that they brought.
+fn taking<'a>(arrivals: &'a [Arrival], here: &HashMap<String, Taker>) -> Vec<(Taker, &'a Arriving)> {
+    let each = |arrival: &'a Arrival| {
+        let person = &arrival.subscriber;
+        let known = if here.is_empty() { None } else { here.get(&person.address.key()).cloned() };
+        let taker =
+            known.unwrap_or_else(|| (person.id.to_string(), person.time_zone.map(|zone| zone.name().to_owned())));
+        arrival.subscriptions.iter().map(move |one| (taker.clone(), one))
+    };
+    arrivals.iter().flat_map(each).collect()
 }
 
 /// The rows of subscriptions as JSON.
@@ -194,11 +226,9 @@ impl Store {
         overwrite: bool,
         now: DateTime<Utc>,
     ) -> Result<TakenIn, StoreError> {
-        let insert_people = format!(
-            "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at, attributes) \
-             SELECT id, address, address_key, address_hash, name, language, time_zone, created_at, attributes FROM {} AS r WHERE true \
-             ON CONFLICT (address_key) DO NOTHING",
-            self.database.rows(1, &PEOPLE)
+        let takers = format!(
+            "SELECT address_key, id, time_zone FROM subscribers WHERE address_key IN {}",
+            self.database.list(1)
         );
         let change_people = format!(
             "UPDATE subscribers SET name = COALESCE(r.name, subscribers.name), \
@@ -232,13 +262,6 @@ impl Store {
              AND COALESCE(subscriptions.time_zone, '') <> COALESCE(s.time_zone, '')",
             self.database.rows(1, &PEOPLE)
         );
-        let insert_subscriptions = format!(
-            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred, paused_until, imported_at) \
-             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at, r.preferred, r.paused_until, CAST($3 AS BIGINT) \
-             FROM {} AS r CROSS JOIN subscribers s WHERE s.address_key = r.address_key \
-             ON CONFLICT (subscriber, feed) DO NOTHING",
-            self.database.rows(1, &SUBSCRIPTIONS)
-        );
         // Who was here before keeps the ledger that they have.
         let insert_consents = format!(
             "INSERT INTO consents (subscriber, at, feed, step, cadence, source, text_version, ip) \
@@ -264,14 +287,16 @@ impl Store {
                 sqlx::query(more).execute(&mut *tx).await?;
             }
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
-            for arrivals in arrivals.chunks(ROWS_PER_STATEMENT) {
+            // Whoever was here already, for each part that holds such.
+            let mut here: Vec<HashMap<String, Taker>> = vec![];
+            for arrivals in arrivals.chunks(PEOPLE_AT_ONCE) {
                 if let Some(bans) = bans(arrivals) {
                     taken.banned += query(&ban).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
                 }
                 let (mut people, _) = people(arrivals, &HashMap::new(), now);
                 if overwrite {
                     if arrivals.iter().any(|arrival| !arrival.attributes.is_empty()) {
-                        let keys: Vec<String> = arrivals.iter().map(|arrival| arrival.subscriber.address.key()).collect();
+                        let keys: Vec<&String> = people.iter().map(|row| &row.2).collect();
                         let kept: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(kept.clone())).persistent(false)
                             .bind(json(&keys)).fetch_all(&mut *tx).await?;
                         let known = kept.into_iter().map(|(key, kept)| Ok((key, attributes(&kept)?)));
@@ -279,19 +304,53 @@ impl Store {
                         people = told;
                         taken.overfull += overfull;
                     }
-                    let subscriptions = subscriptions(arrivals);
+                    let (people, subscriptions) = (json(&people), subscriptions(arrivals));
                     query(&note_changes).bind(&subscriptions).bind(millis(now)).execute(&mut *tx).await?;
                     for (sql, rows) in [(&change_people, &people), (&change_subscriptions, &subscriptions)] {
                         taken.changed += query(sql).bind(rows).execute(&mut *tx).await?.rows_affected();
                     }
                     query(&move_clocks).bind(&people).execute(&mut *tx).await?;
                 }
-                taken.people += query(&insert_people).bind(people).execute(&mut *tx).await?.rows_affected();
+                let mut new = 0;
+                for rows in people.chunks(ROWS_PER_INSERT) {
+                    let mut insert = QueryBuilder::new(
+                        "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at, attributes) ",
+                    );
+                    insert.push_values(rows, |mut values, Row(id, address, key, hash, name, language, zone, since, attributes)| {
+                        values.push_bind(id.to_string()).push_bind(*address).push_bind(key).push_bind(*hash).push_bind(*name)
+                            .push_bind(*language).push_bind(*zone).push_bind(*since).push_bind(attributes);
+                    });
+                    insert.push(" ON CONFLICT (address_key) DO NOTHING");
+                    let is_full = rows.len() == ROWS_PER_INSERT;
+                    new += insert.build().persistent(is_full).execute(&mut *tx).await?.rows_affected();
+                }
+                taken.people += new;
+                let known: Vec<(String, String, Option<String>)> = if new == people.len() as u64 {
+                    vec![]
+                } else {
+                    let keys: Vec<&String> = people.iter().map(|row| &row.2).collect();
+                    sqlx::query_as(AssertSqlSafe(takers.clone())).persistent(false).bind(json(&keys)).fetch_all(&mut *tx).await?
+                };
+                here.push(known.into_iter().map(|(key, id, zone)| (key, (id, zone))).collect());
             }
             // After them all: the pages of one table stay in the cache while it is written.
-            for arrivals in arrivals.chunks(ROWS_PER_STATEMENT) {
-                taken.subscriptions += query(&insert_subscriptions).bind(subscriptions(arrivals)).bind(cursor).bind(millis(now))
-                    .execute(&mut *tx).await?.rows_affected();
+            for (arrivals, here) in arrivals.chunks(PEOPLE_AT_ONCE).zip(&here) {
+                let rows = taking(arrivals, here);
+                for rows in rows.chunks(ROWS_PER_INSERT) {
+                    let mut insert = QueryBuilder::new(
+                        "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, \
+                         preferred, paused_until, imported_at) ",
+                    );
+                    insert.push_values(rows, |mut values, ((id, zone), one)| {
+                        values.push_bind(id).push_bind(one.feed.as_str()).push_bind(one.cadence.as_str()).push_bind(one.state.as_str())
+                            .push_bind(zone).push_bind(cursor).push_bind(millis(one.created_at)).push_bind(one.confirmed_at.map(millis))
+                            .push_bind(one.ended_at.map(millis)).push_bind(one.preferred.map(|preferred| preferred.to_string()))
+                            .push_bind(one.paused_until.map(millis)).push_bind(millis(now));
+                    });
+                    insert.push(" ON CONFLICT (subscriber, feed) DO NOTHING");
+                    let is_full = rows.len() == ROWS_PER_INSERT;
+                    taken.subscriptions += insert.build().persistent(is_full).execute(&mut *tx).await?.rows_affected();
+                }
                 if let Some(consents) = consents(arrivals) {
                     query(&insert_consents).bind(consents).execute(&mut *tx).await?;
                 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::attributes::{at, shown};
-use super::body::{html_of, wrap};
+use super::body::{html_of, wrap, wrap_marked};
 use super::rendering::{Aside, Blocks, MARK_END, mark};
 use super::view::{DigestView, ReaderView};
 use super::words::Speech;
@@ -168,7 +168,7 @@ impl Part {
         let file = || kind.file(name);
         let body = match kind {
             Kind::Html => html_of(&source, &file()),
-            _ => Ok(wrap(&source)),
+            _ => Ok(wrap_marked(&source, &marks.begin)),
         };
         let pieces = Pieces::cut(&body.map_err(|problem| near_blocks(problem, &aside))?, marks);
         for (number, one) in (first..).zip(&aside) {

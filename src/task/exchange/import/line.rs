@@ -31,7 +31,7 @@ const MAX_NAME: usize = 100;
 /// Longest language tag, in characters (RFC 5646 §4.4.1).
 const MAX_LANGUAGE: usize = 35;
 /// So many lines are read in one go, while the batch before them is on its way to the store.
-const GO: usize = 100;
+const GO: usize = 16;
 
 /// What a line brings.
 enum Parsed {
@@ -318,7 +318,10 @@ impl<'a> Reading<'a> {
             let paused_until = instant(of(Column::PausedUntil, at)).filter(|_| is_paused);
             Ok(Arriving { feed, cadence, state, created_at, confirmed_at, ended_at, preferred, paused_until })
         });
-        arriving.collect()
+        // Many of them stand in memory at once.
+        let mut arriving = arriving.collect::<Result<Vec<_>, _>>()?;
+        arriving.shrink_to_fit();
+        Ok(arriving)
     }
 }
 
