@@ -232,11 +232,11 @@ async fn what_is_known_of_a_reader_stands_in_their_mail(url: String) {
     lantern.compose().await.unwrap();
     let mail = lantern.folder.path().join("templates/mail");
     std::fs::create_dir_all(&mail).unwrap();
-    let text = "Hello from {{reader.attributes.city}}: {{reader.attributes.tags}}{{#reader}}{{#if reader.attributes.vip}}!{{/if}}{{/reader}}\n";
+    let text = "Hello from {{reader.attributes.city}}: {{reader.attributes.tags}}.{{#reader}}{{#if reader.attributes.vip}}!{{/if}}{{/reader}}\n";
     std::fs::write(mail.join("digest.txt.hbs"), text).unwrap();
     let (_word, stop) = Stop::new();
     assert_eq!(dispatch(&lantern.again().await, &stop, &Counts::default()).await.unwrap().sent, 3);
-    let expected = ["Hello from Port <b>: harbour and history", "Hello from : !", "Hello from :"];
+    let expected = ["Hello from Port <b>: harbour and history.", "Hello from : .!", "Hello from : ."];
     let expected =
         expected.iter().enumerate().map(|(at, text)| (format!("reader{at}@reader.example"), (*text).to_owned()));
     assert_eq!(greetings(&sink), expected.collect());

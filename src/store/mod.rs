@@ -84,8 +84,13 @@ pub enum StoreError {
     #[error("the database refused a statement")]
     Statement(#[from] sqlx::Error),
     /// Outcomes that a process noted before it ended cannot be read.
-    #[error("cannot read the outcomes that were noted beside the database")]
-    Book(#[source] std::io::Error),
+    #[error("cannot read {path}, the outcomes that were noted beside the database")]
+    Book {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A row holds what this program never writes.
     #[error("the database holds what was never written by this program: {0}")]
     Corrupt(String),

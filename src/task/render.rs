@@ -161,16 +161,14 @@ impl<'a> Renderer<'a> {
 
     fn own_in(&self, language: usize, subscriber: SubscriberId, name: Option<&str>, feed: &FeedName) -> Own {
         let presenter = self.presenter(language);
-        let token = |purpose, feed: Option<&FeedName>| {
-            self.publication.keyring.sign(&Link { purpose, subscriber, feed: feed.cloned(), expires_at: None })
-        };
-        let url = |path: &str, token: String| presenter.urls.at(&format!("/{path}/{token}"));
+        let leave = Link { purpose: Purpose::Leave, subscriber, feed: Some(feed.clone()), expires_at: None };
+        let leave = format!("/unsubscribe/{}", self.publication.keyring.sign(&leave));
         let name = name.map(one_line).filter(|name| !name.is_empty());
         Own {
             greeting: presenter.speech().greeting(name.as_deref()),
             name,
-            unsubscribe_url: url("unsubscribe", token(Purpose::Leave, Some(feed))),
-            preferences_url: url("preferences", token(Purpose::Preferences, None)),
+            unsubscribe_url: presenter.urls.at(&leave),
+            preferences_url: presenter.urls.at(&self.publication.preferences(subscriber)),
             attributes: Attributes::default(),
         }
     }

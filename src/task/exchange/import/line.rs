@@ -16,7 +16,7 @@ use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::preference::Preferred;
 use crate::domain::provider;
-use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
+use crate::domain::subscription::{MAX_NAME, Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
 use crate::problem::Problem;
 use crate::store::{Arrival, Arriving};
@@ -26,8 +26,6 @@ use crate::task::Publication;
 const HOPELESS: u64 = 1000;
 /// So many domains are remembered.
 const MAX_SOUND: usize = 10_000;
-/// Longest name, in characters.
-const MAX_NAME: usize = 100;
 /// Longest language tag, in characters (RFC 5646 §4.4.1).
 const MAX_LANGUAGE: usize = 35;
 /// So many lines are read in one go, while the batch before them is on its way to the store.
