@@ -153,7 +153,7 @@ async fn a_line_that_cannot_be_meant_is_named_with_a_remedy(url: String) {
         ("ann@reader.example,,", "no feed is named"),
         ("ann@reader.example,Quill, Ann,news", "4 fields where the first line has 3"),
         ("\"ann@reader.example\nBcc: all@reader.example\",,news", "ann@reader.example\\nBcc"),
-        (&format!("ann@reader.example,\"{long},news"), "longer than 262144 bytes"),
+        (&format!("ann@reader.example,\"{long},news"), "longer than 65536 bytes"),
     ] {
         let report = read(&lantern, format!("address,name,feeds\n{line}\n")).await.unwrap();
         assert_eq!((report.faulty, report.subscribers), (1, 0), "{line}");
@@ -271,6 +271,8 @@ async fn everything(lantern: &Lantern, form: Form) -> String {
 /// back came at another time.
 fn without_arrivals(json: &str) -> serde_json::Value {
     let mut people: serde_json::Value = serde_json::from_str(json).unwrap();
+    // Who came in one moment has an id of that moment, and stands anywhere among the others.
+    people.as_array_mut().unwrap().sort_by_key(|person| person["address"].to_string());
     for person in people.as_array_mut().unwrap() {
         person["consents"].as_array_mut().unwrap().retain(|entry| entry["source"] != "import");
     }
@@ -343,7 +345,8 @@ async fn what_readers_did_comes_back_with_their_ledger(url: String) {
         assert_eq!((report.subscribers, report.faulty, &report.problems), (3, 0, &vec![]), "{round}");
         assert_eq!((trial.subscribers, trial.attributes["tags"]), (3, 1), "{trial:?}");
         let back = everything(&lantern, Form::Json).await;
-        assert_eq!(without_arrivals(&back), serde_json::from_str::<serde_json::Value>(&json).unwrap(), "{round}");
+        assert!(!json.contains("\"import\""), "nothing of it is set aside: {json}");
+        assert_eq!(without_arrivals(&back), without_arrivals(&json), "{round}");
         let again = read(&lantern, copy).await.unwrap();
         assert_eq!((again.subscribers, again.subscriptions, again.reasons["known"]), (0, 0, 3));
         assert_eq!(everything(&lantern, Form::Json).await, back, "twice is once");

@@ -11,20 +11,22 @@ use support::place::Place;
 /// Where pictures of every page go, for people to look at.
 const PICTURES: &str = "TIDINGS_PICTURES";
 
-/// The sample with a feed for each section, tag and author, an article that was withdrawn, and one that moved.
+/// The sample with a feed for each section, tag and author, a past digest, an article that was withdrawn, and one that moved.
 fn with_a_past() -> Place {
     let place = Place::sample();
     let config = place.read("config.toml").replace("# [feeds]\n# by =", "[feeds]\nby =");
     place.write("config.toml", config);
-    let published = || assert!(place.command(&["publish"]).output().expect("the program runs").status.success());
-    published();
+    let run = |verbs: &[&str]| assert!(place.command(verbs).output().expect("the program runs").status.success());
+    run(&["publish"]);
+    run(&["subscribers", "add", "cid@reader.example", "--feed", "news"]);
+    run(&["digest", "send", "news", "--latest", "3", "--yes"]);
     std::fs::remove_file(place.path().join("articles/night-ferry.md")).expect("it is there");
     let boats = place.read("articles/forty-boats-and-one-bathtub.md");
     place.write(
         "articles/forty-boats-and-one-bathtub.md",
         boats.replacen("+++\n", "+++\nslug = \"the-bathtub-race\"\n", 1),
     );
-    published();
+    run(&["publish"]);
     place
 }
 

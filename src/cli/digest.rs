@@ -11,7 +11,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use self::announced::{announce, as_json, nothing_to_do};
-use super::output::{self, count, grouped};
+use super::output::{self, grouped};
 use super::progress::Shown;
 use super::{Ended, Interrupts, Usage, called_as, hold, preview, segments};
 use crate::domain::digest::{Digest, DigestId, DigestState};

@@ -56,16 +56,19 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn consents(&self, of: &[SubscriberId]) -> Result<HashMap<SubscriberId, Vec<Entry>>, StoreError> {
-        let list = self.database.list(1);
+        // One person is found by the index whatever PostgreSQL believes of the length of a list.
+        let (these, ids) = match of {
+            [one] => ("= $1".to_owned(), one.to_string()),
+            _ => (format!("IN {}", self.database.list(1)), json(of)),
+        };
         let sql = format!(
             "SELECT subscriber, at, feed, step, cadence, source, text_version, ip, CAST(0 AS BIGINT) AS derived FROM consents \
-             WHERE subscriber IN {list} \
+             WHERE subscriber {these} \
              UNION ALL SELECT subscriber, imported_at, feed, 'imported', cadence, 'import', NULL, NULL, 1 FROM subscriptions \
-             WHERE subscriber IN {list} AND imported_at IS NOT NULL \
+             WHERE subscriber {these} AND imported_at IS NOT NULL \
              UNION ALL SELECT subscriber, confirmed_at, feed, 'confirmed', NULL, 'import', NULL, NULL, 1 FROM subscriptions \
-             WHERE subscriber IN {list} AND confirmed_at < imported_at"
+             WHERE subscriber {these} AND confirmed_at < imported_at"
         );
-        let ids = json(of);
         let mut rows: Vec<Columns> =
             on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
         // What is derived knows only how often it comes now.

@@ -7,7 +7,7 @@ use super::archive::{PAGES_OF_DAY, SAME_PAGE, SAME_WITHIN, free_page};
 use super::deliveries::OPEN;
 use super::notices::NOTE;
 use super::segments::{Condition, bind_all};
-use super::subscribers::{UNSUPPRESSED, WHOSE_BAN};
+use super::subscribers::UNSUPPRESSED;
 use super::trials::{WAITS_FOR_PICK, begin_trial};
 use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::ArticleId;

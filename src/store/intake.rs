@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, QueryBuilder};
+use sqlx::AssertSqlSafe;
 
 use super::attributes::attributes;
+use super::dialect::Database;
 use super::{Store, StoreError, begin, json, millis, on};
 use crate::domain::attributes::Attributes;
 use crate::domain::consent::Entry;
@@ -69,8 +70,6 @@ pub struct TakenIn {
 
 /// People at once: where there is JSON of them it stands in memory several times over.
 const PEOPLE_AT_ONCE: usize = 2000;
-/// Rows per insert, each with up to twelve values: a statement of SQLite has at most 32,766 (`SQLITE_LIMIT_VARIABLE_NUMBER`).
-const ROWS_PER_INSERT: usize = 250;
 
 const PEOPLE: [(&str, &str); 9] = [
     ("id", "TEXT"),
@@ -85,6 +84,19 @@ const PEOPLE: [(&str, &str); 9] = [
 ];
 const SUBSCRIPTIONS: [(&str, &str); 9] = [
     ("address_key", "TEXT"),
+    ("feed", "TEXT"),
+    ("cadence", "TEXT"),
+    ("state", "TEXT"),
+    ("created_at", "BIGINT"),
+    ("confirmed_at", "BIGINT"),
+    ("ended_at", "BIGINT"),
+    ("preferred", "TEXT"),
+    ("paused_until", "BIGINT"),
+];
+/// Subscriptions whose takers are known.
+const TAKEN: [(&str, &str); 10] = [
+    ("subscriber", "TEXT"),
+    ("time_zone", "TEXT"),
     ("feed", "TEXT"),
     ("cadence", "TEXT"),
     ("state", "TEXT"),
@@ -155,16 +167,32 @@ fn people<'a>(arrivals: &'a [Arrival], known: &HashMap<String, Attributes>, now:
 /// Who takes a subscription, as they stand in the store: their id and zone.
 type Taker = (String, Option<String>);
 
-/// Subscriptions, each with who takes it: those who are not `here` came under the ids that they brought.
-fn taking<'a>(arrivals: &'a [Arrival], here: &HashMap<String, Taker>) -> Vec<(Taker, &'a Arriving)> {
-    let each = |arrival: &'a Arrival| {
+/// The rows of subscriptions as JSON, each with who takes it: those who are not `here` came under the ids that they brought.
+fn taking(arrivals: &[Arrival], here: &HashMap<String, Taker>) -> String {
+    let mut rows = vec![];
+    for arrival in arrivals {
         let person = &arrival.subscriber;
-        let known = if here.is_empty() { None } else { here.get(&person.address.key()).cloned() };
-        let taker =
-            known.unwrap_or_else(|| (person.id.to_string(), person.time_zone.map(|zone| zone.name().to_owned())));
-        arrival.subscriptions.iter().map(move |one| (taker.clone(), one))
-    };
-    arrivals.iter().flat_map(each).collect()
+        let known = if here.is_empty() { None } else { here.get(&person.address.key()) };
+        let (id, zone) = match known {
+            Some((id, zone)) => (id.clone(), zone.as_deref()),
+            None => (person.id.to_string(), person.time_zone.map(chrono_tz::Tz::name)),
+        };
+        rows.extend(arrival.subscriptions.iter().map(|one| {
+            (
+                id.clone(),
+                zone,
+                one.feed.as_str(),
+                one.cadence.as_str(),
+                one.state.as_str(),
+                millis(one.created_at),
+                one.confirmed_at.map(millis),
+                one.ended_at.map(millis),
+                one.preferred.map(|preferred| preferred.to_string()),
+                one.paused_until.map(millis),
+            )
+        }));
+    }
+    json(&rows)
 }
 
 /// The rows of subscriptions as JSON.
@@ -213,6 +241,99 @@ fn bans(arrivals: &[Arrival]) -> Option<String> {
     (!bans.is_empty()).then(|| json(&bans))
 }
 
+/// What is said to the database of people in JSON.
+struct Statements {
+    insert_people: String,
+    insert_subscriptions: String,
+    takers: String,
+    change_people: String,
+    change_subscriptions: String,
+    note_changes: String,
+    move_clocks: String,
+    insert_consents: String,
+    kept: String,
+    ban: String,
+}
+
+impl Statements {
+    fn of(database: &Database) -> Self {
+        let insert_people = format!(
+            "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at, attributes) \
+             SELECT id, address, address_key, address_hash, name, language, time_zone, created_at, attributes FROM {} AS r WHERE true \
+             ON CONFLICT (address_key) DO NOTHING",
+            database.rows(1, &PEOPLE)
+        );
+        let insert_subscriptions = format!(
+            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred, paused_until, imported_at) \
+             SELECT subscriber, feed, cadence, state, time_zone, CAST($2 AS BIGINT), created_at, confirmed_at, ended_at, preferred, paused_until, CAST($3 AS BIGINT) \
+             FROM {} AS r WHERE true ON CONFLICT (subscriber, feed) DO NOTHING",
+            database.rows(1, &TAKEN)
+        );
+        let takers =
+            format!("SELECT address_key, id, time_zone FROM subscribers WHERE address_key IN {}", database.list(1));
+        let change_people = format!(
+            "UPDATE subscribers SET name = COALESCE(r.name, subscribers.name), \
+             language = COALESCE(r.language, subscribers.language), time_zone = COALESCE(r.time_zone, subscribers.time_zone), \
+             attributes = COALESCE(r.attributes, subscribers.attributes) \
+             FROM {} AS r WHERE r.address_key = subscribers.address_key AND (r.name <> COALESCE(subscribers.name, '') \
+             OR r.language <> COALESCE(subscribers.language, '') OR r.time_zone <> COALESCE(subscribers.time_zone, '') \
+             OR r.attributes <> COALESCE(subscribers.attributes, ''))",
+            database.rows(1, &PEOPLE)
+        );
+        let change_subscriptions = format!(
+            "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
+             ended_at = r.ended_at, paused_until = r.paused_until, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
+             WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
+             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
+            database.rows(1, &SUBSCRIPTIONS)
+        );
+        // What came before has a line of its own in the ledger; what comes now says so itself.
+        let note_changes = format!(
+            "INSERT INTO consents (subscriber, at, feed, step, cadence, source) \
+             SELECT s.id, CAST($2 AS BIGINT), r.feed, CASE WHEN r.state = 'ended' THEN 'left' WHEN r.state = 'paused' AND n.state <> 'paused' \
+             THEN 'paused' ELSE 'changed' END, r.cadence, 'import' \
+             FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key JOIN subscriptions n ON n.subscriber = s.id AND n.feed = r.feed \
+             WHERE n.state <> 'ended' AND n.ended_at IS NULL AND (n.cadence <> r.cadence OR n.state <> r.state) ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
+            database.rows(1, &SUBSCRIPTIONS)
+        );
+        // The zone stands with each subscription as well.
+        let move_clocks = format!(
+            "UPDATE subscriptions SET time_zone = s.time_zone FROM subscribers s \
+             WHERE s.id = subscriptions.subscriber AND s.address_key IN (SELECT address_key FROM {} AS r) \
+             AND COALESCE(subscriptions.time_zone, '') <> COALESCE(s.time_zone, '')",
+            database.rows(1, &PEOPLE)
+        );
+        // Who was here before keeps the ledger that they have.
+        let insert_consents = format!(
+            "INSERT INTO consents (subscriber, at, feed, step, cadence, source, text_version, ip) \
+             SELECT s.id, r.at, r.feed, r.step, r.cadence, r.source, r.text_version, r.ip FROM {} AS r CROSS JOIN subscribers s \
+             WHERE s.id = r.subscriber ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
+            database.rows(1, &CONSENTS)
+        );
+        let kept = format!(
+            "SELECT address_key, attributes FROM subscribers WHERE address_key IN {} AND attributes IS NOT NULL",
+            database.list(1)
+        );
+        let ban = format!(
+            "INSERT INTO suppressions (address_hash, cause, detail, created_at) \
+             SELECT address_hash, cause, detail, CAST($2 AS BIGINT) FROM {} AS r WHERE true ON CONFLICT (address_hash) DO NOTHING",
+            database.rows(1, &BANS)
+        );
+        Self {
+            insert_people,
+            insert_subscriptions,
+            takers,
+            change_people,
+            change_subscriptions,
+            note_changes,
+            move_clocks,
+            insert_consents,
+            kept,
+            ban,
+        }
+    }
+}
+
 impl Store {
     /// Takes people in, all or none, in one transaction: new ones are created, what someone already chose stays as it is.
     /// With `overwrite` it is changed instead, as far as the arrival says something else; what had ended stays ended.
@@ -226,58 +347,18 @@ impl Store {
         overwrite: bool,
         now: DateTime<Utc>,
     ) -> Result<TakenIn, StoreError> {
-        let takers = format!(
-            "SELECT address_key, id, time_zone FROM subscribers WHERE address_key IN {}",
-            self.database.list(1)
-        );
-        let change_people = format!(
-            "UPDATE subscribers SET name = COALESCE(r.name, subscribers.name), \
-             language = COALESCE(r.language, subscribers.language), time_zone = COALESCE(r.time_zone, subscribers.time_zone), \
-             attributes = COALESCE(r.attributes, subscribers.attributes) \
-             FROM {} AS r WHERE r.address_key = subscribers.address_key AND (r.name <> COALESCE(subscribers.name, '') \
-             OR r.language <> COALESCE(subscribers.language, '') OR r.time_zone <> COALESCE(subscribers.time_zone, '') \
-             OR r.attributes <> COALESCE(subscribers.attributes, ''))",
-            self.database.rows(1, &PEOPLE)
-        );
-        let change_subscriptions = format!(
-            "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
-             ended_at = r.ended_at, paused_until = r.paused_until, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
-             WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
-             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
-            self.database.rows(1, &SUBSCRIPTIONS)
-        );
-        // What came before has a line of its own in the ledger; what comes now says so itself.
-        let note_changes = format!(
-            "INSERT INTO consents (subscriber, at, feed, step, cadence, source) \
-             SELECT s.id, CAST($2 AS BIGINT), r.feed, CASE WHEN r.state = 'ended' THEN 'left' WHEN r.state = 'paused' AND n.state <> 'paused' \
-             THEN 'paused' ELSE 'changed' END, r.cadence, 'import' \
-             FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key JOIN subscriptions n ON n.subscriber = s.id AND n.feed = r.feed \
-             WHERE n.state <> 'ended' AND n.ended_at IS NULL AND (n.cadence <> r.cadence OR n.state <> r.state) ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
-            self.database.rows(1, &SUBSCRIPTIONS)
-        );
-        // The zone stands with each subscription as well.
-        let move_clocks = format!(
-            "UPDATE subscriptions SET time_zone = s.time_zone FROM subscribers s \
-             WHERE s.id = subscriptions.subscriber AND s.address_key IN (SELECT address_key FROM {} AS r) \
-             AND COALESCE(subscriptions.time_zone, '') <> COALESCE(s.time_zone, '')",
-            self.database.rows(1, &PEOPLE)
-        );
-        // Who was here before keeps the ledger that they have.
-        let insert_consents = format!(
-            "INSERT INTO consents (subscriber, at, feed, step, cadence, source, text_version, ip) \
-             SELECT s.id, r.at, r.feed, r.step, r.cadence, r.source, r.text_version, r.ip FROM {} AS r CROSS JOIN subscribers s \
-             WHERE s.id = r.subscriber ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
-            self.database.rows(1, &CONSENTS)
-        );
-        let kept = format!(
-            "SELECT address_key, attributes FROM subscribers WHERE address_key IN {} AND attributes IS NOT NULL",
-            self.database.list(1)
-        );
-        let ban = format!(
-            "INSERT INTO suppressions (address_hash, cause, detail, created_at) \
-             SELECT address_hash, cause, detail, CAST($2 AS BIGINT) FROM {} AS r WHERE true ON CONFLICT (address_hash) DO NOTHING",
-            self.database.rows(1, &BANS)
-        );
+        let Statements {
+            insert_people,
+            insert_subscriptions,
+            takers,
+            change_people,
+            change_subscriptions,
+            note_changes,
+            move_clocks,
+            insert_consents,
+            kept,
+            ban,
+        } = Statements::of(&self.database);
         let mut taken = TakenIn::default();
         let room = self.database.room();
         begin!(self.database, tx => {
@@ -311,46 +392,21 @@ impl Store {
                     }
                     query(&move_clocks).bind(&people).execute(&mut *tx).await?;
                 }
-                let mut new = 0;
-                for rows in people.chunks(ROWS_PER_INSERT) {
-                    let mut insert = QueryBuilder::new(
-                        "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at, attributes) ",
-                    );
-                    insert.push_values(rows, |mut values, Row(id, address, key, hash, name, language, zone, since, attributes)| {
-                        values.push_bind(id.to_string()).push_bind(*address).push_bind(key).push_bind(*hash).push_bind(*name)
-                            .push_bind(*language).push_bind(*zone).push_bind(*since).push_bind(attributes);
-                    });
-                    insert.push(" ON CONFLICT (address_key) DO NOTHING");
-                    let is_full = rows.len() == ROWS_PER_INSERT;
-                    new += insert.build().persistent(is_full).execute(&mut *tx).await?.rows_affected();
-                }
+                let number = people.len() as u64;
+                let keys: Vec<String> = people.iter().map(|row| row.2.clone()).collect();
+                let new = query(&insert_people).bind(json(&people)).execute(&mut *tx).await?.rows_affected();
                 taken.people += new;
-                let known: Vec<(String, String, Option<String>)> = if new == people.len() as u64 {
+                let known: Vec<(String, String, Option<String>)> = if new == number {
                     vec![]
                 } else {
-                    let keys: Vec<&String> = people.iter().map(|row| &row.2).collect();
                     sqlx::query_as(AssertSqlSafe(takers.clone())).persistent(false).bind(json(&keys)).fetch_all(&mut *tx).await?
                 };
                 here.push(known.into_iter().map(|(key, id, zone)| (key, (id, zone))).collect());
             }
             // After them all: the pages of one table stay in the cache while it is written.
             for (arrivals, here) in arrivals.chunks(PEOPLE_AT_ONCE).zip(&here) {
-                let rows = taking(arrivals, here);
-                for rows in rows.chunks(ROWS_PER_INSERT) {
-                    let mut insert = QueryBuilder::new(
-                        "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, \
-                         preferred, paused_until, imported_at) ",
-                    );
-                    insert.push_values(rows, |mut values, ((id, zone), one)| {
-                        values.push_bind(id).push_bind(one.feed.as_str()).push_bind(one.cadence.as_str()).push_bind(one.state.as_str())
-                            .push_bind(zone).push_bind(cursor).push_bind(millis(one.created_at)).push_bind(one.confirmed_at.map(millis))
-                            .push_bind(one.ended_at.map(millis)).push_bind(one.preferred.map(|preferred| preferred.to_string()))
-                            .push_bind(one.paused_until.map(millis)).push_bind(millis(now));
-                    });
-                    insert.push(" ON CONFLICT (subscriber, feed) DO NOTHING");
-                    let is_full = rows.len() == ROWS_PER_INSERT;
-                    taken.subscriptions += insert.build().persistent(is_full).execute(&mut *tx).await?.rows_affected();
-                }
+                taken.subscriptions += query(&insert_subscriptions).bind(taking(arrivals, here)).bind(cursor).bind(millis(now))
+                    .execute(&mut *tx).await?.rows_affected();
                 if let Some(consents) = consents(arrivals) {
                     query(&insert_consents).bind(consents).execute(&mut *tx).await?;
                 }

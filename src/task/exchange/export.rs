@@ -56,7 +56,7 @@ pub async fn export(
     let setting = publication.setting();
     let (mut after, mut count) = (None, 0);
     loop {
-        let page = publication.store.held(after, PAGE).await?;
+        let page = publication.store.held(after, PAGE, form != Form::Csv).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.subscriber.id);
         let ids: Vec<SubscriberId> = page.iter().map(|held| held.subscriber.id).collect();
