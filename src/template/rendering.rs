@@ -41,7 +41,7 @@ pub(super) struct Block {
 #[derive(Debug, Clone)]
 pub(super) enum Aside {
     /// A block.
-    Block(Block),
+    Block(Box<Block>),
     /// An attribute that is shown, by the names on its path.
     Attribute(Vec<String>),
 }
@@ -228,7 +228,7 @@ impl HelperDef for Reader {
             return Err(RenderErrorReason::Other(what.to_owned()).into());
         }
         let block = Block::of(template, rc);
-        let mark = STATE.with_borrow_mut(|state| state.put_aside(|| Some(Aside::Block(block.clone()))));
+        let mark = STATE.with_borrow_mut(|state| state.put_aside(|| Some(Aside::Block(Box::new(block.clone())))));
         if let Some(mark) = mark {
             out.write(&mark)?;
             return Ok(());
