@@ -409,9 +409,9 @@ async fn every_step_stands_in_the_ledger(url: String) {
         lantern.pass(TimeDelta::minutes(1));
     }
     let ann = lantern.who(ANN).await;
-    store.confirm_and_welcome(ann, &[], form().into()).await.unwrap();
+    store.confirm_and_welcome(ann, &[], form()).await.unwrap();
     lantern.pass(TimeDelta::minutes(1));
-    store.confirm_and_welcome(ann, &[], form().into()).await.unwrap();
+    store.confirm_and_welcome(ann, &[], form()).await.unwrap();
     let own = || Consent::new(Source::Preferences, lantern.now());
     for cadence in [Cadence::Daily, Cadence::Weekly, Cadence::Weekly] {
         store.choose(ann, &news(), cadence, own()).await.unwrap();
