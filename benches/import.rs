@@ -1,4 +1,4 @@
-//! What importing a list costs: seconds and peak memory, on both engines.
+//! What importing a list costs: seconds and peak memory, on both engines; and then counting a segment of it, and exporting that.
 //!
 //! Each measurement is a process of its own. Arguments, as in `cargo bench --bench import -- readers=1000000`:
 //!
@@ -23,7 +23,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use tidings::config::Config;
-use tidings::task::exchange::{Import, import};
+use tidings::task::exchange::{Form, Import, Which, export, import};
 use tidings::task::{Clock, Publication};
 
 use self::memory::memory_mib;
@@ -40,7 +40,10 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("list.csv");
     corpus::write_subscribers_csv(&list, readers.parse().unwrap(), 7, 0).unwrap();
-    println!("{:<10} {:>9} {:>9} {:>10} {:>9}", "", "lines", "first, s", "again, s", "peak MiB");
+    println!(
+        "{:<10} {:>9} {:>9} {:>10} {:>9} {:>9} {:>9}",
+        "", "lines", "first, s", "again, s", "peak MiB", "count, s", "export, s"
+    );
     for engine in ["sqlite", "postgres"].into_iter().filter(|engine| given("engine").is_none_or(|only| only == *engine))
     {
         let database = if engine == "postgres" {
@@ -57,12 +60,12 @@ fn main() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
         let numbers: Vec<&str> = text.split_whitespace().collect();
-        let [first, again, peak] = numbers[..] else { panic!("{text}") };
-        println!("{engine:<10} {readers:>9} {first:>9} {again:>10} {peak:>9}");
+        let [first, again, peak, count, written] = numbers[..] else { panic!("{text}") };
+        println!("{engine:<10} {readers:>9} {first:>9} {again:>10} {peak:>9} {count:>9} {written:>9}");
     }
 }
 
-/// Imports the list twice in this process: prints the seconds of each time, and the peak of memory.
+/// Imports the list twice in this process: prints the seconds of each time, and the peak of memory; then those of a segment.
 fn measure(database: &str, list: &str) {
     let folder = tempfile::tempdir().unwrap();
     for name in ["articles", "feeds"] {
@@ -80,10 +83,13 @@ fn measure(database: &str, list: &str) {
         );
         std::fs::write(folder.path().join(format!("feeds/{name}.toml")), feed).unwrap();
     }
+    std::fs::create_dir(folder.path().join("segments")).unwrap();
+    let segment = "title = \"Some\"\n[select]\nfeed = \"news\"\nlanguage = [\"de\", \"ja\"]\n";
+    std::fs::write(folder.path().join("segments/some.toml"), segment).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let publication = Publication::open(Config::load(folder.path(), []).unwrap(), Clock::system()).await.unwrap();
-        let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite: false };
+        let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite: false, lists: &[] };
         let mut seconds = vec![];
         for _ in 0..2 {
             let begun = Instant::now();
@@ -92,7 +98,16 @@ fn measure(database: &str, list: &str) {
             assert_eq!(report.faulty, 0, "{:?}", report.problems.first());
         }
         let peak = memory_mib("VmHWM:");
+        let segment = publication.segments.first().unwrap().clone();
+        let begun = Instant::now();
+        let counted = publication.store.count_in(&segment.whom, &publication.setting()).await.unwrap();
+        let count = begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        let which = Which { segment: Some(segment), ..Which::default() };
+        let exported = export(&publication, &which, Form::Csv, std::io::sink()).await.unwrap();
+        let written = begun.elapsed().as_secs_f64();
+        assert_eq!(counted, exported, "everyone in it gets mail");
         publication.store.close().await;
-        println!("{:.2} {:.2} {peak:.0}", seconds[0], seconds[1]);
+        println!("{:.2} {:.2} {peak:.0} {count:.2} {written:.2}", seconds[0], seconds[1]);
     });
 }

@@ -1,6 +1,6 @@
 //! What the form and the pages behind links in mail take: answers a second, how long each takes, and CPU.
 //!
-//! `serve`'s router runs in a process of its own, on a file of SQLite; the client is this process, over loopback.
+//! `serve`'s router runs in a process of its own; the client is this process, over loopback.
 //! Arguments, as in `cargo bench --bench signup -- readers=1000000`:
 //!
 //! | | |
@@ -9,11 +9,15 @@
 //! | `readers=N` | subscribers that are there before (10,000) |
 //! | `requests=N` | pages of choices, and one-click unsubscribes (5,000) |
 //! | `connections=N` | open at once (64) |
+//! | `engine=postgres` | on a throw-away cluster, and not on a file of SQLite |
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on has nothing to report")]
 #![expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 
+#[path = "../tests/support/postgres.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod postgres;
 #[path = "support/readers.rs"]
 mod readers;
 
@@ -55,7 +59,12 @@ fn main() {
         requests: given("requests", 5_000),
         connections: given("connections", 64),
     };
-    runtime.block_on(measure(&sizes));
+    let database = if arguments.iter().any(|argument| argument == "engine=postgres") {
+        postgres::fresh_database().unwrap()
+    } else {
+        "sqlite://tidings.db".to_owned()
+    };
+    runtime.block_on(measure(&sizes, &database));
 }
 
 struct Sizes {
@@ -78,21 +87,23 @@ async fn serve(folder: &Path) {
     web::serve(listener, app, stop).await.unwrap();
 }
 
-fn write_publication(folder: &Path) {
+fn write_publication(folder: &Path, database: &str) {
     for name in ["articles", "feeds"] {
         std::fs::create_dir_all(folder.join(name)).unwrap();
     }
-    let config = "[publication]\ntitle = \"The Harbour Lantern\"\nurl = \"https://lantern.example\"\n\
-                  [form]\noverall = \"1000000/s\"\n";
+    let config = format!(
+        "[publication]\ntitle = \"The Harbour Lantern\"\nurl = \"https://lantern.example\"\n\
+         [form]\noverall = \"1000000/s\"\n[database]\nurl = \"{database}\"\n"
+    );
     std::fs::write(folder.join("config.toml"), config).unwrap();
     let feed = "title = \"News\"\n[newsletter]\nsubject = \"News\"\ncadences.daily = { at = \"07:00\" }\n\
                 cadences.weekly = { on = \"monday\", at = \"07:00\" }\n";
     std::fs::write(folder.join("feeds/news.toml"), feed).unwrap();
 }
 
-async fn measure(sizes: &Sizes) {
+async fn measure(sizes: &Sizes, database: &str) {
     let folder = tempfile::tempdir().unwrap();
-    write_publication(folder.path());
+    write_publication(folder.path(), database);
     let publication = open(folder.path()).await;
     readers::subscribe(&publication, sizes.readers).await;
     let mut child = Command::new(std::env::current_exe().unwrap())

@@ -202,7 +202,7 @@ async fn two_hundred_tries_tell_nothing_of_who_is_on_the_list() {
     for number in 0..TRIES {
         let address = |kind: &str| EmailAddress::parse(&format!("{kind}{number:03}@quill.example")).unwrap();
         let who = publication.store.subscriber_by_address(&address("known").key()).await.unwrap().unwrap();
-        publication.store.confirm(who.id, publication.clock.now()).await.unwrap();
+        publication.store.confirm_and_welcome(who.id, &[], publication.clock.now().into()).await.unwrap();
         let hash = publication.keyring.address_hash(&address("block").key());
         publication.store.suppress(&hash, "complaint", "", publication.clock.now()).await.unwrap();
         post(&site, address("pends").as_str(), &[]).await;

@@ -409,9 +409,9 @@ async fn every_step_stands_in_the_ledger(url: String) {
         lantern.pass(TimeDelta::minutes(1));
     }
     let ann = lantern.who(ANN).await;
-    store.confirm(ann, form()).await.unwrap();
+    store.confirm_and_welcome(ann, &[], form()).await.unwrap();
     lantern.pass(TimeDelta::minutes(1));
-    store.confirm(ann, form()).await.unwrap();
+    store.confirm_and_welcome(ann, &[], form()).await.unwrap();
     let own = || Consent::new(Source::Preferences, lantern.now());
     for cadence in [Cadence::Daily, Cadence::Weekly, Cadence::Weekly] {
         store.choose(ann, &news(), cadence, own()).await.unwrap();
@@ -444,7 +444,7 @@ async fn an_import_is_in_the_ledger_without_a_line_of_its_own(url: String) {
     let lantern = Lantern::open(&url, Setup::default()).await;
     let store = &lantern.publication.store;
     let take = async |file: &str, overwrite: bool| {
-        let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite };
+        let how = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite, lists: &[] };
         import(&lantern.publication, &how, Box::new(std::io::Cursor::new(file.to_owned().into_bytes())), &|_, _| {})
             .await
             .unwrap()

@@ -87,8 +87,11 @@ async fn a_confirmation_holds_nothing_that_the_visitor_wrote_and_its_link_confir
     assert_eq!(keyring.verify(Purpose::Confirm, token(&letter), lantern.now() + CONFIRM_WITHIN), None);
     assert_eq!(keyring.verify(Purpose::Leave, token(&letter), lantern.now()), None);
     lantern.release(&["before"]).await;
-    assert_eq!(store.confirm(link.subscriber, lantern.now()).await.unwrap(), ["news"]);
-    assert_eq!(store.confirm(link.subscriber, lantern.now()).await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.confirm_and_welcome(link.subscriber, &[], lantern.now().into()).await.unwrap(), ["news"]);
+    assert_eq!(
+        store.confirm_and_welcome(link.subscriber, &[], lantern.now().into()).await.unwrap(),
+        Vec::<String>::new()
+    );
     assert!(lantern.compose().await.is_some(), "the newsletter's first digest");
     assert_eq!(lantern.dispatch().await.sent, 1);
     assert_eq!(sink.violations(), Vec::<String>::new());

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use support::publication::{Lantern, Letter, NEWS, Setup, news};
 use support::smtp_sink::{Options, Sink};
+use tidings::domain::attributes::Attributes;
 use tidings::domain::digest::DigestState;
 use tidings::domain::link::Purpose;
 use tidings::domain::newsletter::Cadence;
@@ -24,6 +25,7 @@ support::engines::for_each_engine! {
     a_thousand_readers_get_a_message_each_with_a_link_of_their_own,
     names_stand_in_every_message_as_they_are,
     a_template_that_looks_at_the_reader_is_right_for_each,
+    what_is_known_of_a_reader_stands_in_their_mail,
     without_a_relay_every_message_is_a_file,
     an_outbox_that_cannot_be_written_halts_the_digest,
     who_comes_late_gets_what_the_others_had,
@@ -215,6 +217,29 @@ async fn a_template_that_looks_at_the_reader_is_right_for_each(url: String) {
     assert_eq!(report.sent, 2);
     let expected = [("reader0@reader.example", "Hello friend"), ("reader1@reader.example", "Hello Mara,")];
     assert_eq!(greetings(&sink), expected.map(|(to, text)| (to.to_owned(), text.to_owned())).into());
+}
+
+async fn what_is_known_of_a_reader_stands_in_their_mail(url: String) {
+    let sink = Sink::start(Options::default()).await;
+    let lantern = Lantern::with_relay(&url, sink.port()).await;
+    lantern.readers(3).await;
+    for (number, known) in [(0, r#"{"city": "Port <b>", "tags": ["harbour", "history"]}"#), (1, r#"{"vip": true}"#)] {
+        let who = lantern.who(&format!("reader{number}@reader.example")).await;
+        let known = Attributes::parse(known).unwrap();
+        lantern.publication.store.change_attributes(who, &known, &[]).await.unwrap().unwrap();
+    }
+    lantern.release(&["lamp"]).await;
+    lantern.compose().await.unwrap();
+    let mail = lantern.folder.path().join("templates/mail");
+    std::fs::create_dir_all(&mail).unwrap();
+    let text = "Hello from {{reader.attributes.city}}: {{reader.attributes.tags}}.{{#reader}}{{#if reader.attributes.vip}}!{{/if}}{{/reader}}\n";
+    std::fs::write(mail.join("digest.txt.hbs"), text).unwrap();
+    let (_word, stop) = Stop::new();
+    assert_eq!(dispatch(&lantern.again().await, &stop, &Counts::default()).await.unwrap().sent, 3);
+    let expected = ["Hello from Port <b>: harbour and history.", "Hello from : .!", "Hello from : ."];
+    let expected =
+        expected.iter().enumerate().map(|(at, text)| (format!("reader{at}@reader.example"), (*text).to_owned()));
+    assert_eq!(greetings(&sink), expected.collect());
 }
 
 async fn without_a_relay_every_message_is_a_file(url: String) {

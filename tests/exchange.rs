@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corpus::{Malformed, write_subscribers_csv};
 use support::publication::{Lantern, NEWS, Setup, news};
+use tidings::domain::attributes::Attributes;
+use tidings::domain::consent::{Consent, Source};
 use tidings::domain::newsletter::Cadence;
 use tidings::task::TaskError;
 use tidings::task::exchange::{Form, Import, ImportReport, Which, export};
@@ -27,6 +29,8 @@ support::engines::for_each_engine! {
     an_export_holds_no_formula_and_comes_back_as_it_was,
     who_gets_no_mail_is_not_exported,
     an_export_of_everyone_fills_an_empty_publication_with_the_same,
+    what_readers_did_comes_back_with_their_ledger,
+    what_other_tools_know_becomes_attributes,
     overwriting_changes_choices_but_brings_nobody_back,
     whoever_left_or_bounced_elsewhere_is_not_made_active,
     a_trial_run_says_line_by_line_what_would_happen,
@@ -37,7 +41,7 @@ support::engines::for_each_engine! {
 }
 
 /// The file that everything here is read from.
-const LIST: Import<'_> = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite: false };
+const LIST: Import<'_> = Import { file: "list.csv", default_feed: None, dry_run: false, overwrite: false, lists: &[] };
 
 /// The same, with a default.
 fn with_default() -> Import<'static> {
@@ -267,6 +271,8 @@ async fn everything(lantern: &Lantern, form: Form) -> String {
 /// back came at another time.
 fn without_arrivals(json: &str) -> serde_json::Value {
     let mut people: serde_json::Value = serde_json::from_str(json).unwrap();
+    // Who came in one moment has an id of that moment, and stands anywhere among the others.
+    people.as_array_mut().unwrap().sort_by_key(|person| person["address"].to_string());
     for person in people.as_array_mut().unwrap() {
         person["consents"].as_array_mut().unwrap().retain(|entry| entry["source"] != "import");
     }
@@ -303,6 +309,109 @@ async fn an_export_of_everyone_fills_an_empty_publication_with_the_same(url: Str
     }
     let again = read(&lantern, &csv).await.unwrap();
     assert_eq!((again.subscribers, again.suppressed, again.reasons["known"]), (0, 1, 4));
+}
+
+async fn what_readers_did_comes_back_with_their_ledger(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    let store = &lantern.publication.store;
+    let ann = lantern.reader("ann@reader.example", Cadence::Daily, Some("Asia/Tokyo")).await;
+    let form = Consent {
+        text_version: Some("0f3a".into()),
+        ip: Some("192.0.2.7".parse().unwrap()),
+        ..Consent::new(Source::Form, lantern.now())
+    };
+    lantern.pass(chrono::TimeDelta::hours(1));
+    store.leave(ann, None, lantern.now()).await.unwrap();
+    let until = lantern.now() + chrono::TimeDelta::days(40);
+    let ben = lantern.reader("ben@reader.example", Cadence::Weekly, None).await;
+    store.set_language(ben, Some("ar")).await.unwrap();
+    store.pause(ben, until, Consent { at: lantern.now(), ..form.clone() }).await.unwrap();
+    let cid = lantern.reader("cid@reader.example", Cadence::Daily, None).await;
+    let attributes = Attributes::parse(r#"{"city": "Port Example", "tags": ["=a", "b;-c"], "vip": true, "n": 2.5}"#);
+    store.change_attributes(cid, &attributes.unwrap(), &[]).await.unwrap().unwrap();
+    lantern.pass(chrono::TimeDelta::days(1));
+    let (csv, json) = (everything(&lantern, Form::CsvWithConsents).await, everything(&lantern, Form::Json).await);
+    assert!(json.contains("\"0f3a\"") && json.contains("192.0.2.7") && csv.contains("192.0.2.7"), "{json}\n{csv}");
+    let people = |json: &str| serde_json::from_str::<Vec<serde_json::Value>>(json).unwrap().len();
+    assert_eq!(people(&json), 3);
+    // Once more from what came back: lines of the import are lines of the ledger then.
+    for (round, copy) in [&csv, &json, &json].into_iter().enumerate() {
+        for table in ["subscribers", "subscriptions", "suppressions", "consents"] {
+            lantern.rows(&format!("DELETE FROM {table} WHERE '' = '' RETURNING ''")).await;
+        }
+        lantern.pass(chrono::TimeDelta::hours(1));
+        let trial = read_as(&lantern, &Import { dry_run: true, ..LIST }, copy).await.unwrap();
+        let report = read(&lantern, copy).await.unwrap();
+        assert_eq!((report.subscribers, report.faulty, &report.problems), (3, 0, &vec![]), "{round}");
+        assert_eq!((trial.subscribers, trial.attributes["tags"]), (3, 1), "{trial:?}");
+        let back = everything(&lantern, Form::Json).await;
+        assert!(!json.contains("\"import\""), "nothing of it is set aside: {json}");
+        assert_eq!(without_arrivals(&back), without_arrivals(&json), "{round}");
+        let again = read(&lantern, copy).await.unwrap();
+        assert_eq!((again.subscribers, again.subscriptions, again.reasons["known"]), (0, 0, 3));
+        assert_eq!(everything(&lantern, Form::Json).await, back, "twice is once");
+    }
+    // A pause that is over ends by itself, wherever it came from.
+    assert_eq!(store.resume_due(until).await.unwrap(), 1);
+    let wrong = json.replacen("\"source\":\"form\"", "\"source\":\"rumour\"", 1);
+    assert!(read(&lantern, wrong).await.unwrap().problems[0].what.contains("unknown source"));
+}
+
+/// Exports of other tools, the columns that hold several values, and what is known of the first person then.
+const KNOWN_ELSEWHERE: [(&str, &[&str], &str); 5] = [
+    (
+        "id,email,name,note,subscribed_to_emails,complimentary_plan,stripe_customer_id,created_at,deleted_at,labels,tiers\n\
+         1,ann@reader.example,Ann,\"met, twice\",true,false,cus_1,2024-01-15T10:00:00.000Z,,\"vip,Founding member\",Silver\n\
+         2,ben@reader.example,Ben,,true,,,2024-01-15T10:00:00.000Z,,,\n",
+        &[],
+        r#"{"complimentary_plan":false,"labels":["vip","Founding member"],"note":"met, twice","tiers":["Silver"]}"#,
+    ),
+    (
+        "email_address,notes,metadata,tags,type,creation_date,secondary_id\n\
+         ann@reader.example,1984,\"{\"\"city\"\": \"\"Port Example\"\", \"\"age\"\": 41, \"\"notes\"\": \"\"x\"\"}\",\"harbour, history\",regular,2024-01-15T10:00:00Z,7\n",
+        &[],
+        r#"{"age":41,"city":"Port Example","notes":1984,"tags":["harbour","history"]}"#,
+    ),
+    (
+        "[{\"email_address\": \"ann@reader.example\", \"creation_date\": \"2024-01-15T10:00:00Z\", \"type\": \"regular\", \
+         \"tags\": [\"harbour\"], \"metadata\": {\"vip\": true}, \"notes\": \"\"}]",
+        &[],
+        r#"{"notes":"","tags":["harbour"],"vip":true}"#,
+    ),
+    (
+        "Email Address,First Name,Topics,City,MEMBER_RATING,OPTIN_TIME,LEID,TAGS\n\
+         ann@reader.example,Ann,\"Boats\\, old, Lights\",\"Port Example, North\",2,2024-03-14 09:12:31,1,\"\"\"vip\"\",\"\"2024\"\"\"\n",
+        &["topics"],
+        r#"{"City":"Port Example, North","Topics":["Boats, old","Lights"],"tags":["vip","2024"]}"#,
+    ),
+    (
+        "uuid,email,name,attributes,status,created_at,updated_at\n\
+         1,ann@reader.example,Ann,\"{\"\"city\"\": \"\"X\"\", \"\"of\"\": {\"\"a\"\": [1, true]}}\",enabled,2024-03-14 09:12:31 +0000 UTC,\n",
+        &[],
+        r#"{"city":"X","of":{"a":[1,true]}}"#,
+    ),
+];
+
+async fn what_other_tools_know_becomes_attributes(url: String) {
+    let lantern = Lantern::open(&url, Setup::default()).await;
+    for (text, lists, known) in KNOWN_ELSEWHERE {
+        for table in ["subscribers", "subscriptions"] {
+            lantern.rows(&format!("DELETE FROM {table} WHERE '' = '' RETURNING ''")).await;
+        }
+        let lists: Vec<String> = lists.iter().map(|&list| list.to_owned()).collect();
+        let how = Import { lists: &lists, ..with_default() };
+        let trial = read_as(&lantern, &Import { dry_run: true, ..how.clone() }, text).await.unwrap();
+        let report = read_as(&lantern, &how, text).await.unwrap();
+        assert_eq!((report.faulty, &report.attributes), (0, &trial.attributes), "{report:?}");
+        let rows = "SELECT attributes FROM subscribers WHERE address = 'ann@reader.example'";
+        let found = Attributes::parse(&lantern.rows(rows).await[0][0]).unwrap();
+        assert_eq!(found, Attributes::parse(known).unwrap());
+        let named: Vec<&str> = report.attributes.keys().map(String::as_str).collect();
+        assert_eq!(named, found.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    }
+    let how = Import { lists: &["Topics".to_owned()], ..with_default() };
+    let refused = read_as(&lantern, &how, "address\nann@reader.example\n").await.unwrap_err();
+    assert!(refused.contains("no column \"Topics\"") && refused.contains("hint: there are address"), "{refused}");
 }
 
 async fn overwriting_changes_choices_but_brings_nobody_back(url: String) {
@@ -555,7 +664,7 @@ async fn endless_garbage_is_given_up_early_and_takes_no_room(url: String) {
         ("address\n", "\"a\n", "1000 lines up to this one"),
         ("address,name\n", " \t\n", "nothing stands in the 8 MiB"),
         ("[", ",", "nothing stands in the 8 MiB"),
-        ("[", "{\"a\":", "longer than 65536 bytes"),
+        ("[", "{\"a\":", "longer than 262144 bytes"),
         ("[{\"address\": \"ann@reader.example\"}", "]", "nothing stands in the 8 MiB"),
         ("{\"address\": \"x\"}\n", "{\n", "1000 lines up to this one"),
         ("{\"address\": \"x\"}\n", "x", "longer than 8 MiB"),

@@ -11,6 +11,25 @@ use support::place::Place;
 /// Where pictures of every page go, for people to look at.
 const PICTURES: &str = "TIDINGS_PICTURES";
 
+/// The sample with a feed for each section, tag and author, a past digest, an article that was withdrawn, and one that moved.
+fn with_a_past() -> Place {
+    let place = Place::sample();
+    let config = place.read("config.toml").replace("# [feeds]\n# by =", "[feeds]\nby =");
+    place.write("config.toml", config);
+    let run = |verbs: &[&str]| assert!(place.command(verbs).output().expect("the program runs").status.success());
+    run(&["publish"]);
+    run(&["subscribers", "add", "cid@reader.example", "--feed", "news"]);
+    run(&["digest", "send", "news", "--latest", "3", "--yes"]);
+    std::fs::remove_file(place.path().join("articles/night-ferry.md")).expect("it is there");
+    let boats = place.read("articles/forty-boats-and-one-bathtub.md");
+    place.write(
+        "articles/forty-boats-and-one-bathtub.md",
+        boats.replacen("+++\n", "+++\nslug = \"the-bathtub-race\"\n", 1),
+    );
+    run(&["publish"]);
+    place
+}
+
 #[test]
 fn a_reader_signs_up_confirms_chooses_pauses_leaves_comes_back_and_is_erased() {
     let imports =
@@ -21,7 +40,7 @@ fn a_reader_signs_up_confirms_chooses_pauses_leaves_comes_back_and_is_erased() {
         eprintln!("skipped: chromium, playwright or axe is not installed");
         return;
     }
-    let place = Place::sample();
+    let place = with_a_past();
     let mut serving = place
         .command(&["serve", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
@@ -42,6 +61,7 @@ fn a_reader_signs_up_confirms_chooses_pauses_leaves_comes_back_and_is_erased() {
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify/life.py"))
         .arg(base.expect("it says where it listens"))
         .arg(place.path().join("outbox"))
+        .arg(place.path().join("public"))
         .arg(pictures)
         .output()
         .expect("python3 runs");

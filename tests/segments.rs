@@ -218,8 +218,10 @@ fn arrival(lantern: &Lantern, number: usize, person: &Person) -> Arrival {
                 confirmed_at: one.confirmed_at,
                 ended_at: None,
                 preferred: None,
+                paused_until: None,
             })
             .collect(),
+        consents: vec![],
         ban: person.is_suppressed.then(|| ("blocked".to_owned(), String::new())),
     }
 }
@@ -378,8 +380,13 @@ async fn a_digest_for_a_segment_is_had_by_its_people_alone_and_once(url: String)
 
 async fn attributes_come_in_are_changed_and_go_out_as_they_were(url: String) {
     let lantern = Lantern::open(&url, Setup::default()).await;
-    let how =
-        Import { file: "list.csv", default_feed: Some((news(), Cadence::Daily)), dry_run: false, overwrite: false };
+    let how = Import {
+        file: "list.csv",
+        default_feed: Some((news(), Cadence::Daily)),
+        dry_run: false,
+        overwrite: false,
+        lists: &[],
+    };
     let read = async |how: &Import<'_>, text: &str| {
         import(&lantern.publication, how, text.as_bytes(), &|_, _| {}).await.unwrap()
     };

@@ -161,7 +161,10 @@ async fn what_is_pending_is_confirmed_once(url: String) {
     let mara = id_of(&store, "mara").await;
     assert_eq!(readers(&store, &news()).await, 0, "pending gets nothing");
     release_articles(&store, 4).await;
-    let (first, second) = tokio::join!(store.confirm(mara, at(1)), store.confirm(mara, at(1)));
+    let (first, second) = tokio::join!(
+        store.confirm_and_welcome(mara, &[], at(1).into()),
+        store.confirm_and_welcome(mara, &[], at(1).into())
+    );
     let mut confirmed = [first.unwrap(), second.unwrap()].concat();
     confirmed.sort();
     assert_eq!(confirmed, ["news", "sport"]);
@@ -170,7 +173,10 @@ async fn what_is_pending_is_confirmed_once(url: String) {
     assert_eq!(cursors, [("arts".into(), active, 0), ("news".into(), active, 4), ("sport".into(), active, 4)]);
     assert_eq!(all_of(&store, id_of(&store, "jo").await).await[0].2, SubscriptionState::Pending);
     store.leave(mara, None, at(2)).await.unwrap();
-    assert!(store.confirm(mara, at(3)).await.unwrap().is_empty(), "an old link does not undo leaving");
+    assert!(
+        store.confirm_and_welcome(mara, &[], at(3).into()).await.unwrap().is_empty(),
+        "an old link does not undo leaving"
+    );
 }
 
 async fn leaving_ends_one_subscription_or_all(url: String) {

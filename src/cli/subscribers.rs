@@ -21,7 +21,7 @@ use crate::domain::provider;
 use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
-use crate::task::exchange::{Listed, feeds as feeds_in};
+use crate::task::exchange::{Form, Listed, feeds as feeds_in};
 use crate::task::{Publication, compose, confirm};
 
 #[derive(Debug, Subcommand)]
@@ -71,7 +71,8 @@ pub(super) enum Verb {
     /// Take people in from a CSV or JSON file
     ///
     /// Columns: address, name, language, time_zone, feeds ("news:daily;offers"); all but the first may be missing. Exports
-    /// of listmonk, Mailchimp, Ghost, Substack and Buttondown are known by their columns; who left there is not taken.
+    /// of listmonk, Mailchimp, Ghost, Substack and Buttondown are known by their columns; who left there is not taken. Tags,
+    /// labels, groups and the like become attributes, which segments select by and templates show.
     Import {
         /// The file; - is standard input
         file: PathBuf,
@@ -81,6 +82,9 @@ pub(super) enum Verb {
         /// Change what people chose to what the file says; who left stays away
         #[arg(long)]
         overwrite: bool,
+        /// A column whose cells hold several values, between commas, as Mailchimp's groups
+        #[arg(long = "list", value_name = "COLUMN")]
+        lists: Vec<String>,
         /// Only say what would happen, line by line
         #[arg(long)]
         dry_run: bool,
@@ -98,6 +102,9 @@ pub(super) enum Verb {
         /// Also who left, never confirmed, paused or is suppressed
         #[arg(long)]
         all: bool,
+        /// Also what they agreed to and when, in a column of CSV; JSON always has it
+        #[arg(long)]
+        consent: bool,
     },
     /// Remove one person with everything that belongs to them
     Erase {
@@ -132,12 +139,18 @@ pub(super) async fn run(publication: &Publication, verb: Verb, json: bool) -> an
             attributes::set(publication, &address, &attributes, &unset, json).await
         }
         Verb::Reasons => shown::reasons(publication, json).await,
-        Verb::Import { file, feed, overwrite, dry_run } => {
-            exchange::import(publication, &file, feed.as_deref(), overwrite, dry_run, json).await
+        Verb::Import { file, feed, overwrite, lists, dry_run } => {
+            let how = exchange::How { overwrite, dry_run, lists: &lists };
+            exchange::import(publication, &file, feed.as_deref(), how, json).await
         }
-        Verb::Export { file, feed, segment, all } => {
+        Verb::Export { file, feed, segment, all, consent } => {
+            let form = match (json, consent) {
+                (true, _) => Form::Json,
+                (false, true) => Form::CsvWithConsents,
+                (false, false) => Form::Csv,
+            };
             let segment = segment.as_deref().map(|name| segments::named(publication, name)).transpose()?;
-            exchange::export(publication, file, feed.as_deref(), segment, all, json).await
+            exchange::export(publication, file, feed.as_deref(), segment, all, form).await
         }
         Verb::Erase { address, never_again, yes } => {
             farewell::erase(publication, &address, never_again, yes, json).await

@@ -59,7 +59,7 @@ impl AttributeFault {
 }
 
 /// The attributes of one subscriber, within their limits. Texts are one line each; nothing is `null`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Attributes(Map<String, Value>);
 
@@ -122,6 +122,11 @@ impl Attributes {
     /// Their names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// As the object that they are.
+    pub fn as_map(&self) -> &Map<String, Value> {
+        &self.0
     }
 
     /// The value of one.

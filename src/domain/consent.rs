@@ -8,6 +8,10 @@ use serde::Serialize;
 
 use super::feed::FeedName;
 use super::newsletter::Cadence;
+use super::text::{one_line, shorten};
+
+/// Longest name of a version of the form's words: ours are hashes.
+const MAX_VERSION: usize = 100;
 
 /// By which way a reader's word came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -159,6 +163,38 @@ pub struct Entry {
     pub ip: Option<String>,
 }
 
+impl Entry {
+    /// Reads lines as an export writes them, a list in JSON.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn list(json: &str) -> Result<Vec<Self>, String> {
+        let Ok(lines) = serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(json) else {
+            return Err("consents are no list of objects in JSON".to_owned());
+        };
+        lines.iter().map(Self::read).collect()
+    }
+
+    fn read(line: &serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
+        let text = |name: &str| line.get(name).and_then(|value| value.as_str()).filter(|text| !text.is_empty());
+        fn known<T>(name: &str, text: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, String> {
+            let unknown = |text| format!("a line of the consents has an unknown {name}: {text:?}");
+            text.map(|text| parse(text).ok_or_else(|| unknown(text))).transpose()
+        }
+        let needed = |name: &str| format!("a line of the consents has no {name}");
+        let at = known("at", text("at"), |text| DateTime::parse_from_rfc3339(text).ok())?;
+        Ok(Self {
+            at: at.ok_or_else(|| needed("at"))?.to_utc(),
+            step: known("step", text("step"), Step::parse)?.ok_or_else(|| needed("step"))?,
+            feed: known("feed", text("feed"), FeedName::parse)?,
+            cadence: known("cadence", text("cadence"), Cadence::parse)?,
+            source: known("source", text("source"), Source::parse)?.ok_or_else(|| needed("source"))?,
+            text_version: text("text_version").map(|text| shorten(&one_line(text), MAX_VERSION)),
+            ip: known("ip", text("ip"), |text| text.parse::<IpAddr>().ok())?.map(|ip| ip.to_string()),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +205,31 @@ mod tests {
         assert!(Source::ALL.into_iter().all(|source| Source::parse(source.as_str()) == Some(source)));
         for step in Step::ALL {
             assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
+        }
+    }
+
+    #[test]
+    fn lines_are_read_as_they_are_written() {
+        let line = Entry {
+            at: DateTime::from_timestamp_millis(1_780_000_000_123).unwrap(),
+            step: Step::Confirmed,
+            feed: FeedName::parse("news"),
+            cadence: Some(Cadence::Weekly),
+            source: Source::Form,
+            text_version: Some("1f".into()),
+            ip: Some("192.0.2.1".into()),
+        };
+        let bare = Entry { feed: None, cadence: None, text_version: None, ip: None, ..line.clone() };
+        let json = serde_json::to_string(&[&line, &bare]).unwrap();
+        assert_eq!(Entry::list(&json), Ok(vec![line, bare]));
+        for (json, what) in [
+            ("{}", "no list"),
+            (r#"[{"at": "yesterday"}]"#, "unknown at: \"yesterday\""),
+            (r#"[{"at": "2026-01-01T00:00:00Z", "step": "sold"}]"#, "unknown step"),
+            (r#"[{"at": "2026-01-01T00:00:00Z", "step": "left"}]"#, "has no source"),
+            (r#"[{"at": "2026-01-01T00:00:00Z", "step": "left", "source": "form", "ip": "x"}]"#, "unknown ip"),
+        ] {
+            assert!(Entry::list(json).is_err_and(|said| said.contains(what)), "{json}");
         }
     }
 }

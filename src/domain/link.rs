@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::digest::DigestId;
 use super::feed::FeedName;
 use super::subscription::SubscriberId;
+use super::text::hex;
 
 /// Bytes of a MAC: 128 bits.
 const MAC_BYTES: usize = 16;
@@ -275,11 +276,6 @@ impl Keyring {
         let mac = hmac::sign(&self.keys[self.keys.len() - 1], bytes);
         std::array::from_fn(|at| mac.as_ref()[at])
     }
-}
-
-/// Sixteen bytes as 32 letters and digits: safe as a file's name, whatever a shell makes of it.
-fn hex(bytes: &[u8; MAC_BYTES]) -> String {
-    format!("{:032x}", u128::from_be_bytes(*bytes))
 }
 
 fn base32(bytes: &[u8]) -> String {

@@ -12,6 +12,9 @@ use super::article::uuid_at;
 use super::feed::FeedName;
 use super::newsletter::Cadence;
 
+/// Longest name of a reader that is kept, in characters.
+pub const MAX_NAME: usize = 100;
+
 /// One confirmation per address in this time, however often its form is posted.
 pub const ONE_CONFIRMATION_PER: TimeDelta = TimeDelta::hours(24);
 

@@ -22,6 +22,21 @@ fn is_clean(c: char) -> bool {
         || (c >= '\u{10000}' && (c as u32) & 0xFFFE != 0xFFFE)
 }
 
+/// Bytes as letters and digits, two each.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// The bytes that [`hex`] wrote; `None` where it is something else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
 /// One line of clean text: runs of white space (line ends included) become one blank, bidi controls go.
 pub fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

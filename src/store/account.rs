@@ -1,5 +1,7 @@
 //! What the store knows of one reader's mail: bans, subscriptions with their dates, deliveries.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -150,14 +152,19 @@ impl Store {
         Ok(taken)
     }
 
-    /// A page of people with all that is held of them, in the order of their ids, from `after` on.
+    /// A page of people with all that is held of them, in the order of their ids, from `after` on; the ledger only where asked for.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn held(&self, after: Option<SubscriberId>, limit: usize) -> Result<Vec<Held>, StoreError> {
+    pub async fn held(
+        &self,
+        after: Option<SubscriberId>,
+        limit: usize,
+        has_consents: bool,
+    ) -> Result<Vec<Held>, StoreError> {
         let people = self.subscribers(None, after, limit).await?;
         let ids: Vec<SubscriberId> = people.iter().map(|person| person.subscriber.id).collect();
-        let mut consents = self.consents(&ids).await?;
+        let mut consents = if has_consents { self.consents(&ids).await? } else { HashMap::new() };
         let sql = format!(
             "SELECT subscriber, feed, cadence, state, cursor, created_at, confirmed_at, ended_at, confirmation_sent_at, preferred, paused_until \
              FROM subscriptions WHERE subscriber IN {} ORDER BY subscriber, feed",

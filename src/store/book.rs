@@ -105,12 +105,12 @@ fn paths(folder: &Path, claim: &str) -> [PathBuf; 2] {
 }
 
 /// The last line about each delivery, of a claim's two pages. Lines that were cut off are nothing.
-fn lines(folder: &Path, claim: &str) -> io::Result<Vec<Value>> {
+fn lines(folder: &Path, claim: &str) -> Result<Vec<Value>, StoreError> {
     let mut last = HashMap::new();
     for page in paths(folder, claim) {
         let text = match fs::read(&page) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            text => text?,
+            text => text.map_err(|source| StoreError::Book { path: page.display().to_string(), source })?,
         };
         for line in text.split(|byte| *byte == b'\n') {
             let Some((number, row)) = str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) else { continue };
@@ -150,7 +150,7 @@ impl Store {
     /// When the book cannot be read or the database fails; then nothing is lost.
     pub(super) async fn enter_book(&self, claim: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         let Some(folder) = self.books() else { return Ok(()) };
-        for rows in lines(folder, claim).map_err(StoreError::Book)?.chunks(AT_ONCE) {
+        for rows in lines(folder, claim)?.chunks(AT_ONCE) {
             self.enter(claim, json(rows), now).await?;
         }
         Ok(())

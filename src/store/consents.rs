@@ -1,7 +1,8 @@
 //! The ledger of what readers agreed to and took back, written in the transaction in which it happens.
 //!
 //! Of an import it has no line: a million of them would take as long as the import itself. Their subscriptions say when
-//! they came and when they were confirmed elsewhere, and the lines are made of that when they are read.
+//! they came and when they were confirmed elsewhere, and the lines are made of that when they are read. Lines that an export
+//! of ours brought stand here.
 
 use std::collections::{HashMap, HashSet};
 
@@ -55,22 +56,35 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn consents(&self, of: &[SubscriberId]) -> Result<HashMap<SubscriberId, Vec<Entry>>, StoreError> {
-        let list = self.database.list(1);
+        // One person is found by the index whatever PostgreSQL believes of the length of a list.
+        let (these, ids) = match of {
+            [one] => ("= $1".to_owned(), one.to_string()),
+            _ => (format!("IN {}", self.database.list(1)), json(of)),
+        };
         let sql = format!(
             "SELECT subscriber, at, feed, step, cadence, source, text_version, ip, CAST(0 AS BIGINT) AS derived FROM consents \
-             WHERE subscriber IN {list} \
+             WHERE subscriber {these} \
              UNION ALL SELECT subscriber, imported_at, feed, 'imported', cadence, 'import', NULL, NULL, 1 FROM subscriptions \
-             WHERE subscriber IN {list} AND imported_at IS NOT NULL \
+             WHERE subscriber {these} AND imported_at IS NOT NULL \
              UNION ALL SELECT subscriber, confirmed_at, feed, 'confirmed', NULL, 'import', NULL, NULL, 1 FROM subscriptions \
-             WHERE subscriber IN {list} AND confirmed_at < imported_at"
+             WHERE subscriber {these} AND confirmed_at < imported_at"
         );
-        let ids = json(of);
         let mut rows: Vec<Columns> =
             on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(ids).fetch_all(pool).await)?;
         // What is derived knows only how often it comes now.
         let is_kept = |row: &Columns| row.8 == 0;
         let changed: HashSet<(String, String)> =
             rows.iter().filter(|row| is_kept(row)).map(|row| (row.0.clone(), row.2.clone())).collect();
+        // Whose ledger came along needs no line that is made up for what is in it.
+        let whose = |row: &Columns| (row.0.clone(), row.2.clone());
+        let imported: HashMap<(String, String), i64> =
+            rows.iter().filter(|row| !is_kept(row) && row.3 == "imported").map(|row| (whose(row), row.1)).collect();
+        let brought: HashSet<(String, String)> = rows
+            .iter()
+            .filter(|row| is_kept(row) && imported.get(&whose(row)).is_some_and(|at| row.1 < *at))
+            .map(whose)
+            .collect();
+        rows.retain(|row| is_kept(row) || row.3 == "imported" || !brought.contains(&whose(row)));
         for row in rows.iter_mut().filter(|row| !is_kept(row)) {
             if changed.contains(&(row.0.clone(), row.2.clone())) {
                 row.4 = None;

@@ -10,6 +10,7 @@ use super::subscribers::{UNSUPPRESSED, WHOSE_BAN, address_of};
 use super::{Store, StoreError, id, instant, json, ledger, millis, on};
 use crate::domain::address::EmailAddress;
 use crate::domain::article::ArticleId;
+use crate::domain::attributes::Attributes;
 use crate::domain::delivery::{Attempt, DeliveryState};
 use crate::domain::digest::DigestId;
 use crate::domain::feed::FeedName;
@@ -45,6 +46,8 @@ pub struct Claimed {
     pub first_attempt_at: Option<DateTime<Utc>>,
     /// Articles of it that an instant digest brought them before, in order; see [`Store::mark_alerted`].
     pub alerted: Vec<ArticleId>,
+    /// What else is known of the reader, where the template asks; see [`Store::attributes_of`].
+    pub attributes: Attributes,
 }
 
 /// A claimed row as it stands, with the newsletter of its digest.
@@ -169,6 +172,7 @@ impl Store {
                     attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
                     first_attempt_at: row.first_attempt_at.map(instant).transpose()?,
                     alerted: vec![],
+                    attributes: Attributes::default(),
                 });
             }
             self.settle(claim, &unwanted, now).await?;

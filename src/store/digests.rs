@@ -7,7 +7,7 @@ use super::archive::{PAGES_OF_DAY, SAME_PAGE, SAME_WITHIN, free_page};
 use super::deliveries::OPEN;
 use super::notices::NOTE;
 use super::segments::{Condition, bind_all};
-use super::subscribers::{UNSUPPRESSED, WHOSE_BAN};
+use super::subscribers::UNSUPPRESSED;
 use super::trials::{WAITS_FOR_PICK, begin_trial};
 use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::ArticleId;
@@ -104,7 +104,7 @@ pub(super) const NOBODY_WAITS: &str = "NOT EXISTS (SELECT 1 FROM digests g CROSS
 pub(super) const UNDER_WAY: &str = "('sending', 'held', 'paused', 'halted')";
 
 /// How many digests of the newsletter `$1`, besides `$2`, stand still.
-const STANDING: &str =
+pub(super) const STANDING: &str =
     "SELECT COUNT(*) FROM digests WHERE newsletter = $1 AND id <> $2 AND state IN ('held', 'paused', 'halted')";
 
 /// How far ahead of the clock a look may have been: more, and the clock has been put back.
@@ -293,52 +293,6 @@ impl Store {
         let digest = digest.ok_or_else(|| StoreError::Corrupt("a digest vanished as it was made".into()))?;
         let is_ours = digest.id == made;
         Ok((digest, is_ours))
-    }
-
-    /// How many active, unsuppressed readers of a newsletter stand at which cursor, by cadence, time zone and preference.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn readers(&self, newsletter: &FeedName) -> Result<Vec<ReaderGroup>, StoreError> {
-        self.reader_groups(newsletter, "").await
-    }
-
-    /// The same, less those for whom a digest of the newsletter stands still: held, paused or halted. They get that one
-    /// first, or its articles back when it is cancelled.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn readers_who_wait_for_nothing(&self, newsletter: &FeedName) -> Result<Vec<ReaderGroup>, StoreError> {
-        let standing: i64 = on!(self.database, pool => {
-            sqlx::query_scalar(STANDING).bind(newsletter.as_str()).bind("").fetch_one(pool).await
-        })?;
-        if standing == 0 {
-            return self.readers(newsletter).await;
-        }
-        let less = format!(
-            " UNION ALL SELECT n.cadence, n.time_zone, n.preferred, n.cursor, CAST(-1 AS BIGINT) FROM \
-             (SELECT DISTINCT d.subscriber FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $1 \
-              AND g.state IN ('held', 'paused', 'halted') AND d.digest = g.id AND {OPEN}) AS w \
-             CROSS JOIN subscriptions n CROSS JOIN subscribers s WHERE n.subscriber = w.subscriber AND n.feed = $1 \
-             AND n.state = 'active' AND s.id = n.subscriber AND {UNSUPPRESSED}"
-        );
-        self.reader_groups(newsletter, &less).await
-    }
-
-    async fn reader_groups(&self, newsletter: &FeedName, less: &str) -> Result<Vec<ReaderGroup>, StoreError> {
-        // All of them from their index, less the few whose address is suppressed: this is
-        // asked at every tick, and a look at each subscriber takes ten times as long.
-        let sql = format!(
-            "SELECT cadence, time_zone, preferred, cursor, CAST(SUM(readers) AS BIGINT) FROM \
-             (SELECT n.cadence, n.time_zone, n.preferred, n.cursor, CAST(COUNT(*) AS BIGINT) AS readers FROM subscriptions n \
-              WHERE n.feed = $1 AND n.state = 'active' GROUP BY n.cadence, n.time_zone, n.preferred, n.cursor \
-              UNION ALL SELECT n.cadence, n.time_zone, n.preferred, n.cursor, CAST(-1 AS BIGINT) \
-              FROM suppressions p CROSS JOIN subscribers s CROSS JOIN subscriptions n \
-              WHERE {WHOSE_BAN} AND n.subscriber = s.id AND n.feed = $1 AND n.state = 'active'{less}) AS g \
-             GROUP BY cadence, time_zone, preferred, cursor HAVING SUM(readers) > 0 ORDER BY cadence, time_zone, preferred, cursor"
-        );
-        let rows: Vec<GroupColumns> = on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(newsletter.as_str()).fetch_all(pool).await)?;
-        rows.into_iter().map(group).collect()
     }
 
     /// The digest with this newsletter, cadence, slot and segment.
@@ -559,27 +513,4 @@ impl Store {
         })?;
         Ok(())
     }
-}
-
-pub(super) type GroupColumns = (String, Option<String>, Option<String>, i64, i64);
-
-/// Readers who stand at the same cursor.
-pub(super) fn group((cadence, time_zone, preferred, cursor, readers): GroupColumns) -> Result<ReaderGroup, StoreError> {
-    let cadence = Cadence::parse(&cadence).ok_or_else(|| StoreError::Corrupt(format!("cadence {cadence}")))?;
-    Ok(ReaderGroup { cadence, time_zone, preferred, cursor, readers: readers.cast_unsigned() })
-}
-
-/// Readers of a newsletter who stand alike.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReaderGroup {
-    /// How often they want it.
-    pub cadence: Cadence,
-    /// Where their clocks stand; `None` is the publication's zone.
-    pub time_zone: Option<String>,
-    /// The hour and day that they prefer, if any.
-    pub preferred: Option<String>,
-    /// Up to which release they have been served.
-    pub cursor: i64,
-    /// How many they are.
-    pub readers: u64,
 }

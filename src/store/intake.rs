@@ -6,12 +6,14 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::attributes::attributes;
+use super::dialect::Database;
 use super::{Store, StoreError, begin, json, millis, on};
 use crate::domain::attributes::Attributes;
+use crate::domain::consent::Entry;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::preference::Preferred;
-use crate::domain::subscription::{Subscriber, SubscriptionState};
+use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
 
 /// A person with what they chose elsewhere.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Arrival {
     pub subscriptions: Vec<Arriving>,
     /// Why no mail must go there, and in which words.
     pub ban: Option<(String, String)>,
+    /// What they agreed to before; kept where the address is new.
+    pub consents: Vec<Entry>,
 }
 
 /// A subscription with its dates.
@@ -45,6 +49,8 @@ pub struct Arriving {
     pub ended_at: Option<DateTime<Utc>>,
     /// The hour and day that they prefer, if any.
     pub preferred: Option<Preferred>,
+    /// Until when it is paused, where it ends by itself.
+    pub paused_until: Option<DateTime<Utc>>,
 }
 
 /// What came of arrivals.
@@ -62,8 +68,8 @@ pub struct TakenIn {
     pub overfull: u64,
 }
 
-/// People per statement: their JSON stands in memory several times over.
-const ROWS_PER_STATEMENT: usize = 2000;
+/// People at once: where there is JSON of them it stands in memory several times over.
+const PEOPLE_AT_ONCE: usize = 2000;
 
 const PEOPLE: [(&str, &str); 9] = [
     ("id", "TEXT"),
@@ -76,7 +82,7 @@ const PEOPLE: [(&str, &str); 9] = [
     ("created_at", "BIGINT"),
     ("attributes", "TEXT"),
 ];
-const SUBSCRIPTIONS: [(&str, &str); 8] = [
+const SUBSCRIPTIONS: [(&str, &str); 9] = [
     ("address_key", "TEXT"),
     ("feed", "TEXT"),
     ("cadence", "TEXT"),
@@ -85,37 +91,108 @@ const SUBSCRIPTIONS: [(&str, &str); 8] = [
     ("confirmed_at", "BIGINT"),
     ("ended_at", "BIGINT"),
     ("preferred", "TEXT"),
+    ("paused_until", "BIGINT"),
+];
+/// Subscriptions whose takers are known.
+const TAKEN: [(&str, &str); 10] = [
+    ("subscriber", "TEXT"),
+    ("time_zone", "TEXT"),
+    ("feed", "TEXT"),
+    ("cadence", "TEXT"),
+    ("state", "TEXT"),
+    ("created_at", "BIGINT"),
+    ("confirmed_at", "BIGINT"),
+    ("ended_at", "BIGINT"),
+    ("preferred", "TEXT"),
+    ("paused_until", "BIGINT"),
 ];
 const BANS: [(&str, &str); 3] = [("address_hash", "TEXT"), ("cause", "TEXT"), ("detail", "TEXT")];
 
-/// The rows of people as JSON, and how many have more attributes than there is room for. What is known of them goes before
+const CONSENTS: [(&str, &str); 8] = [
+    ("subscriber", "TEXT"),
+    ("at", "BIGINT"),
+    ("feed", "TEXT"),
+    ("step", "TEXT"),
+    ("cadence", "TEXT"),
+    ("source", "TEXT"),
+    ("text_version", "TEXT"),
+    ("ip", "TEXT"),
+];
+
+/// Someone's row.
+#[derive(serde::Serialize)]
+struct Row<'a>(
+    SubscriberId,
+    &'a str,
+    String,
+    &'a str,
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<&'a str>,
+    i64,
+    Option<String>,
+);
+
+/// The rows of people, and how many have more attributes than there is room for. What is known of them goes before
 /// where `known` holds it, by the keys of their addresses.
-fn people(arrivals: &[Arrival], known: &HashMap<String, Attributes>, now: DateTime<Utc>) -> (String, u64) {
-    let (mut people, mut overfull) = (vec![], 0);
-    for arrival in arrivals.iter().filter(|arrival| !arrival.subscriptions.is_empty()) {
+fn people<'a>(arrivals: &'a [Arrival], known: &HashMap<String, Attributes>, now: DateTime<Utc>) -> (Vec<Row<'a>>, u64) {
+    let mut overfull = 0;
+    let row = |arrival: &'a Arrival| {
         let person = &arrival.subscriber;
         let key = person.address.key();
-        let said = match known.get(&key) {
-            Some(known) => known.clone().with(arrival.attributes.clone()).unwrap_or_else(|_| {
+        let attributes = match known.get(&key) {
+            Some(known) => &known.clone().with(arrival.attributes.clone()).unwrap_or_else(|_| {
                 overfull += 1;
                 known.clone()
             }),
-            None => arrival.attributes.clone(),
+            None => &arrival.attributes,
         };
         let since = arrival.subscriptions.iter().map(|one| one.created_at).min().unwrap_or(now);
-        people.push((
+        Row(
             person.id,
             person.address.as_str(),
             key,
             &arrival.address_hash,
-            &person.name,
-            &person.language,
+            person.name.as_deref(),
+            person.language.as_deref(),
             person.time_zone.map(chrono_tz::Tz::name),
             millis(since),
-            (!said.is_empty()).then(|| said.to_json()),
-        ));
+            (!attributes.is_empty()).then(|| attributes.to_json()),
+        )
+    };
+    let rows = arrivals.iter().filter(|arrival| !arrival.subscriptions.is_empty()).map(row).collect();
+    (rows, overfull)
+}
+
+/// Who takes a subscription, as they stand in the store: their id and zone.
+type Taker = (String, Option<String>);
+
+/// The rows of subscriptions as JSON, each with who takes it: those who are not `here` came under the ids that they brought.
+fn taking(arrivals: &[Arrival], here: &HashMap<String, Taker>) -> String {
+    let mut rows = vec![];
+    for arrival in arrivals {
+        let person = &arrival.subscriber;
+        let known = if here.is_empty() { None } else { here.get(&person.address.key()) };
+        let (id, zone) = match known {
+            Some((id, zone)) => (id.clone(), zone.as_deref()),
+            None => (person.id.to_string(), person.time_zone.map(chrono_tz::Tz::name)),
+        };
+        rows.extend(arrival.subscriptions.iter().map(|one| {
+            (
+                id.clone(),
+                zone,
+                one.feed.as_str(),
+                one.cadence.as_str(),
+                one.state.as_str(),
+                millis(one.created_at),
+                one.confirmed_at.map(millis),
+                one.ended_at.map(millis),
+                one.preferred.map(|preferred| preferred.to_string()),
+                one.paused_until.map(millis),
+            )
+        }));
     }
-    (json(&people), overfull)
+    json(&rows)
 }
 
 /// The rows of subscriptions as JSON.
@@ -133,10 +210,27 @@ fn subscriptions(arrivals: &[Arrival]) -> String {
                 one.confirmed_at.map(millis),
                 one.ended_at.map(millis),
                 one.preferred.map(|preferred| preferred.to_string()),
+                one.paused_until.map(millis),
             )
         }));
     }
     json(&subscriptions)
+}
+
+/// The lines of the ledger that came with people, as JSON; `None` where there are none.
+fn consents(arrivals: &[Arrival]) -> Option<String> {
+    let lines = |arrival: &Arrival| {
+        let who = arrival.subscriber.id;
+        let line = move |line: &Entry| {
+            let feed = line.feed.as_ref().map_or("", FeedName::as_str).to_owned();
+            let cadence = line.cadence.map(Cadence::as_str);
+            let (version, ip) = (line.text_version.clone(), line.ip.clone());
+            (who, millis(line.at), feed, line.step.as_str(), cadence, line.source.as_str(), version, ip)
+        };
+        arrival.consents.iter().map(line).collect::<Vec<_>>()
+    };
+    let lines: Vec<_> = arrivals.iter().flat_map(lines).collect();
+    (!lines.is_empty()).then(|| json(&lines))
 }
 
 /// The rows of bans as JSON; `None` where there are none.
@@ -145,6 +239,99 @@ fn bans(arrivals: &[Arrival]) -> Option<String> {
         |arrival: &Arrival| arrival.ban.clone().map(|(cause, detail)| (arrival.address_hash.clone(), cause, detail));
     let bans: Vec<_> = arrivals.iter().filter_map(ban).collect();
     (!bans.is_empty()).then(|| json(&bans))
+}
+
+/// What is said to the database of people in JSON.
+struct Statements {
+    insert_people: String,
+    insert_subscriptions: String,
+    takers: String,
+    change_people: String,
+    change_subscriptions: String,
+    note_changes: String,
+    move_clocks: String,
+    insert_consents: String,
+    kept: String,
+    ban: String,
+}
+
+impl Statements {
+    fn of(database: &Database) -> Self {
+        let insert_people = format!(
+            "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at, attributes) \
+             SELECT id, address, address_key, address_hash, name, language, time_zone, created_at, attributes FROM {} AS r WHERE true \
+             ON CONFLICT (address_key) DO NOTHING",
+            database.rows(1, &PEOPLE)
+        );
+        let insert_subscriptions = format!(
+            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred, paused_until, imported_at) \
+             SELECT subscriber, feed, cadence, state, time_zone, CAST($2 AS BIGINT), created_at, confirmed_at, ended_at, preferred, paused_until, CAST($3 AS BIGINT) \
+             FROM {} AS r WHERE true ON CONFLICT (subscriber, feed) DO NOTHING",
+            database.rows(1, &TAKEN)
+        );
+        let takers =
+            format!("SELECT address_key, id, time_zone FROM subscribers WHERE address_key IN {}", database.list(1));
+        let change_people = format!(
+            "UPDATE subscribers SET name = COALESCE(r.name, subscribers.name), \
+             language = COALESCE(r.language, subscribers.language), time_zone = COALESCE(r.time_zone, subscribers.time_zone), \
+             attributes = COALESCE(r.attributes, subscribers.attributes) \
+             FROM {} AS r WHERE r.address_key = subscribers.address_key AND (r.name <> COALESCE(subscribers.name, '') \
+             OR r.language <> COALESCE(subscribers.language, '') OR r.time_zone <> COALESCE(subscribers.time_zone, '') \
+             OR r.attributes <> COALESCE(subscribers.attributes, ''))",
+            database.rows(1, &PEOPLE)
+        );
+        let change_subscriptions = format!(
+            "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
+             ended_at = r.ended_at, paused_until = r.paused_until, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
+             WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
+             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
+            database.rows(1, &SUBSCRIPTIONS)
+        );
+        // What came before has a line of its own in the ledger; what comes now says so itself.
+        let note_changes = format!(
+            "INSERT INTO consents (subscriber, at, feed, step, cadence, source) \
+             SELECT s.id, CAST($2 AS BIGINT), r.feed, CASE WHEN r.state = 'ended' THEN 'left' WHEN r.state = 'paused' AND n.state <> 'paused' \
+             THEN 'paused' ELSE 'changed' END, r.cadence, 'import' \
+             FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key JOIN subscriptions n ON n.subscriber = s.id AND n.feed = r.feed \
+             WHERE n.state <> 'ended' AND n.ended_at IS NULL AND (n.cadence <> r.cadence OR n.state <> r.state) ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
+            database.rows(1, &SUBSCRIPTIONS)
+        );
+        // The zone stands with each subscription as well.
+        let move_clocks = format!(
+            "UPDATE subscriptions SET time_zone = s.time_zone FROM subscribers s \
+             WHERE s.id = subscriptions.subscriber AND s.address_key IN (SELECT address_key FROM {} AS r) \
+             AND COALESCE(subscriptions.time_zone, '') <> COALESCE(s.time_zone, '')",
+            database.rows(1, &PEOPLE)
+        );
+        // Who was here before keeps the ledger that they have.
+        let insert_consents = format!(
+            "INSERT INTO consents (subscriber, at, feed, step, cadence, source, text_version, ip) \
+             SELECT s.id, r.at, r.feed, r.step, r.cadence, r.source, r.text_version, r.ip FROM {} AS r CROSS JOIN subscribers s \
+             WHERE s.id = r.subscriber ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
+            database.rows(1, &CONSENTS)
+        );
+        let kept = format!(
+            "SELECT address_key, attributes FROM subscribers WHERE address_key IN {} AND attributes IS NOT NULL",
+            database.list(1)
+        );
+        let ban = format!(
+            "INSERT INTO suppressions (address_hash, cause, detail, created_at) \
+             SELECT address_hash, cause, detail, CAST($2 AS BIGINT) FROM {} AS r WHERE true ON CONFLICT (address_hash) DO NOTHING",
+            database.rows(1, &BANS)
+        );
+        Self {
+            insert_people,
+            insert_subscriptions,
+            takers,
+            change_people,
+            change_subscriptions,
+            note_changes,
+            move_clocks,
+            insert_consents,
+            kept,
+            ban,
+        }
+    }
 }
 
 impl Store {
@@ -160,60 +347,18 @@ impl Store {
         overwrite: bool,
         now: DateTime<Utc>,
     ) -> Result<TakenIn, StoreError> {
-        let insert_people = format!(
-            "INSERT INTO subscribers (id, address, address_key, address_hash, name, language, time_zone, created_at, attributes) \
-             SELECT id, address, address_key, address_hash, name, language, time_zone, created_at, attributes FROM {} AS r WHERE true \
-             ON CONFLICT (address_key) DO NOTHING",
-            self.database.rows(1, &PEOPLE)
-        );
-        let change_people = format!(
-            "UPDATE subscribers SET name = COALESCE(r.name, subscribers.name), \
-             language = COALESCE(r.language, subscribers.language), time_zone = COALESCE(r.time_zone, subscribers.time_zone), \
-             attributes = COALESCE(r.attributes, subscribers.attributes) \
-             FROM {} AS r WHERE r.address_key = subscribers.address_key AND (r.name <> COALESCE(subscribers.name, '') \
-             OR r.language <> COALESCE(subscribers.language, '') OR r.time_zone <> COALESCE(subscribers.time_zone, '') \
-             OR r.attributes <> COALESCE(subscribers.attributes, ''))",
-            self.database.rows(1, &PEOPLE)
-        );
-        let change_subscriptions = format!(
-            "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
-             ended_at = r.ended_at, paused_until = NULL, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
-             WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
-             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
-            self.database.rows(1, &SUBSCRIPTIONS)
-        );
-        // What came before has a line of its own in the ledger; what comes now says so itself.
-        let note_changes = format!(
-            "INSERT INTO consents (subscriber, at, feed, step, cadence, source) \
-             SELECT s.id, CAST($2 AS BIGINT), r.feed, CASE WHEN r.state = 'ended' THEN 'left' WHEN r.state = 'paused' AND n.state <> 'paused' \
-             THEN 'paused' ELSE 'changed' END, r.cadence, 'import' \
-             FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key JOIN subscriptions n ON n.subscriber = s.id AND n.feed = r.feed \
-             WHERE n.state <> 'ended' AND n.ended_at IS NULL AND (n.cadence <> r.cadence OR n.state <> r.state) ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
-            self.database.rows(1, &SUBSCRIPTIONS)
-        );
-        // The zone stands with each subscription as well.
-        let move_clocks = format!(
-            "UPDATE subscriptions SET time_zone = s.time_zone FROM subscribers s \
-             WHERE s.id = subscriptions.subscriber AND s.address_key IN (SELECT address_key FROM {} AS r) \
-             AND COALESCE(subscriptions.time_zone, '') <> COALESCE(s.time_zone, '')",
-            self.database.rows(1, &PEOPLE)
-        );
-        let insert_subscriptions = format!(
-            "INSERT INTO subscriptions (subscriber, feed, cadence, state, time_zone, cursor, created_at, confirmed_at, ended_at, preferred, imported_at) \
-             SELECT s.id, r.feed, r.cadence, r.state, s.time_zone, CAST($2 AS BIGINT), r.created_at, r.confirmed_at, r.ended_at, r.preferred, CAST($3 AS BIGINT) \
-             FROM {} AS r CROSS JOIN subscribers s WHERE s.address_key = r.address_key \
-             ON CONFLICT (subscriber, feed) DO NOTHING",
-            self.database.rows(1, &SUBSCRIPTIONS)
-        );
-        let kept = format!(
-            "SELECT address_key, attributes FROM subscribers WHERE address_key IN {} AND attributes IS NOT NULL",
-            self.database.list(1)
-        );
-        let ban = format!(
-            "INSERT INTO suppressions (address_hash, cause, detail, created_at) \
-             SELECT address_hash, cause, detail, CAST($2 AS BIGINT) FROM {} AS r WHERE true ON CONFLICT (address_hash) DO NOTHING",
-            self.database.rows(1, &BANS)
-        );
+        let Statements {
+            insert_people,
+            insert_subscriptions,
+            takers,
+            change_people,
+            change_subscriptions,
+            note_changes,
+            move_clocks,
+            insert_consents,
+            kept,
+            ban,
+        } = Statements::of(&self.database);
         let mut taken = TakenIn::default();
         let room = self.database.room();
         begin!(self.database, tx => {
@@ -223,14 +368,16 @@ impl Store {
                 sqlx::query(more).execute(&mut *tx).await?;
             }
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
-            for arrivals in arrivals.chunks(ROWS_PER_STATEMENT) {
+            // Whoever was here already, for each part that holds such.
+            let mut here: Vec<HashMap<String, Taker>> = vec![];
+            for arrivals in arrivals.chunks(PEOPLE_AT_ONCE) {
                 if let Some(bans) = bans(arrivals) {
                     taken.banned += query(&ban).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
                 }
                 let (mut people, _) = people(arrivals, &HashMap::new(), now);
                 if overwrite {
                     if arrivals.iter().any(|arrival| !arrival.attributes.is_empty()) {
-                        let keys: Vec<String> = arrivals.iter().map(|arrival| arrival.subscriber.address.key()).collect();
+                        let keys: Vec<&String> = people.iter().map(|row| &row.2).collect();
                         let kept: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(kept.clone())).persistent(false)
                             .bind(json(&keys)).fetch_all(&mut *tx).await?;
                         let known = kept.into_iter().map(|(key, kept)| Ok((key, attributes(&kept)?)));
@@ -238,19 +385,31 @@ impl Store {
                         people = told;
                         taken.overfull += overfull;
                     }
-                    let subscriptions = subscriptions(arrivals);
+                    let (people, subscriptions) = (json(&people), subscriptions(arrivals));
                     query(&note_changes).bind(&subscriptions).bind(millis(now)).execute(&mut *tx).await?;
                     for (sql, rows) in [(&change_people, &people), (&change_subscriptions, &subscriptions)] {
                         taken.changed += query(sql).bind(rows).execute(&mut *tx).await?.rows_affected();
                     }
                     query(&move_clocks).bind(&people).execute(&mut *tx).await?;
                 }
-                taken.people += query(&insert_people).bind(people).execute(&mut *tx).await?.rows_affected();
+                let number = people.len() as u64;
+                let keys: Vec<String> = people.iter().map(|row| row.2.clone()).collect();
+                let new = query(&insert_people).bind(json(&people)).execute(&mut *tx).await?.rows_affected();
+                taken.people += new;
+                let known: Vec<(String, String, Option<String>)> = if new == number {
+                    vec![]
+                } else {
+                    sqlx::query_as(AssertSqlSafe(takers.clone())).persistent(false).bind(json(&keys)).fetch_all(&mut *tx).await?
+                };
+                here.push(known.into_iter().map(|(key, id, zone)| (key, (id, zone))).collect());
             }
             // After them all: the pages of one table stay in the cache while it is written.
-            for arrivals in arrivals.chunks(ROWS_PER_STATEMENT) {
-                taken.subscriptions += query(&insert_subscriptions).bind(subscriptions(arrivals)).bind(cursor).bind(millis(now))
+            for (arrivals, here) in arrivals.chunks(PEOPLE_AT_ONCE).zip(&here) {
+                taken.subscriptions += query(&insert_subscriptions).bind(taking(arrivals, here)).bind(cursor).bind(millis(now))
                     .execute(&mut *tx).await?.rows_affected();
+                if let Some(consents) = consents(arrivals) {
+                    query(&insert_consents).bind(consents).execute(&mut *tx).await?;
+                }
             }
             if let Some((_, less)) = room {
                 sqlx::query(less).execute(&mut *tx).await?;

@@ -14,6 +14,7 @@ mod dialect;
 mod digests;
 mod facts;
 mod farewell;
+mod groups;
 mod hub;
 mod intake;
 mod moves;
@@ -41,8 +42,9 @@ pub use book::{Book, Page};
 pub use choices::Reason;
 pub use confirmations::PendingConfirmation;
 pub use deliveries::{Claimed, Settled};
-pub use digests::{Clocks, NewDigest, ReaderGroup};
+pub use digests::{Clocks, NewDigest};
 pub use farewell::Departure;
+pub use groups::ReaderGroup;
 pub use hub::{Asked, Audience, Failing, Listener, Ping, Told, Topic};
 pub use intake::{Arrival, Arriving, TakenIn};
 pub use moves::Letter;
@@ -84,8 +86,13 @@ pub enum StoreError {
     #[error("the database refused a statement")]
     Statement(#[from] sqlx::Error),
     /// Outcomes that a process noted before it ended cannot be read.
-    #[error("cannot read the outcomes that were noted beside the database")]
-    Book(#[source] std::io::Error),
+    #[error("cannot read {path}, the outcomes that were noted beside the database")]
+    Book {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A row holds what this program never writes.
     #[error("the database holds what was never written by this program: {0}")]
     Corrupt(String),

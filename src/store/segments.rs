@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use sqlx::AssertSqlSafe;
 
 use super::dialect::Database;
-use super::digests::{GroupColumns, NOBODY_WAITS, group};
+use super::digests::NOBODY_WAITS;
+use super::groups::{GroupColumns, group};
 use super::subscribers::UNSUPPRESSED;
 use super::{ReaderGroup, Store, StoreError, id, json, millis, on};
 use crate::domain::feed::FeedName;

@@ -270,15 +270,6 @@ impl Store {
         Ok(on!(self.database, pool => sqlx::query_as(sql).fetch_all(pool).await)?)
     }
 
-    /// Confirms what someone asked for: what was pending becomes active, its cursor at the newest release.
-    /// Returns the feeds; none when there was nothing to confirm.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn confirm(&self, who: SubscriberId, consent: impl Into<Consent>) -> Result<Vec<String>, StoreError> {
-        self.confirm_and_welcome(who, &[], consent.into()).await
-    }
-
     /// Ends someone's subscription to `feed`, or all of them; deliveries not yet claimed are skipped.
     /// Returns how many ended; ending twice is no fault.
     ///

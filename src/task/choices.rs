@@ -14,7 +14,7 @@ use crate::domain::consent::{Consent, Source};
 use crate::domain::feed::FeedName;
 use crate::domain::link::{Link, Purpose};
 use crate::domain::newsletter::Cadence;
-use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
+use crate::domain::subscription::{MAX_NAME, Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
 use crate::store::Reason;
 use crate::template::words::Value;
@@ -28,7 +28,6 @@ pub const ERASE_WITHIN: TimeDelta = TimeDelta::hours(1);
 /// The longest pause.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::days(366);
 /// Longest name or other short text, in characters.
-const MAX_NAME: usize = 100;
 /// Longest text of a reason, in characters.
 const MAX_WORDS: usize = 500;
 /// The reasons to leave that can be chosen; each has a word `reason_…`.

@@ -501,7 +501,7 @@ impl Round {
             let halts = self.halts();
             let mut claimed =
                 insistently!(&self.stop, self.publication.store.claim(&self.claim, lease_until, limit, now))?;
-            insistently!(&self.stop, renderer.mark_alerted(&mut claimed))?;
+            insistently!(&self.stop, renderer.complete(&mut claimed))?;
             let is_full = claimed.len() == limit;
             if claimed.is_empty() && self.pace.borrow().open == 0 {
                 break;

@@ -1,9 +1,10 @@
 //! Subscribers in and out, as CSV (RFC 4180) and JSON.
 //!
 //! Our own file holds a line for each person: `address,name,language,time_zone,feeds,state,created_at,confirmed_at,
-//! ended_at,preferred,suppressed,attributes`, of which only the address is needed. `feeds` holds `news:daily;offers:weekly`; the state and
-//! the dates stand in the same order, or once for all. `attributes` holds a JSON object; a column
-//! `attribute.city` is one of them. The files of other tools are known by their columns ([`layout`]).
+//! ended_at,preferred,paused_until,suppressed,attributes`, of which only the address is needed. `feeds` holds
+//! `news:daily;offers:weekly`; the state and the dates stand in the same order, or once for all. `attributes` holds a JSON object;
+//! a column `attribute.city` is one of them. `consents` may stand at the end: the ledger, a list in JSON. The files of other
+//! tools are known by their columns ([`layout`]).
 
 mod export;
 mod import;
@@ -19,7 +20,7 @@ pub use import::{Import, ImportReport, Remark, feeds, import};
 pub use crate::store::ListedSubscriber as Listed;
 
 /// What stands in front of each column of our own file.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "address",
     "name",
     "language",
@@ -30,6 +31,7 @@ const COLUMNS: [&str; 12] = [
     "confirmed_at",
     "ended_at",
     "preferred",
+    "paused_until",
     "suppressed",
     "attributes",
 ];

@@ -8,7 +8,6 @@ use super::present::Presenter;
 use super::{Publication, TaskError};
 use crate::domain::address::Mailbox;
 use crate::domain::delivery::{Fault, Outcome, fault};
-use crate::domain::link::{Link, Purpose};
 use crate::domain::subscription::ONE_CONFIRMATION_PER;
 use crate::mail::message::{self, Kind};
 use crate::store::Letter;
@@ -67,8 +66,7 @@ fn written(publication: &Publication, letter: &Letter, now: DateTime<Utc>) -> Re
     let speech = presenter.speech();
     let title = [("publication", Value::Text(&config.publication.title))];
     let url = if letter.is_old {
-        let link = Link { purpose: Purpose::Preferences, subscriber: letter.subscriber, feed: None, expires_at: None };
-        presenter.urls.at(&format!("/preferences/{}", publication.keyring.sign(&link)))
+        presenter.urls.at(&publication.preferences(letter.subscriber))
     } else {
         let until = letter.asked_at + MOVE_WITHIN;
         let token = publication.keyring.sign_address(letter.subscriber, &letter.address_hash, until);

@@ -49,8 +49,10 @@ use chrono::{DateTime, Utc};
 use crate::config::Config;
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::language::Languages;
-use crate::domain::link::Keyring;
+use crate::domain::link::{Keyring, Link, Purpose};
 use crate::domain::segment::{Segment, Setting};
+use crate::domain::subscription::SubscriberId;
+use crate::domain::text::{hex, unhex};
 use crate::fetch::{Fetcher, Manners};
 use crate::mail::dkim::Signers;
 use crate::problem::Problem;
@@ -220,6 +222,12 @@ impl Publication {
         self.feeds.iter().find(|feed| feed.name == *name)
     }
 
+    /// The path of the page where a reader chooses.
+    pub fn preferences(&self, subscriber: SubscriberId) -> String {
+        let link = Link { purpose: Purpose::Preferences, subscriber, feed: None, expires_at: None };
+        format!("/preferences/{}", self.keyring.sign(&link))
+    }
+
     /// What a segment is judged by now.
     pub fn setting(&self) -> Setting {
         let own = &self.config.publication;
@@ -257,19 +265,6 @@ async fn keyring(store: &Store) -> Result<Keyring, TaskError> {
     let keys: Option<Vec<Vec<u8>>> = kept.split_whitespace().map(unhex).collect();
     let corrupt = || TaskError::Store(StoreError::Corrupt("the keys of signed links".into()));
     Keyring::new(&keys.ok_or_else(corrupt)?).ok_or_else(corrupt)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// A short hash of anything, to see whether it changed.

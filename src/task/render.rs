@@ -3,17 +3,22 @@
 //! Whoever comes first to a digest, or to a group of its readers, loads or compiles it; others who want the same wait
 //! for that and nobody else does.
 
-use std::collections::HashMap;
+mod sample;
+
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::compose::{newsletter, plan_now};
+pub use self::sample::{Sample, sample, sample_of};
+
+use super::compose::newsletter;
 use super::present::Presenter;
 use super::{Publication, TaskError, fit};
 use crate::domain::address::Mailbox;
 use crate::domain::article::{ArticleId, Released};
+use crate::domain::attributes::Attributes;
 use crate::domain::digest::{Digest, DigestId};
 use crate::domain::feed::{Feed, FeedName};
 use crate::domain::language::Languages;
@@ -160,16 +165,15 @@ impl<'a> Renderer<'a> {
 
     fn own_in(&self, language: usize, subscriber: SubscriberId, name: Option<&str>, feed: &FeedName) -> Own {
         let presenter = self.presenter(language);
-        let token = |purpose, feed: Option<&FeedName>| {
-            self.publication.keyring.sign(&Link { purpose, subscriber, feed: feed.cloned(), expires_at: None })
-        };
-        let url = |path: &str, token: String| presenter.urls.at(&format!("/{path}/{token}"));
+        let leave = Link { purpose: Purpose::Leave, subscriber, feed: Some(feed.clone()), expires_at: None };
+        let leave = format!("/unsubscribe/{}", self.publication.keyring.sign(&leave));
         let name = name.map(one_line).filter(|name| !name.is_empty());
         Own {
             greeting: presenter.speech().greeting(name.as_deref()),
             name,
-            unsubscribe_url: url("unsubscribe", token(Purpose::Leave, Some(feed))),
-            preferences_url: url("preferences", token(Purpose::Preferences, None)),
+            unsubscribe_url: presenter.urls.at(&leave),
+            preferences_url: presenter.urls.at(&self.publication.preferences(subscriber)),
+            attributes: Attributes::default(),
         }
     }
 
@@ -345,26 +349,46 @@ impl<'a> Renderer<'a> {
         Ok(cell)
     }
 
-    /// Says of claimed deliveries which of their articles the reader has had by an alert: one statement, where anybody
-    /// can have had any.
+    /// Says of claimed deliveries which of their articles the reader has had by an alert, and what is known of the reader: one
+    /// statement each, where anybody can have had any, and where a template shows it.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn mark_alerted(&self, claimed: &mut [Claimed]) -> Result<(), StoreError> {
+    pub async fn complete(&self, claimed: &mut [Claimed]) -> Result<(), StoreError> {
         let mut alerts = HashMap::new();
+        let mut naming = HashSet::new();
         for one in claimed.iter() {
             if alerts.contains_key(&one.digest) {
                 continue;
             }
             let of_digest = match self.loaded(one.digest).await {
-                Ok(cell) => cell.get().and_then(Option::as_ref).map(|loaded| loaded.alerts.clone()),
+                Ok(cell) => cell.get().and_then(Option::as_ref).map(|loaded| {
+                    let template = |articles| loaded.newsletter.template_for(loaded.digest.key.cadence, articles);
+                    if [1, 2]
+                        .into_iter()
+                        .any(|articles| self.publication.templates.names_attributes(template(articles)))
+                    {
+                        naming.insert(one.digest);
+                    }
+                    loaded.alerts.clone()
+                }),
                 Err(TaskError::Store(error)) => return Err(error),
                 // Whoever prepares the message says what is wrong with its newsletter.
                 Err(_) => None,
             };
             alerts.insert(one.digest, of_digest.unwrap_or_default());
         }
-        self.publication.store.mark_alerted(claimed, &alerts).await
+        self.publication.store.mark_alerted(claimed, &alerts).await?;
+        let who: Vec<SubscriberId> =
+            claimed.iter().filter(|one| naming.contains(&one.digest)).map(|one| one.subscriber).collect();
+        if who.is_empty() {
+            return Ok(());
+        }
+        let known = self.publication.store.attributes_of(&who).await?;
+        for one in claimed.iter_mut().filter(|one| naming.contains(&one.digest)) {
+            one.attributes = known.get(&one.subscriber).cloned().unwrap_or_default();
+        }
+        Ok(())
     }
 
     fn group(&self, loaded: &Loaded, alike: &Alike) -> Result<Group, TaskError> {
@@ -406,7 +430,10 @@ impl<'a> Renderer<'a> {
         let cell_of_group = cell(&loaded.groups, alike.clone());
         let group = cell_of_group.get_or_try_init(async || self.group(loaded, &alike)).await?;
         let Loaded { feed, newsletter, .. } = loaded;
-        let own = self.own_in(language, claimed.subscriber, claimed.name.as_deref(), &feed.name);
+        let own = Own {
+            attributes: claimed.attributes.clone(),
+            ..self.own_in(language, claimed.subscriber, claimed.name.as_deref(), &feed.name)
+        };
         let to = Mailbox::new(claimed.name.as_deref(), claimed.address.clone());
         let file_stem = self.publication.keyring.message_id(claimed.digest, claimed.subscriber);
         let whose = Some((claimed.subscriber, claimed.digest));
@@ -531,67 +558,4 @@ fn pieces((place, text): (Option<Place>, &str)) -> impl Iterator<Item = Piece<'_
         Place::Block(number) => Piece::Markup(number),
     });
     place.into_iter().chain([Piece::Text(text)])
-}
-
-/// A newsletter's message made for one person outside of any digest: for previews and tests.
-#[derive(Debug, Clone)]
-pub struct Sample {
-    /// The message.
-    pub message: Prepared,
-    /// Its bodies.
-    pub bodies: Bodies,
-    /// What an editor should know of it, though nothing is wrong.
-    pub notes: Vec<Problem>,
-}
-
-/// Makes a sample for `to` in their language, with what is new to anyone, or else the latest articles. Its links are
-/// nobody's.
-///
-/// # Errors
-/// When the store fails, the newsletter has a fault, or the feed has no article yet.
-pub async fn sample(
-    publication: &Publication,
-    name: &str,
-    latest: Option<usize>,
-    to: &Mailbox,
-    language: Option<&str>,
-) -> Result<Sample, TaskError> {
-    /// What is shown where nothing is new.
-    const LATEST: usize = 10;
-    let (feed, newsletter) = newsletter(publication, name)?;
-    let mut articles = plan_now(publication, feed, newsletter, None, None, latest).await?.articles;
-    if articles.is_empty() {
-        articles = publication.store.newest_of(&feed.name, latest.unwrap_or(LATEST)).await?;
-    }
-    if articles.is_empty() {
-        let problem = Problem::new(format!("feeds/{}.toml", feed.name), "this feed has no article yet");
-        return Err(problem.hint("write one that it selects, then sync").into());
-    }
-    sample_of(publication, feed, newsletter, &articles, None, to, language)
-}
-
-/// Makes a sample for `to` in their language with these articles and an editor's words. Its links are nobody's.
-///
-/// # Errors
-/// When the newsletter has a fault.
-pub fn sample_of(
-    publication: &Publication,
-    feed: &Feed,
-    newsletter: &Newsletter,
-    articles: &[Released],
-    note: Option<&str>,
-    to: &Mailbox,
-    language: Option<&str>,
-) -> Result<Sample, TaskError> {
-    let renderer = Renderer::new(publication).speaking(language);
-    let compiled = renderer.compile_noted(feed, newsletter, None, articles, note)?;
-    let own = renderer.own(SubscriberId(uuid::Uuid::nil()), to.name.as_deref(), &feed.name);
-    let bodies = compiled.for_reader(&publication.templates, &own)?;
-    let values = compiled.values(&publication.templates, &own)?;
-    let file_stem = format!("test-{}", uuid::Uuid::now_v7());
-    let whole = (!compiled.is_patched()).then_some(&bodies);
-    let letter = renderer.letter(feed, newsletter, &compiled, whole, &file_stem)?;
-    let addressee = Addressee { to, own: &own, values: &values };
-    let message = renderer.message(newsletter, &letter, &addressee, file_stem, None, vec![])?;
-    Ok(Sample { message, bodies, notes: compiled.notes })
 }

@@ -187,6 +187,10 @@ impl<'a> Addressed<'a> {
         let feeds: Vec<&Feed> = self.feeds.iter().map(|(feed, _)| *feed).collect();
         let (name, feed) = (self.to.name.as_deref(), feeds[0]);
         let mut own = renderer.own(self.to.id, name, &feed.name);
+        if publication.templates.names_attributes("welcome") {
+            own.attributes =
+                publication.store.attributes_of(&[self.to.id]).await?.remove(&self.to.id).unwrap_or_default();
+        }
         let mut list = (feed.title.as_str(), format!("{}.{}", feed.name, config.host()));
         if feeds.len() > 1 {
             let leave = Link { purpose: Purpose::Leave, subscriber: self.to.id, feed: None, expires_at: None };

@@ -84,7 +84,17 @@ fn depth(markup: &str) -> usize {
 /// Text wrapped for reading: lines over 72 characters are folded at blanks (RFC 5322 §2.1.1 asks for under 78);
 /// a word that is longer, such as a URL, stays whole.
 pub(super) fn wrap(text: &str) -> String {
+    wrap_marked(text, "\0")
+}
+
+/// The same for a text with marks that begin so: what comes into their places is taken for a short word.
+pub(super) fn wrap_marked(text: &str, mark: &str) -> String {
     const WIDTH: usize = 72;
+    const SHORT: usize = 8;
+    let length = |word: &str| {
+        let marks = word.matches(mark).count();
+        (word.chars().count() + marks * SHORT).saturating_sub(marks * mark.len())
+    };
     let mut out = String::with_capacity(text.len() + text.len() / 40);
     let mut blank_lines = 0;
     for line in text.lines() {
@@ -96,7 +106,7 @@ pub(super) fn wrap(text: &str) -> String {
         let indent: String = line.chars().take_while(|c| *c == ' ').collect();
         let mut width = 0;
         for word in line.split_whitespace() {
-            let length = word.chars().count();
+            let length = length(word);
             if width > 0 && width + 1 + length > WIDTH {
                 out.push('\n');
                 width = 0;

@@ -1,7 +1,7 @@
 //! A digest compiled once for all its readers: rendered with marks where a reader's own words belong, cut at the
 //! marks, and per reader only put together again.
 //!
-//! A template may show a reader's fields anywhere. What looks at them, compares or measures, stands in a
+//! A template may show a reader's fields and attributes anywhere. What looks at them, compares or measures, stands in a
 //! `{{#reader}}` block: that alone is rendered for each reader and put into its place, after the layout. A template that
 //! looks at a reader outside of such a block gives two sample readers something else than the patched digest; it is
 //! then rendered in full for everyone.
@@ -10,11 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use handlebars::Context;
 use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
-use super::body::{html_of, wrap};
-use super::rendering::{Block, Blocks, MARK_END, mark};
+use super::attributes::{at, shown};
+use super::body::{html_of, wrap, wrap_marked};
+use super::rendering::{Aside, Blocks, MARK_END, mark};
 use super::view::{DigestView, ReaderView};
+use super::words::Speech;
 use super::{Bodies, Kind, Templates};
+use crate::domain::attributes::Attributes;
 use crate::domain::text::escape_html;
 use crate::problem::Problem;
 
@@ -40,10 +44,16 @@ impl Marks {
 
     fn reader(&self) -> ReaderView {
         let mark = |number| mark(&self.begin, number);
-        ReaderView { greeting: mark(0), unsubscribe_url: mark(1), preferences_url: mark(2), name: Some(mark(3)) }
+        ReaderView {
+            greeting: mark(0),
+            unsubscribe_url: mark(1),
+            preferences_url: mark(2),
+            name: Some(mark(3)),
+            attributes: Attributes::default(),
+        }
     }
 
-    /// Blocks put aside, numbered from `first` on.
+    /// What waits for its reader put aside, numbered from `first` on.
     fn aside(&self, first: usize) -> Blocks {
         Blocks::Aside { begin: self.begin.clone(), first }
     }
@@ -60,6 +70,8 @@ pub struct Own {
     pub preferences_url: String,
     /// As they gave it.
     pub name: Option<String>,
+    /// What else is known of them; needed only where [`Templates::names_attributes`].
+    pub attributes: Attributes,
 }
 
 impl Own {
@@ -69,8 +81,8 @@ impl Own {
     }
 
     fn of(view: ReaderView) -> Self {
-        let ReaderView { greeting, unsubscribe_url, preferences_url, name } = view;
-        Self { greeting, unsubscribe_url, preferences_url, name }
+        let ReaderView { greeting, unsubscribe_url, preferences_url, name, attributes } = view;
+        Self { greeting, unsubscribe_url, preferences_url, name, attributes }
     }
 
     /// What a template that is rendered in full sees.
@@ -80,6 +92,7 @@ impl Own {
             unsubscribe_url: self.unsubscribe_url.clone(),
             preferences_url: self.preferences_url.clone(),
             name: self.name.clone(),
+            attributes: self.attributes.clone(),
         }
     }
 }
@@ -113,10 +126,9 @@ impl Pieces {
         out
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Option<Place>, &str)> {
-        let place = |number: usize| if number < FIELDS { Place::Field(number) } else { Place::Block(number) };
+    fn iter(&self) -> impl Iterator<Item = (Option<usize>, &str)> {
         std::iter::once((None, self.first.as_str()))
-            .chain(self.rest.iter().map(move |(number, text)| (Some(place(*number)), text.as_str())))
+            .chain(self.rest.iter().map(|(number, text)| (Some(*number), text.as_str())))
     }
 
     fn has(&self, place: usize) -> bool {
@@ -127,7 +139,7 @@ impl Pieces {
 /// What stands before a piece of a body, by its number among [`CompiledDigest::values`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// A field of the reader: text, to be escaped in HTML.
+    /// A field or an attribute of the reader: text, to be escaped in HTML.
     Field(usize),
     /// A block rendered for the reader: as it stands.
     Block(usize),
@@ -137,11 +149,13 @@ pub enum Place {
 #[derive(Debug, Clone)]
 struct Part {
     pieces: Pieces,
-    blocks: Vec<Block>,
+    /// What waits for its reader, numbered from `first` on.
+    aside: Vec<Aside>,
+    first: usize,
 }
 
 impl Part {
-    /// Renders a body with its blocks put aside, numbered from `first` on.
+    /// Renders a body with what waits for its reader put aside, numbered from `first` on.
     fn render(
         templates: &Templates,
         kind: Kind,
@@ -150,23 +164,60 @@ impl Part {
         marks: &Marks,
         first: usize,
     ) -> Result<Self, Problem> {
-        let (source, blocks) = templates.rendered(kind, name, context, marks.aside(first))?;
+        let (source, aside) = templates.rendered(kind, name, context, marks.aside(first))?;
         let file = || kind.file(name);
         let body = match kind {
             Kind::Html => html_of(&source, &file()),
-            _ => Ok(wrap(&source)),
+            _ => Ok(wrap_marked(&source, &marks.begin)),
         };
-        let pieces = Pieces::cut(&body.map_err(|problem| near_blocks(problem, &blocks))?, marks);
-        if (first..first + blocks.len()).any(|number| !pieces.has(number)) {
-            let problem = Problem::new(file(), "a {{#reader}} block stands where the layout drops it");
-            return Err(near_blocks(problem, &blocks));
+        let pieces = Pieces::cut(&body.map_err(|problem| near_blocks(problem, &aside))?, marks);
+        for (number, one) in (first..).zip(&aside) {
+            if pieces.has(number) {
+                continue;
+            }
+            return Err(match one {
+                Aside::Block(_) => {
+                    Problem::new(file(), "a {{#reader}} block stands where the layout drops it").hint(INSIDE_TEXT)
+                }
+                Aside::Attribute(names) => {
+                    let what = format!("reader.attributes.{} stands where the layout drops it", names.join("."));
+                    Problem::new(file(), what).hint("put it inside <mj-text>, or into the value of an attribute")
+                }
+            });
         }
-        Ok(Self { pieces, blocks })
+        Ok(Self { pieces, aside, first })
     }
 
-    /// What the blocks say to the reader in `context`.
-    fn blocks(&self, templates: &Templates, kind: Kind, name: &str, context: &Context) -> Result<Vec<String>, Problem> {
-        let say = |block: &Block| {
+    fn place(&self, number: usize) -> Place {
+        let aside = number.checked_sub(self.first).and_then(|at| self.aside.get(at));
+        if matches!(aside, Some(Aside::Block(_))) { Place::Block(number) } else { Place::Field(number) }
+    }
+
+    /// In pieces, each with what stands before it.
+    fn iter(&self) -> impl Iterator<Item = (Option<Place>, &str)> {
+        self.pieces.iter().map(|(number, text)| (number.map(|number| self.place(number)), text))
+    }
+
+    fn has_blocks(&self) -> bool {
+        self.aside.iter().any(|one| matches!(one, Aside::Block(_)))
+    }
+
+    /// What waits, for a reader with these attributes, who stands in `context` where there are blocks; attributes are not
+    /// escaped yet.
+    fn values(
+        &self,
+        templates: &Templates,
+        (kind, name): (Kind, &str),
+        context: Option<&Context>,
+        attributes: &Map<String, Json>,
+        speech: &Speech<'_>,
+    ) -> Result<Vec<String>, Problem> {
+        let say = |one: &Aside| {
+            let block = match one {
+                Aside::Attribute(names) => return Ok(shown(at(attributes, names), speech)),
+                Aside::Block(block) => block,
+            };
+            let Some(context) = context else { return Ok(String::new()) };
             let text = block
                 .render(templates.registry(kind), context)
                 .map_err(|error| templates.problem(&error, kind, name, context.data()))?;
@@ -177,14 +228,24 @@ impl Part {
             // What stands on lines of its own is folded as all text is.
             Ok(if kind == Kind::Text && text.contains('\n') { wrap(&text) } else { text })
         };
-        self.blocks.iter().map(say).collect()
+        self.aside.iter().map(say).collect()
     }
 }
 
 const INSIDE_TEXT: &str = "put it inside <mj-text>, with HTML and text in it: the layout is made once, for all readers";
 
-fn near_blocks(problem: Problem, blocks: &[Block]) -> Problem {
-    if blocks.is_empty() { problem } else { problem.hint(INSIDE_TEXT) }
+fn near_blocks(problem: Problem, aside: &[Aside]) -> Problem {
+    if aside.iter().any(|one| matches!(one, Aside::Block(_))) { problem.hint(INSIDE_TEXT) } else { problem }
+}
+
+/// Both bodies with what is one reader's, by the numbers of the places.
+fn together(html: &Part, text: &Part, values: Vec<String>) -> Bodies {
+    let plain = text.pieces.with(&values);
+    let escaped = values.into_iter().enumerate().map(|(number, value)| match html.place(number) {
+        Place::Field(_) => escape_html(&value),
+        Place::Block(_) => value,
+    });
+    Bodies { html: html.pieces.with(&escaped.collect::<Vec<_>>()), text: plain }
 }
 
 /// A mail rendered for the one reader that its data tells of, if it tells of one.
@@ -192,11 +253,15 @@ pub(super) fn whole(templates: &Templates, name: &str, data: &impl Serialize) ->
     let context = super::context(data).map_err(|error| templates.problem(&error, Kind::Html, name, data))?;
     let marks = Marks::new();
     let html = Part::render(templates, Kind::Html, name, &context, &marks, FIELDS)?;
-    let text = Part::render(templates, Kind::Text, name, &context, &marks, FIELDS + html.blocks.len())?;
+    let text = Part::render(templates, Kind::Text, name, &context, &marks, FIELDS + html.aside.len())?;
+    let none = Map::new();
+    let attributes = context.data().pointer("/reader/attributes").and_then(Json::as_object).unwrap_or(&none);
+    let speech = templates.speech(super::helpers::language(context.data()));
     let mut values = vec![String::new(); FIELDS];
-    values.extend(html.blocks(templates, Kind::Html, name, &context)?);
-    values.extend(text.blocks(templates, Kind::Text, name, &context)?);
-    Ok(Bodies { html: html.pieces.with(&values), text: text.pieces.with(&values) })
+    for (kind, part) in [(Kind::Html, &html), (Kind::Text, &text)] {
+        values.extend(part.values(templates, (kind, name), Some(&context), attributes, &speech)?);
+    }
+    Ok(together(&html, &text, values))
 }
 
 /// A digest for all readers who get the same articles.
@@ -207,6 +272,7 @@ pub struct CompiledDigest {
     /// What an editor should know of it, though nothing is wrong.
     pub notes: Vec<Problem>,
     template: String,
+    language: String,
     html: Part,
     text: Part,
     /// The data, where blocks look at it; the reader in it changes.
@@ -254,12 +320,13 @@ impl CompiledDigest {
         view.reader = reader;
         let context = context?;
         let html = Part::render(templates, Kind::Html, template, &context, &marks, FIELDS)?;
-        let text = Part::render(templates, Kind::Text, template, &context, &marks, FIELDS + html.blocks.len())?;
-        let has_blocks = !html.blocks.is_empty() || !text.blocks.is_empty();
+        let text = Part::render(templates, Kind::Text, template, &context, &marks, FIELDS + html.aside.len())?;
+        let has_blocks = html.has_blocks() || text.has_blocks();
         Ok(Self {
             subject: view.digest.subject.clone(),
             notes: vec![],
             template: template.to_owned(),
+            language: view.language.clone(),
             html,
             text,
             context: has_blocks.then(|| Arc::new(Mutex::new(context))),
@@ -282,14 +349,7 @@ impl CompiledDigest {
     }
 
     fn patched(&self, templates: &Templates, own: &Own) -> Result<Bodies, Problem> {
-        let values = self.values(templates, own)?;
-        let text = self.text.pieces.with(&values);
-        let escaped: Vec<String> = values
-            .into_iter()
-            .enumerate()
-            .map(|(place, value)| if place < FIELDS { escape_html(&value) } else { value })
-            .collect();
-        Ok(Bodies { html: self.html.pieces.with(&escaped), text })
+        Ok(together(&self.html, &self.text, self.values(templates, own)?))
     }
 
     /// What stands in the places of the bodies for one reader, by their numbers.
@@ -298,13 +358,17 @@ impl CompiledDigest {
     /// A `{{#reader}}` block that cannot be rendered for this one, by file and line.
     pub fn values(&self, templates: &Templates, own: &Own) -> Result<Vec<String>, Problem> {
         let mut values: Vec<String> = own.fields().map(str::to_owned).into();
-        if let Some(context) = &self.context {
-            let mut context = context.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(data) = context.data_mut().as_object_mut() {
-                data.insert("reader".to_owned(), serde_json::to_value(own.view()).unwrap_or_default());
-            }
-            values.extend(self.html.blocks(templates, Kind::Html, &self.template, &context)?);
-            values.extend(self.text.blocks(templates, Kind::Text, &self.template, &context)?);
+        if self.html.aside.is_empty() && self.text.aside.is_empty() {
+            return Ok(values);
+        }
+        let mut context = self.context.as_ref().map(|context| context.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(data) = context.as_mut().and_then(|context| context.data_mut().as_object_mut()) {
+            data.insert("reader".to_owned(), serde_json::to_value(own.view()).unwrap_or_default());
+        }
+        let speech = templates.speech(&self.language);
+        for (kind, part) in [(Kind::Html, &self.html), (Kind::Text, &self.text)] {
+            let of = (kind, self.template.as_str());
+            values.extend(part.values(templates, of, context.as_deref(), own.attributes.as_map(), &speech)?);
         }
         Ok(values)
     }
@@ -316,12 +380,12 @@ impl CompiledDigest {
 
     /// The text body in pieces: which of [`CompiledDigest::values`] stands before each, if any, and the piece.
     pub fn text_pieces(&self) -> impl Iterator<Item = (Option<Place>, &str)> {
-        self.text.pieces.iter()
+        self.text.iter()
     }
 
     /// The HTML body in pieces, likewise.
     pub fn html_pieces(&self) -> impl Iterator<Item = (Option<Place>, &str)> {
-        self.html.pieces.iter()
+        self.html.iter()
     }
 }
 
@@ -352,6 +416,7 @@ mod tests {
             unsubscribe_url: "https://a.example/unsubscribe/x?y=1&z=2".into(),
             preferences_url: "https://a.example/preferences/x".into(),
             name: None,
+            attributes: Attributes::default(),
         }
     }
 
@@ -466,7 +531,7 @@ mod tests {
         Bodies { html: html_of(&render(Kind::Html), "digest").unwrap(), text: wrap(&render(Kind::Text)) }
     }
 
-    const LINES: [&str; 8] = [
+    const LINES: [&str; 12] = [
         "A line that is everybody's & <b>bold</b>.",
         "{{reader.greeting}}",
         "{{#reader}}{{#if reader.name}}For {{reader.name}} <i>alone</i>.{{else}}For whoever you are.{{/if}}{{/reader}}",
@@ -475,7 +540,21 @@ mod tests {
         "{{#reader}}{{@root.digest.count}} {{t \"minutes\" count=@root.digest.count}} {{#each articles}}{{url}} {{/each}}{{/reader}}",
         "{{#with (lookup articles 0)}}{{#reader}}{{label}} {{reader.unsubscribe_url}}{{/reader}}{{/with}}",
         "<a href=\"https://a.example/\">plain</a> {{reader.name}}",
+        "From {{reader.attributes.city}}, {{{reader.attributes.tags}}} and {{@root.reader.attributes.[the n]}}: {{reader.attributes.vip}}",
+        "{{#each articles}}{{title}} {{reader.attributes.of.a}} {{../reader.attributes.tags.0}} {{/each}}",
+        "{{#reader}}{{#if reader.attributes.vip}}{{reader.attributes.city}}{{else}}nobody's{{/if}} {{#each reader.attributes.tags}}{{this}}; {{/each}}{{/reader}}",
+        "{{#reader}}{{#if (eq reader.attributes.[the n] 2.5)}}{{t \"minutes\" count=@root.digest.count}}{{/if}} {{#each reader.attributes}}{{@key}} {{/each}}{{/reader}}",
     ];
+
+    /// Attributes of every kind, with this text in them.
+    fn known(text: &str, which: usize) -> Attributes {
+        let all = serde_json::json!({
+            "city": text, "the n": 2.5, "vip": which.is_multiple_of(2), "tags": [text, "b", true], "of": { "a": text },
+        });
+        let Json::Object(all) = all else { panic!("an object") };
+        Attributes::of(all.into_iter().enumerate().filter(|(at, _)| which >> at & 1 == 1).map(|(_, one)| one).collect())
+            .unwrap()
+    }
 
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
@@ -483,13 +562,15 @@ mod tests {
         fn blocks_for_each_reader_are_what_a_full_rendering_has(
             chosen in proptest::collection::vec(0..LINES.len(), 1..6),
             name in proptest::option::of("[a-zà-ÿ<&'\"=\u{5d0}-\u{5ea}\u{a0}.]{1,12}"),
+            city in "[a-zà-ÿ<&'\"={}\u{5d0}-\u{5ea}.]{1,12}",
+            which in 0_usize..32,
         ) {
             let lines: Vec<&str> = chosen.iter().map(|at| LINES[*at]).collect();
             let templates = of_lines(&lines);
             let compiled = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap();
             proptest::prop_assert!(compiled.is_patched(), "{lines:?}");
             let greeting = templates.speech("en").greeting(name.as_deref());
-            let own = Own { name, ..own(&greeting) };
+            let own = Own { name, attributes: known(&city, which), ..own(&greeting) };
             let (patched, full) = (compiled.for_reader(&templates, &own).unwrap(), in_full(&templates, &own));
             proptest::prop_assert!(read_alike(&patched, &full), "{lines:?}\n{patched:#?}\n{full:#?}");
         }
@@ -510,6 +591,42 @@ mod tests {
             assert_eq!(problem.file, "templates/mail/digest.mjml.hbs");
             assert_eq!(problem.hint.as_deref(), Some(INSIDE_TEXT), "{problem}");
         }
+    }
+
+    #[test]
+    fn what_is_known_of_a_reader_is_shown_escaped_and_what_is_not_is_empty() {
+        let templates = of_lines(&[
+            "<a title=\"{{reader.attributes.city}}\" href=\"https://a.example/?a={{reader.attributes.city}}\">x</a>",
+            "[{{reader.attributes.tags}}|{{reader.attributes.vip}}|{{reader.attributes.n}}|{{reader.attributes.of}}|{{reader.attributes.gone}}]",
+        ]);
+        assert!(templates.names_attributes("digest") && !templates.names_attributes("alert"));
+        let compiled = CompiledDigest::compile(&templates, "digest", example::digest()).unwrap();
+        assert!(compiled.is_patched() && compiled.context.is_none(), "nothing is rendered for each reader");
+        let known = r#"{"city": "\"<b>&", "tags": ["a<", 2, "c"], "vip": true, "n": 1984, "of": {"a": 1}}"#;
+        let own = Own { attributes: Attributes::parse(known).unwrap(), ..own("Hello,") };
+        let bodies = compiled.for_reader(&templates, &own).unwrap();
+        let escaped = "&quot;&lt;b&gt;&amp;";
+        assert!(bodies.html.contains(&format!("title=\"{escaped}\"")), "{}", bodies.html);
+        assert!(bodies.html.contains(&format!("?a={escaped}")) && bodies.html.contains("[a&lt;, 2 and c|yes|1984||]"));
+        assert!(bodies.text.contains("title=\"\"<b>&\"") && bodies.text.contains("[a<, 2 and c|yes|1984||]"));
+    }
+
+    #[test]
+    fn what_looks_at_an_attribute_for_all_readers_at_once_says_where_it_belongs() {
+        for (line, words) in [
+            ("{{#if reader.attributes.vip}}x{{/if}}", "stands inside {{#reader}}"),
+            ("{{#if (eq reader.attributes.city \"x\")}}x{{/if}}", "stands inside {{#reader}}"),
+            ("{{truncate reader.attributes.city 3}}", "stands inside {{#reader}}"),
+            ("{{#each reader.attributes.tags}}x{{/each}}", "stands inside {{#reader}}"),
+            ("{{#reader}}{{#with reader.attributes}}{{city}}{{/with}}{{/reader}}", "by its whole name"),
+            ("{{reader.attributes}}", "needs a name"),
+        ] {
+            let problem = CompiledDigest::compile(&of_lines(&["one", line]), "digest", example::digest()).unwrap_err();
+            assert_eq!((problem.file.as_str(), problem.line), ("templates/mail/digest.mjml.hbs", Some(2)), "{problem}");
+            assert!(problem.what.contains(words), "{line}: {problem}");
+        }
+        let problem = of_lines(&["x"]).subject("{{reader.attributes.city}}", "feeds/a.toml", &1).unwrap_err();
+        assert!(problem.what.contains("no field `reader.attributes.city`"), "{problem}");
     }
 
     #[test]

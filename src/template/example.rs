@@ -12,6 +12,7 @@ use super::view::{
     SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
+use crate::domain::attributes::Attributes;
 use crate::problem::Problem;
 
 /// Renders everything, with every optional field present and with none.
@@ -462,6 +463,7 @@ fn reader(full: bool) -> ReaderView {
         unsubscribe_url: "https://example.org/unsubscribe/x".into(),
         preferences_url: "https://example.org/preferences/x".into(),
         name: full.then(|| "Reader".into()),
+        attributes: Attributes::default(),
     }
 }
 

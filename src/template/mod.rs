@@ -4,6 +4,7 @@
 //! that they are given and nothing else, and a field that does not exist is a fault with file and line. Text
 //! mails and subjects are rendered without HTML escaping.
 
+mod attributes;
 mod body;
 mod digest;
 mod example;
@@ -13,7 +14,7 @@ pub mod view;
 pub mod words;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use serde::Serialize;
 
 use crate::problem::{Problem, did_you_mean};
 
-use rendering::{Block, Blocks};
+use rendering::{Aside, Blocks};
 use words::{Speech, Words};
 
 pub use digest::{CompiledDigest, Own, Place};
@@ -90,6 +91,8 @@ pub struct Templates {
     words: Arc<Words>,
     /// Where each stands, as a person knows it.
     files: HashMap<(Kind, String), String>,
+    /// Those that name attributes of the reader.
+    naming: HashSet<(Kind, String)>,
     folder: Option<std::path::PathBuf>,
 }
 
@@ -131,13 +134,15 @@ impl Templates {
             mail_text: registry(false),
             words: Arc::default(),
             files: HashMap::new(),
+            naming: HashSet::new(),
             folder: folder.map(Path::to_owned),
         };
         let mut problems = vec![];
         templates.words = Arc::new(templates.all_words(&mut problems));
-        helpers::register(&mut templates.pages, &templates.words);
-        helpers::register(&mut templates.mail_html, &templates.words);
-        helpers::register(&mut templates.mail_text, &templates.words);
+        for registry in [&mut templates.pages, &mut templates.mail_html, &mut templates.mail_text] {
+            helpers::register(registry, &templates.words);
+            attributes::register(registry, &templates.words);
+        }
         for (name, text) in templates.sources(&mut problems) {
             let Some(stem) = name.strip_suffix(".hbs") else { continue };
             let (kind, stem) = match stem.split_once('/') {
@@ -159,7 +164,11 @@ impl Templates {
                 Kind::Text => &mut templates.mail_text,
             };
             templates.files.insert((kind, stem.to_owned()), format!("templates/{name}"));
-            if let Err(error) = register(registry, stem, &text) {
+            let registered = register(registry, stem, &text);
+            if let Ok(true) = registered {
+                templates.naming.insert((kind, stem.to_owned()));
+            }
+            if let Err(error) = registered {
                 let mut problem = Problem::new(format!("templates/{name}"), error.reason().to_string());
                 problem.line = error.pos().map(|(line, _)| line);
                 problems.push(problem.hint("each {{#block}} needs its {{/block}}, each {{ its }}"));
@@ -263,14 +272,14 @@ impl Templates {
         digest::whole(self, name, data)
     }
 
-    /// What a mail's HTML or text template becomes, its `{{#reader}}` blocks apart.
+    /// What a mail's HTML or text template becomes, apart from what waits for its reader.
     fn rendered(
         &self,
         kind: Kind,
         name: &str,
         context: &Context,
         blocks: Blocks,
-    ) -> Result<(String, Vec<Block>), Problem> {
+    ) -> Result<(String, Vec<Aside>), Problem> {
         rendering::render(self.registry(kind), name, context, blocks, MAX_RENDERED_BYTES)
             .map_err(|error| self.problem(&error, kind, name, context.data()))
     }
@@ -304,6 +313,14 @@ impl Templates {
         &self.words
     }
 
+    /// Whether a mail may show attributes of its reader: it names some, or a part does that it could include.
+    pub fn names_attributes(&self, name: &str) -> bool {
+        self.naming.iter().any(|one @ (kind, known)| {
+            let is_part = self.files.get(one).is_some_and(|file| file.starts_with("templates/mail/parts/"));
+            *kind != Kind::Page && (known == name || is_part)
+        })
+    }
+
     /// Whether there is a mail template of this name, in both its forms.
     pub fn has_mail(&self, name: &str) -> bool {
         let is_mail = |kind: Kind| {
@@ -331,6 +348,7 @@ impl Templates {
         const NAME: &str = "the subject";
         let mut registry = registry(false);
         helpers::register(&mut registry, &self.words);
+        attributes::register(&mut registry, &self.words);
         register(&mut registry, NAME, template)?;
         Ok(rendering::render(&registry, NAME, &context(data)?, Blocks::Inline, MAX_RENDERED_BYTES)?.0)
     }
@@ -359,13 +377,14 @@ impl Kind {
     }
 }
 
-/// Registers a template so that what it may cost is bounded.
-fn register(registry: &mut Handlebars<'static>, name: &str, text: &str) -> Result<(), handlebars::TemplateError> {
+/// Registers a template so that what it may cost is bounded. Returns whether it names attributes of the reader.
+fn register(registry: &mut Handlebars<'static>, name: &str, text: &str) -> Result<bool, handlebars::TemplateError> {
     registry.register_template_string(name, text)?;
+    let mut names_attributes = false;
     if let Some(template) = registry.get_template(name).cloned() {
-        registry.register_template(name, rendering::guarded(template));
+        registry.register_template(name, rendering::guarded(template, &mut names_attributes));
     }
-    Ok(())
+    Ok(names_attributes)
 }
 
 fn context(data: &impl Serialize) -> Result<Context, handlebars::RenderError> {

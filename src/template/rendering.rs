@@ -13,6 +13,8 @@ use handlebars::{
 };
 use serde_json::Value as Json;
 
+use super::attributes;
+
 /// Most bytes that a template may come to, counting what is written and then thrown away. A digest of a thousand
 /// articles has about 2 MB.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -33,6 +35,35 @@ pub(super) struct Block {
     path: Vec<String>,
     value: Option<Json>,
     locals: LocalVars,
+}
+
+/// What waits for its reader.
+#[derive(Debug, Clone)]
+pub(super) enum Aside {
+    /// A block.
+    Block(Box<Block>),
+    /// An attribute that is shown, by the names on its path.
+    Attribute(Vec<String>),
+}
+
+/// For whom a template comes to an attribute.
+pub(super) enum Seen {
+    /// For each reader, in the place of this mark.
+    Place(String),
+    /// For all readers at once.
+    ByAll,
+    /// For one reader.
+    ByOne,
+}
+
+/// Where a rendering stands that comes to an attribute; one that is shown gets a place of its own where it waits for its
+/// reader.
+pub(super) fn attribute_seen(shown: Option<&[String]>) -> Seen {
+    STATE.with_borrow_mut(|state| match (state.put_aside(|| Some(Aside::Attribute(shown?.to_vec()))), &state.blocks) {
+        (Some(mark), _) => Seen::Place(mark),
+        (None, Some(Blocks::Aside { .. })) => Seen::ByAll,
+        (None, _) => Seen::ByOne,
+    })
 }
 
 /// How a rendering takes its `{{#reader}}` blocks.
@@ -62,7 +93,17 @@ struct State {
     spent: usize,
     depth: usize,
     blocks: Option<Blocks>,
-    aside: Vec<Block>,
+    aside: Vec<Aside>,
+}
+
+impl State {
+    /// The mark in the place of what is put aside, where that is done.
+    fn put_aside(&mut self, what: impl FnOnce() -> Option<Aside>) -> Option<String> {
+        let Some(Blocks::Aside { begin, first }) = &self.blocks else { return None };
+        let mark = mark(begin, first + self.aside.len());
+        self.aside.push(what()?);
+        Some(mark)
+    }
 }
 
 thread_local! {
@@ -103,14 +144,14 @@ impl Limited {
     }
 }
 
-/// Renders a registered template to at most so many bytes; with its blocks, where they are put aside.
+/// Renders a registered template to at most so many bytes; with what is put aside of it.
 pub(super) fn render(
     registry: &Handlebars<'_>,
     name: &str,
     context: &Context,
     blocks: Blocks,
     most: usize,
-) -> Result<(String, Vec<Block>), RenderError> {
+) -> Result<(String, Vec<Aside>), RenderError> {
     let Some(template) = registry.get_template(name) else {
         return Err(RenderErrorReason::TemplateNotFound(name.to_owned()).into());
     };
@@ -187,14 +228,7 @@ impl HelperDef for Reader {
             return Err(RenderErrorReason::Other(what.to_owned()).into());
         }
         let block = Block::of(template, rc);
-        let mark = STATE.with_borrow_mut(|state| match &state.blocks {
-            Some(Blocks::Aside { begin, first }) => {
-                let mark = mark(begin, first + state.aside.len());
-                state.aside.push(block.clone());
-                Some(mark)
-            }
-            _ => None,
-        });
+        let mark = STATE.with_borrow_mut(|state| state.put_aside(|| Some(Aside::Block(Box::new(block.clone())))));
         if let Some(mark) = mark {
             out.write(&mark)?;
             return Ok(());
@@ -255,21 +289,24 @@ pub(super) fn register(registry: &mut Handlebars<'_>) {
     registry.register_helper("reader", Box::new(Reader));
 }
 
-/// A template each body of which counts when it is entered and left.
-pub(super) fn guarded(mut template: Template) -> Template {
+/// A template each body of which counts when it is entered and left, and in which paths to attributes of the reader are calls;
+/// `names_attributes` becomes true where there is one.
+pub(super) fn guarded(mut template: Template, names_attributes: &mut bool) -> Template {
     let text = |element: &TemplateElement| match element {
         TemplateElement::RawString(text) => text.len(),
         _ => 0,
     };
     let bytes = ENTRY_BYTES + template.elements.iter().map(text).sum::<usize>();
     for element in &mut template.elements {
+        *names_attributes |= attributes::called(element);
+        let mut guarded = |template| guarded(template, names_attributes);
         match element {
             TemplateElement::HelperBlock(helper) => {
-                helper.template = helper.template.take().map(guarded);
-                helper.inverse = helper.inverse.take().map(guarded);
+                helper.template = helper.template.take().map(&mut guarded);
+                helper.inverse = helper.inverse.take().map(&mut guarded);
             }
             TemplateElement::PartialBlock(decorator) | TemplateElement::DecoratorBlock(decorator) => {
-                decorator.template = decorator.template.take().map(guarded);
+                decorator.template = decorator.template.take().map(&mut guarded);
             }
             _ => {}
         }

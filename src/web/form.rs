@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 use serde_json::json as object;
 
 use super::App;
-use super::reader::{Fields, MAX_NAME, chosen, field};
+use super::reader::{Fields, chosen, field};
 use super::reply::{Failure, json, page};
 use super::speech::{Asked, Voice};
 use super::visitor::Visitor;
@@ -23,7 +23,7 @@ use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::pass::{self, Verdict};
 use crate::domain::provider;
-use crate::domain::subscription::{Subscriber, SubscriberId};
+use crate::domain::subscription::{MAX_NAME, Subscriber, SubscriberId};
 use crate::domain::text::{one_line, shorten};
 use crate::task::consent::ConsentText;
 use crate::task::pages::{FilledForm, Press, Say, fault_of_address, form_page, press_page};

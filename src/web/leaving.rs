@@ -13,7 +13,7 @@ use super::reader::{Fields, field};
 use super::reply::{Failure, private};
 use super::speech::Asked;
 use crate::domain::consent::{Consent, Source};
-use crate::domain::link::{Link, Purpose};
+use crate::domain::link::Purpose;
 use crate::task::choices::{self, Word};
 
 /// What a mail program posts (RFC 8058 §3.1), among other fields or alone.
@@ -97,8 +97,7 @@ pub(super) async fn back(
         return asked.voice(&app, None).stale();
     }
     let what = choices::titles(&app.publication, &reader.language, &feeds);
-    let preferences = Link { purpose: Purpose::Preferences, feed: None, expires_at: None, ..link };
-    let preferences = app.urls.local(&format!("/preferences/{}", app.publication.keyring.sign(&preferences)));
+    let preferences = app.urls.local(&app.publication.preferences(link.subscriber));
     let text = ("back_text", vec![("what", what.as_str())]);
     let link = Some((preferences, "preferences"));
     say(&app, &reader.language, Word { heading: "back_title", text, link, ..Word::default() })

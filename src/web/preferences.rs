@@ -200,9 +200,7 @@ pub(super) async fn take_address(
         return asked.voice(&app, None).stale();
     }
     app.poke.notify_one();
-    let preferences =
-        Link { purpose: Purpose::Preferences, subscriber: reader.subscriber.id, feed: None, expires_at: None };
-    let preferences = app.urls.local(&format!("/preferences/{}", app.publication.keyring.sign(&preferences)));
+    let preferences = app.urls.local(&app.publication.preferences(reader.subscriber.id));
     let text = ("moved_text", vec![("address", address.as_str())]);
     let link = Some((preferences, "preferences"));
     say(&app, &reader.language, Word { heading: "moved_title", text, link, ..Word::default() })

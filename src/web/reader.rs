@@ -18,9 +18,6 @@ use crate::domain::subscription::{Subscriber, SubscriptionState};
 use crate::task::confirm::{self, CONFIRM_WITHIN};
 use crate::task::pages::Say;
 
-/// Longest name, in characters.
-pub(super) const MAX_NAME: usize = 100;
-
 /// A form's fields, in their order; a name may come several times.
 pub(super) type Fields = Form<Vec<(String, String)>>;
 
@@ -106,8 +103,7 @@ pub(super) async fn confirm(
     app.publication.store.use_confirmation(link.subscriber, now).await?;
     let feeds = voice.titles(feeds);
     let text = voice.fill("subscribed_text", [("feeds", feeds.as_str())]);
-    let preferences = Link { purpose: Purpose::Preferences, subscriber: link.subscriber, feed: None, expires_at: None };
-    let preferences = app.urls.local(&format!("/preferences/{}", app.publication.keyring.sign(&preferences)));
+    let preferences = app.urls.local(&app.publication.preferences(link.subscriber));
     let (heading, label) = (voice.word("subscribed"), voice.word("subscribed_choose"));
     let link = Some((preferences, label.as_str()));
     voice.say(Say { heading: &heading, text: &text, link, ..Say::default() })

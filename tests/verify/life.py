@@ -1,4 +1,4 @@
-"""The whole life of a reader in Chromium, against a server that runs: life.py BASE OUTBOX PICTURES
+"""The whole life of a reader in Chromium, against a server that runs: life.py BASE OUTBOX PUBLIC PICTURES
 
 Every page on the way is looked at by axe-core, and a picture of it goes into PICTURES: desktop and phone, light and dark,
 left to right and right to left.
@@ -15,7 +15,7 @@ import time
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-BASE, OUTBOX, PICTURES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+BASE, (OUTBOX, PUBLIC, PICTURES) = sys.argv[1], map(pathlib.Path, sys.argv[2:5])
 PICTURES.mkdir(parents=True, exist_ok=True)
 AXE = Axe()
 faults = []
@@ -163,13 +163,28 @@ def pages(browser):
         "form-ar": "/subscribe?lang=ar",
         "form-de": "/subscribe?lang=de",
         "missing": "/nothing-here/",
+        "section": "/sections/news/",
+        "tag": "/tags/harbour/",
+        "author": "/authors/mara-quill/",
+        "gone": "/articles/the-night-ferry-sails-all-winter/",
     }
+    words = {"section": "news", "tag": "harbour", "author": "Mara Quill", "gone": "The lighthouse is lit again"}
+    # Where articles are files, a page stands at an old address and sends its reader on at once: looked at before it does.
+    moved = (PUBLIC / "articles/forty-boats-and-one-bathtub/index.html").read_text()
     for look, options in looks:
         context = browser.new_context(bypass_csp=True, locale="en-GB", **options)
         page = context.new_page()
         for name, path in paths.items():
-            page.goto(BASE + path)
+            answer = page.goto(BASE + path)
             looked_at(page, f"{name}-{look}")
+            status = {"missing": 404, "gone": 410}.get(name, 200)
+            if answer.status != status or words.get(name, "") not in page.content():
+                faults.append(f"{name}: answers {answer.status}, or has no word of {words.get(name)!r}")
+        page.route("**/the-bathtub-race/", lambda route: route.abort("aborted"))
+        page.route("**/moved/", lambda route: route.fulfill(body=moved, content_type="text/html; charset=utf-8"))
+        page.goto(BASE + "/moved/", wait_until="commit")
+        page.wait_for_selector("a[href$='/the-bathtub-race/']")
+        looked_at(page, f"moved-{look}")
         context.close()
 
 

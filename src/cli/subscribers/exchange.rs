@@ -15,12 +15,18 @@ use crate::problem::Problem;
 use crate::task::Publication;
 use crate::task::exchange::{self, Form, Import, ImportReport, Which};
 
+/// How people are taken in.
+pub(super) struct How<'a> {
+    pub(super) overwrite: bool,
+    pub(super) dry_run: bool,
+    pub(super) lists: &'a [String],
+}
+
 pub(super) async fn import(
     publication: &Publication,
     file: &Path,
     feed: Option<&str>,
-    overwrite: bool,
-    dry_run: bool,
+    how: How<'_>,
     json: bool,
 ) -> anyhow::Result<Ended> {
     let default_feed = match feed {
@@ -34,7 +40,8 @@ pub(super) async fn import(
     } else {
         Box::new(std::fs::File::open(file).with_context(|| format!("cannot read {name}"))?)
     };
-    let import = Import { file: &name, default_feed, dry_run, overwrite };
+    let How { overwrite, dry_run, lists } = how;
+    let import = Import { file: &name, default_feed, dry_run, overwrite, lists };
     let report = {
         let shown = Shown::new("lines");
         exchange::import(publication, &import, input, &|done, total| shown.set(done, total)).await?
@@ -91,6 +98,14 @@ fn tell(name: &str, report: &ImportReport, dry_run: bool) {
     }
     let (first, rest) = (parts.remove(0), parts.join(", "));
     output::say(&format!("{first}: {rest}{}", if dry_run { " (dry run: nothing was written)" } else { "" }));
+    if !report.attributes.is_empty() {
+        let attributes: Vec<String> =
+            report.attributes.iter().map(|(name, number)| format!("{name} ({})", grouped(*number))).collect();
+        output::say(&format!("attributes: {}", attributes.join(", ")));
+    }
+    if report.tool.name() == Some("Mailchimp") && dry_run {
+        output::complain("a group of Mailchimp's is a column; where it holds several, between commas: --list COLUMN");
+    }
     if report.tool.name() == Some("listmonk") {
         output::complain(
             "listmonk's file does not say who left a single list: export one list, with the status \"confirmed\"",
@@ -104,11 +119,10 @@ pub(super) async fn export(
     feed: Option<&str>,
     segment: Option<&Segment>,
     all: bool,
-    json: bool,
+    form: Form,
 ) -> anyhow::Result<Ended> {
     let feed = feed_named(publication, feed)?;
     let which = Which { feed, segment: segment.cloned(), everyone: all };
-    let form = if json { Form::Json } else { Form::Csv };
     let total = match &file {
         None => {
             let output = std::io::BufWriter::new(std::io::stdout().lock());

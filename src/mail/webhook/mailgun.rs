@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{Refused, hard_without_code, is_fresh, report, text, traces};
 use crate::domain::relay::Secret;
 use crate::domain::report::ReportKind;
+use crate::domain::text::unhex;
 use crate::mail::report::{Finding, Report, bounce};
 
 /// An event with what names its signature.
@@ -68,9 +69,4 @@ fn read_event(event: &Value) -> Report {
     };
     let variables = event.get("user-variables").unwrap_or(&Value::Null);
     report(finding, code, words, text(event, &["id"]).to_owned(), traces(&[variables, event]))
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }

@@ -18,6 +18,8 @@ use crate::task::{Publication, TaskError};
 pub enum Form {
     /// A line for each person, with a heading.
     Csv,
+    /// The same with the ledger in a column at its end.
+    CsvWithConsents,
     /// A list of objects, each on a line of its own.
     Json,
 }
@@ -54,7 +56,7 @@ pub async fn export(
     let setting = publication.setting();
     let (mut after, mut count) = (None, 0);
     loop {
-        let page = publication.store.held(after, PAGE).await?;
+        let page = publication.store.held(after, PAGE, form != Form::Csv).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.subscriber.id);
         let ids: Vec<SubscriberId> = page.iter().map(|held| held.subscriber.id).collect();
@@ -88,17 +90,19 @@ pub async fn export(
 }
 
 enum Writer<W: Write> {
-    Csv(Box<csv::Writer<W>>),
+    Csv { output: Box<csv::Writer<W>>, has_consents: bool },
     Json { output: W, is_first: bool },
 }
 
 impl<W: Write> Writer<W> {
     fn begin(form: Form, mut output: W) -> std::io::Result<Self> {
         match form {
-            Form::Csv => {
-                let mut writer = csv::Writer::from_writer(output);
-                writer.write_record(COLUMNS).map_err(std::io::Error::other)?;
-                Ok(Self::Csv(Box::new(writer)))
+            Form::Csv | Form::CsvWithConsents => {
+                let has_consents = form == Form::CsvWithConsents;
+                let mut output = csv::Writer::from_writer(output);
+                let columns = COLUMNS.into_iter().chain(has_consents.then_some("consents"));
+                output.write_record(columns).map_err(std::io::Error::other)?;
+                Ok(Self::Csv { output: Box::new(output), has_consents })
             }
             Form::Json => {
                 output.write_all(b"[")?;
@@ -109,7 +113,14 @@ impl<W: Write> Writer<W> {
 
     fn person(&mut self, held: &Held, attributes: &Attributes) -> std::io::Result<()> {
         match self {
-            Self::Csv(writer) => writer.write_record(row(held, attributes)).map_err(std::io::Error::other),
+            Self::Csv { output, has_consents } => {
+                let consents = has_consents.then(|| match held.consents.as_slice() {
+                    [] => String::new(),
+                    consents => defused_json(&serde_json::to_string(consents).unwrap_or_default()),
+                });
+                let row = row(held, attributes).into_iter().chain(consents);
+                output.write_record(row).map_err(std::io::Error::other)
+            }
             Self::Json { output, is_first } => {
                 output.write_all(if std::mem::take(is_first) { b"\n" } else { b",\n" })?;
                 serde_json::to_writer(output, &object(held, attributes)).map_err(std::io::Error::other)
@@ -119,7 +130,7 @@ impl<W: Write> Writer<W> {
 
     fn end(self) -> std::io::Result<()> {
         match self {
-            Self::Csv(mut writer) => writer.flush(),
+            Self::Csv { mut output, .. } => output.flush(),
             Self::Json { mut output, .. } => {
                 output.write_all(b"\n]\n")?;
                 output.flush()
@@ -155,6 +166,7 @@ fn row(held: &Held, attributes: &Attributes) -> [String; COLUMNS.len()] {
         } else {
             String::new()
         },
+        dates(&|one| one.paused_until),
         defused(held.suppressed.as_deref().unwrap_or_default()),
         if attributes.is_empty() { String::new() } else { defused_json(&attributes.to_json()) },
     ]

@@ -16,6 +16,7 @@ use self::line::Reading;
 use super::layout::{Column, Layout, Tool};
 use super::rows::Rows;
 use super::text::Text;
+use crate::domain::attributes::Attributes;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::problem::Problem;
@@ -28,6 +29,8 @@ pub use asked::feeds;
 const BATCH: usize = 20_000;
 /// So many remarks are kept; the others are counted.
 const MAX_REMARKS: usize = 10_000;
+/// Of so many attributes it is counted who has them.
+const MAX_ATTRIBUTES: usize = 200;
 /// So many problems are kept; the others are counted.
 const MAX_PROBLEMS: usize = 1000;
 
@@ -42,6 +45,8 @@ pub struct Import<'a> {
     pub dry_run: bool,
     /// Change what people chose to what the file says.
     pub overwrite: bool,
+    /// The columns whose cells hold several values, between commas.
+    pub lists: &'a [String],
 }
 
 /// Something to be said about a line that was read.
@@ -74,6 +79,8 @@ pub struct ImportReport {
     pub suppressed: u64,
     /// Lines left out because of a fault.
     pub faulty: u64,
+    /// Of how many people the file says which attribute; the first [`MAX_ATTRIBUTES`] of them.
+    pub attributes: BTreeMap<String, u64>,
     /// How many lines there is something to be said about, by reason.
     pub reasons: BTreeMap<&'static str, u64>,
     /// The same line by line; the first ten thousand.
@@ -94,6 +101,7 @@ impl ImportReport {
             banned: 0,
             suppressed: 0,
             faulty: 0,
+            attributes: BTreeMap::new(),
             reasons: BTreeMap::new(),
             remarks: vec![],
             problems: vec![],
@@ -113,6 +121,16 @@ impl ImportReport {
         let room = MAX_REMARKS.saturating_sub(self.remarks.len());
         self.remarks.extend(other.remarks.into_iter().take(room));
         self
+    }
+
+    fn note(&mut self, attributes: &Attributes) {
+        for (name, _) in attributes.iter() {
+            if let Some(number) = self.attributes.get_mut(name) {
+                *number += 1;
+            } else if self.attributes.len() < MAX_ATTRIBUTES {
+                self.attributes.insert(name.to_owned(), 1);
+            }
+        }
     }
 
     fn complain(&mut self, problem: Problem) {
@@ -165,7 +183,7 @@ pub async fn import(
         return Err(Problem::new(file, "holds no text").hint("the first line names the columns").into());
     };
     let first = first.map_err(|(what, hint)| Problem::new(file, what).at(line).hint(hint))?;
-    let layout = Layout::of(&first, file)?;
+    let layout = Layout::of(&first, file, import.lists)?;
     if !layout.has(Column::Feeds) && import.default_feed.is_none() {
         let what = "no line names a feed";
         return Err(Problem::new(file, what).at(line).hint("say which one they get: --feed NAME").into());

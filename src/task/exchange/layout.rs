@@ -8,9 +8,10 @@
 //! | Substack | `email_disabled`, `Subscription type` or `active_subscription` | `email_disabled` true |
 //! | Buttondown | `email_address` or `email`, and `type`, `creation_date` or their like | `type`: unsubscribed, unactivated; bounced, complained and blocked are banned |
 //!
-//! A column `attribute.city` of any file, the `attributes` of ours and of listmonk's, and Mailchimp's merge fields and tags
-//! are attributes. In a file of anyone, `state` or `status` is understood. A word that is not known takes nobody: who is asked twice is
-//! less annoyed than who is written to after leaving.
+//! What else they know becomes attributes: a column `attribute.city` of any file, the `attributes` of ours and of listmonk's,
+//! Mailchimp's merge fields, groups and tags, Ghost's labels, tiers and note, Buttondown's tags, metadata and notes. In a file of
+//! anyone, `state` or `status` is understood. A word that is not known takes nobody: who is asked twice is less annoyed than
+//! who is written to after leaving.
 
 use serde_json::{Map, Value};
 
@@ -97,6 +98,7 @@ pub(super) enum Column {
     ConfirmedAt,
     EndedAt,
     Preferred,
+    PausedUntil,
     Suppressed,
     BouncedAt,
     Reason,
@@ -104,9 +106,11 @@ pub(super) enum Column {
     Disabled,
     /// A JSON object.
     Attributes,
+    /// A list in JSON: the lines of the ledger.
+    Consents,
 }
 
-const KINDS: usize = Column::Attributes as usize + 1;
+const KINDS: usize = Column::Consents as usize + 1;
 
 /// The fields of a line that mean something.
 pub(super) type Cells = [String; KINDS];
@@ -124,6 +128,8 @@ fn column(tool: Tool, name: &str) -> Option<Column> {
         (_, "time_zone" | "timezone" | "time zone") => Column::TimeZone,
         (Tool::Tidings | Tool::Unknown, "feeds" | "subscriptions") => Column::Feeds,
         (Tool::Tidings | Tool::Unknown, "preferred") => Column::Preferred,
+        (Tool::Tidings, "paused_until") => Column::PausedUntil,
+        (Tool::Tidings, "consents") => Column::Consents,
         (Tool::Tidings | Tool::Unknown, "suppressed") => Column::Suppressed,
         (Tool::Tidings | Tool::Unknown | Tool::Listmonk, "state" | "status")
         | (Tool::Buttondown, "type" | "subscriber_type") => Column::State,
@@ -170,22 +176,79 @@ const MAILCHIMP: [&str; 18] = [
     "clean_campaign_id",
 ];
 
-/// The attribute that a column holds: one of ours behind its prefix, and a merge field of Mailchimp.
-fn attribute(tool: Tool, name: &str) -> Option<String> {
+/// What a column holds that is neither who somebody is nor what they chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct More {
+    /// The attribute that it becomes.
+    name: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One value.
+    One,
+    /// Several, between commas or as JSON.
+    List,
+    /// A JSON object, each field of which is an attribute.
+    Object,
+}
+
+/// The attribute that a column holds: one of ours behind its prefix, and what other tools know besides. `lists` names columns
+/// that hold several values.
+fn more(tool: Tool, name: &str, lists: &[String]) -> Option<More> {
     let name = name.trim();
     let behind = name.get(PREFIX.len()..).filter(|_| name[..PREFIX.len()].eq_ignore_ascii_case(PREFIX));
-    let is_merge_field = || tool == Tool::Mailchimp && !name.is_empty() && !MAILCHIMP.contains(&clean(name).as_str());
-    match behind {
-        Some(behind) if !behind.trim().is_empty() => Some(behind.trim().to_owned()),
-        _ if is_merge_field() => Some(if name == "TAGS" { "tags".to_owned() } else { name.to_owned() }),
-        _ => None,
+    let word = clean(name);
+    let (name, kind) = match (tool, word.as_str()) {
+        _ if behind.is_some_and(|behind| !behind.trim().is_empty()) => (behind.unwrap_or_default().trim(), Kind::One),
+        (_, "") => return None,
+        (Tool::Mailchimp | Tool::Buttondown, "tags") => ("tags", Kind::List),
+        (Tool::Mailchimp, word) if !MAILCHIMP.contains(&word) => (name, Kind::One),
+        (Tool::Ghost, word @ ("labels" | "tiers")) => (word, Kind::List),
+        (Tool::Ghost, word @ ("note" | "complimentary_plan")) | (Tool::Buttondown, word @ "notes") => (word, Kind::One),
+        (Tool::Buttondown, word @ "metadata") => (word, Kind::Object),
+        _ => return None,
+    };
+    let is_list = lists.iter().any(|list| clean(list) == word);
+    Some(More { name: name.to_owned(), kind: if is_list { Kind::List } else { kind } })
+}
+
+impl More {
+    /// Keeps what a cell says.
+    fn keep(&self, cell: &str, attributes: &mut Map<String, Value>) {
+        let json = || serde_json::from_str(cell).ok();
+        match (self.kind, json()) {
+            (Kind::List, Some(list @ Value::Array(_))) => self.keep_value(list, attributes),
+            (Kind::List, _) => self.keep_value(listed(cell), attributes),
+            (Kind::Object, Some(fields @ Value::Object(_))) => self.keep_value(fields, attributes),
+            (Kind::One | Kind::Object, _) => self.keep_value(typed(cell), attributes),
+        }
+    }
+
+    /// Keeps a value of JSON; a column of its own goes before a field of an object.
+    fn keep_value(&self, value: Value, attributes: &mut Map<String, Value>) {
+        match value {
+            Value::String(text) if self.kind == Kind::List => {
+                attributes.insert(self.name.clone(), listed(&text));
+            }
+            Value::Object(fields) if self.kind == Kind::Object => {
+                for (name, value) in fields {
+                    attributes.entry(name).or_insert(value);
+                }
+            }
+            value => {
+                attributes.insert(self.name.clone(), value);
+            }
+        }
     }
 }
 
-/// Mailchimp's tags are a list, each between quotation marks.
-fn tags(cell: &str) -> Value {
-    let tags = cell.split(',').map(|tag| tag.trim().trim_matches('"')).filter(|tag| !tag.is_empty());
-    Value::Array(tags.map(|tag| Value::String(tag.to_owned())).collect())
+/// What stands between commas, each perhaps between quotation marks; a comma behind a backslash belongs to it.
+fn listed(cell: &str) -> Value {
+    let cell = cell.replace("\\,", "\u{0}");
+    let parts = cell.split(',').map(|part| part.trim().trim_matches('"').trim()).filter(|part| !part.is_empty());
+    Value::Array(parts.map(|part| Value::String(part.replace('\0', ","))).collect())
 }
 
 fn clean(name: &str) -> String {
@@ -198,13 +261,15 @@ pub(super) struct Layout {
     pub(super) tool: Tool,
     /// What each field of CSV is about.
     places: Vec<Option<Column>>,
-    /// The attribute that each field of CSV holds.
-    attributes: Vec<Option<String>>,
+    /// What else each field of CSV holds.
+    more: Vec<Option<More>>,
+    /// The columns that hold several values.
+    lists: Vec<String>,
 }
 
 impl Layout {
     /// By the heading of CSV, or the names of the first object of JSON.
-    pub(super) fn of(first: &Fields, file: &str) -> Result<Self, Problem> {
+    pub(super) fn of(first: &Fields, file: &str, lists: &[String]) -> Result<Self, Problem> {
         let written: Vec<&String> = match first {
             Fields::Placed(names) => names.iter().collect(),
             Fields::Named(fields) => fields.keys().collect(),
@@ -212,10 +277,16 @@ impl Layout {
         let names: Vec<String> = written.iter().map(|name| clean(name)).collect();
         let tool = Tool::of(&names);
         let mut places: Vec<Option<Column>> = vec![];
-        let mut attributes: Vec<Option<String>> = vec![];
+        let mut attributes: Vec<Option<More>> = vec![];
+        if matches!(first, Fields::Placed(_))
+            && let Some(list) = lists.iter().find(|list| !names.contains(&clean(list)))
+        {
+            let what = format!("there is no column {list:?}, which is to hold several values");
+            return Err(Problem::new(file, what).at(1).hint(format!("there are {}", names.join(", "))));
+        }
         for (name, written) in names.iter().zip(written) {
             let found = column(tool, name);
-            let held = if found.is_none() { attribute(tool, written) } else { None };
+            let held = if found.is_none() { more(tool, written, lists) } else { None };
             if held.is_some() && attributes.contains(&held) {
                 let what = format!("the column {name:?} comes twice");
                 return Err(Problem::new(file, what).at(1).hint("remove one of them"));
@@ -245,7 +316,7 @@ impl Layout {
             let hint = format!("the first line names the columns: {}", COLUMNS.join(","));
             return Err(Problem::new(file, what).at(1).hint(hint));
         }
-        Ok(Self { tool, places, attributes })
+        Ok(Self { tool, places, more: attributes, lists: lists.to_vec() })
     }
 
     pub(super) fn has(&self, column: Column) -> bool {
@@ -271,11 +342,9 @@ impl Layout {
                         "write one for each column, and fields that hold a comma between quotation marks",
                     ));
                 }
-                for ((field, place), attribute) in fields.into_iter().zip(&self.places).zip(&self.attributes) {
-                    if let Some(name) = attribute.as_ref().filter(|_| !field.trim().is_empty()) {
-                        let is_tags = self.tool == Tool::Mailchimp && name == "tags";
-                        let plain = super::rearmed(field.trim());
-                        attributes.insert(name.clone(), if is_tags { tags(&plain) } else { typed(&plain) });
+                for ((field, place), more) in fields.into_iter().zip(&self.places).zip(&self.more) {
+                    if let Some(more) = more.as_ref().filter(|_| !field.trim().is_empty()) {
+                        more.keep(&super::rearmed(field.trim()), &mut attributes);
                     }
                     if let Some(column) = place {
                         let plain = super::rearmed(field.trim());
@@ -291,12 +360,17 @@ impl Layout {
     fn named(&self, fields: Map<String, Value>, cells: &mut Cells, attributes: &mut Map<String, Value>) {
         for (name, value) in fields {
             let Some(column) = column(self.tool, &clean(&name)) else {
-                if let Some(name) = attribute(self.tool, &name) {
-                    attributes.insert(name, value);
+                if let Some(more) = more(self.tool, &name, &self.lists) {
+                    more.keep_value(value, attributes);
                 }
                 continue;
             };
-            if column == Column::Attributes && value.is_object() {
+            let is_json = match column {
+                Column::Attributes => value.is_object(),
+                Column::Consents => value.is_array(),
+                _ => false,
+            };
+            if is_json {
                 cells[column as usize] = value.to_string();
                 continue;
             }
@@ -332,6 +406,7 @@ fn spread(list: &[Value], cells: &mut Cells) {
         (Column::ConfirmedAt, "confirmed_at"),
         (Column::EndedAt, "ended_at"),
         (Column::Preferred, "preferred"),
+        (Column::PausedUntil, "paused_until"),
     ] {
         cells[column as usize] = one(name);
     }

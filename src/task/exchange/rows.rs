@@ -13,6 +13,8 @@ use crate::problem::Problem;
 
 /// Longest line that is read, in bytes.
 const MAX_LINE: usize = 64 * 1024;
+/// Longest object of JSON, in bytes: it may hold a ledger.
+const MAX_OBJECT: usize = 256 * 1024;
 /// A line longer than this is none: the file is something else.
 const MAX_SKIPPED: usize = 8 * 1024 * 1024;
 /// So many quotation marks may be missing until the file is given up.
@@ -300,8 +302,8 @@ impl<'a> Rows<'a> {
                 if byte == b'\n' && self.kind == Kind::Lines {
                     return Ok(Some((started, Err(not_json()))));
                 }
-                if text.len() > MAX_LINE {
-                    let what = format!("the object that begins here is longer than {MAX_LINE} bytes");
+                if text.len() > MAX_OBJECT {
+                    let what = format!("the object that begins here is longer than {MAX_OBJECT} bytes");
                     return Err(broken(started, what, "a quotation mark or a brace may be missing"));
                 }
                 text.push(byte);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Card, NewsletterView, PublicationView};
+use crate::domain::attributes::Attributes;
 
 /// What a letter says, in words of its reader.
 #[derive(Debug, Clone, Serialize)]
@@ -69,6 +70,8 @@ pub struct ReaderView {
     pub preferences_url: String,
     /// The name that they gave.
     pub name: Option<String>,
+    /// What else is known of them.
+    pub attributes: Attributes,
 }
 
 /// What a digest template sees.

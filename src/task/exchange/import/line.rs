@@ -11,11 +11,12 @@ use super::asked::{Asked, asked};
 use super::{Import, ImportReport, reason};
 use crate::domain::address::{AddressFault, EmailAddress};
 use crate::domain::attributes::Attributes;
+use crate::domain::consent::Entry;
 use crate::domain::feed::FeedName;
 use crate::domain::newsletter::Cadence;
 use crate::domain::preference::Preferred;
 use crate::domain::provider;
-use crate::domain::subscription::{Subscriber, SubscriberId, SubscriptionState};
+use crate::domain::subscription::{MAX_NAME, Subscriber, SubscriberId, SubscriptionState};
 use crate::domain::text::{one_line, shorten};
 use crate::problem::Problem;
 use crate::store::{Arrival, Arriving};
@@ -25,12 +26,10 @@ use crate::task::Publication;
 const HOPELESS: u64 = 1000;
 /// So many domains are remembered.
 const MAX_SOUND: usize = 10_000;
-/// Longest name, in characters.
-const MAX_NAME: usize = 100;
 /// Longest language tag, in characters (RFC 5646 §4.4.1).
 const MAX_LANGUAGE: usize = 35;
 /// So many lines are read in one go, while the batch before them is on its way to the store.
-const GO: usize = 100;
+const GO: usize = 16;
 
 /// What a line brings.
 enum Parsed {
@@ -144,6 +143,9 @@ impl<'a> Reading<'a> {
                     let what = format!("{} is banned: {cause} there", arrival.subscriber.address);
                     self.report.remark(line, reason::BANNED, what);
                 }
+                if !arrival.subscriptions.is_empty() {
+                    self.report.note(&arrival.attributes);
+                }
                 self.batch.push((line, *arrival));
             }
             Ok((Parsed::Nobody(reason, what), _)) => self.report.remark(line, reason, what),
@@ -191,6 +193,7 @@ impl<'a> Reading<'a> {
             self.judge(&address, &mut remarks);
         }
         let attributes = self.attributes(line, cell(Column::Attributes), more)?;
+        let consents = self.consents(line, cell(Column::Consents))?;
         let address_hash = self.publication.keyring.address_hash(&address.key());
         let subscriber = Subscriber {
             id: SubscriberId(uuid::Uuid::nil()),
@@ -199,7 +202,8 @@ impl<'a> Reading<'a> {
             time_zone: self.zone(line, cell(Column::TimeZone))?,
             address,
         };
-        Ok((Parsed::Arrival(Box::new(Arrival { subscriber, address_hash, attributes, subscriptions, ban })), remarks))
+        let arrival = Arrival { subscriber, address_hash, attributes, subscriptions, ban, consents };
+        Ok((Parsed::Arrival(Box::new(arrival)), remarks))
     }
 
     /// An object in a cell, and what columns of their own say, which goes before.
@@ -210,6 +214,17 @@ impl<'a> Reading<'a> {
         let object = if object.is_empty() { Ok(Attributes::default()) } else { Attributes::parse(object) };
         let all = object.and_then(|object| object.with(Attributes::of(more)?));
         all.map_err(|fault| Problem::new(self.import.file, fault.to_string()).at(line).hint(fault.hint()))
+    }
+
+    /// The lines of the ledger that an export of ours holds; what is to be is no history.
+    fn consents(&self, line: usize, list: &str) -> Result<Vec<Entry>, Problem> {
+        if list.is_empty() {
+            return Ok(vec![]);
+        }
+        let lines = Entry::list(list).map_err(|what| {
+            Problem::new(self.import.file, what).at(line).hint("bring them as an export wrote them, or leave them out")
+        })?;
+        Ok(lines.into_iter().filter(|entry| entry.at <= self.now).collect())
     }
 
     /// Says what looks wrong with an address that is taken nevertheless.
@@ -297,9 +312,14 @@ impl<'a> Reading<'a> {
             let ended_at = has_ended.then(|| date(Column::EndedAt, at).unwrap_or(self.now));
             let created_at = created_at.unwrap_or(self.now);
             let preferred = Preferred::parse(of(Column::Preferred, at)).filter(|own| *own != Preferred::default());
-            Ok(Arriving { feed, cadence, state, created_at, confirmed_at, ended_at, preferred })
+            let is_paused = state == SubscriptionState::Paused;
+            let paused_until = instant(of(Column::PausedUntil, at)).filter(|_| is_paused);
+            Ok(Arriving { feed, cadence, state, created_at, confirmed_at, ended_at, preferred, paused_until })
         });
-        arriving.collect()
+        // Many of them stand in memory at once.
+        let mut arriving = arriving.collect::<Result<Vec<_>, _>>()?;
+        arriving.shrink_to_fit();
+        Ok(arriving)
     }
 }
 
