@@ -23,6 +23,7 @@
 
 mod control;
 mod date;
+mod decode;
 mod fields;
 mod folder;
 mod footnote;

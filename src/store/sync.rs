@@ -285,7 +285,7 @@ impl Store {
     /// Writes one batch of a sync, whole or not at all; articles get a revision of their own.
     ///
     /// # Errors
-    /// When the database fails; then nothing of the batch is written.
+    /// When the database fails, or an article of another source has one of the slugs; then nothing of the batch is written.
     pub async fn write_sync(&self, source: &str, batch: &SyncBatch) -> Result<(), StoreError> {
         let complained = batch.complaints.iter().map(|complaint| complaint.key.as_str());
         let keys: Vec<&str> = complained.chain(batch.rows.iter().map(|row| row.article.key.as_str())).collect();
@@ -305,6 +305,12 @@ impl Store {
             "SELECT key, id, slug, release_number IS NOT NULL FROM articles WHERE source = $2 AND key IN {}",
             self.database.list(1)
         );
+        // Two machines may each read a source at a time: of what both would give, the second learns here that it is taken.
+        let wanted = json(&slugs.values().collect::<Vec<_>>());
+        let taken = format!(
+            "SELECT slug FROM articles WHERE slug IN {} AND source <> $2 AND withdrawn_at IS NULL",
+            self.database.list(1)
+        );
         begin!(self.database, tx => {
             // Complaints and times are on no page.
             let revision: i64 = match batch.rows.len() {
@@ -318,6 +324,13 @@ impl Store {
             // was faster with a new file, its id stands.
             let known: Vec<(String, String, String, bool)> =
                 sqlx::query_as(AssertSqlSafe(known)).bind(&keys).bind(source).fetch_all(&mut *tx).await?;
+            let disputed: Vec<String> = match batch.rows.is_empty() {
+                true => vec![],
+                false => sqlx::query_scalar(AssertSqlSafe(taken)).bind(&wanted).bind(source).fetch_all(&mut *tx).await?,
+            };
+            if !disputed.is_empty() {
+                return Err(StoreError::SlugsTaken(disputed));
+            }
             let moved = known.iter().filter(|(key, _, slug, was_public)| {
                 *was_public && slugs.get(key.as_str()).is_some_and(|now| now != slug)
             });

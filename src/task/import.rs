@@ -89,8 +89,8 @@ pub struct Material {
     pub bytes: Vec<u8>,
     /// Where it was found, if it was fetched.
     pub url: Option<Url>,
-    /// The encoding that its server says.
-    pub charset: Option<String>,
+    /// The `Content-Type` that its server says.
+    pub content_type: Option<String>,
 }
 
 /// Fetches what is at an address; `may_be_private` lets it be one of a private network.
@@ -111,12 +111,8 @@ pub async fn fetch(config: &Config, url: Url, may_be_private: bool) -> Result<Ma
         let what = format!("its server answers {}", answer.status);
         return Err(fault(what, "open it in a browser, save it there, and bring the file"));
     }
-    let kind = answer.header("content-type").unwrap_or_default();
-    let charset = kind
-        .split(';')
-        .find_map(|part| part.trim().strip_prefix("charset="))
-        .map(|name| name.trim_matches('"').to_owned());
-    Ok(Material { name, charset, url: Some(source::bare(&answer.url)), bytes: answer.body })
+    let content_type = answer.header("content-type").map(str::to_owned);
+    Ok(Material { name, content_type, url: Some(source::bare(&answer.url)), bytes: answer.body })
 }
 
 /// What is known of the publication while articles are brought in.
@@ -139,7 +135,7 @@ impl<'a> Desk<'a> {
 
     /// Reads what was brought, whatever it is.
     pub fn read(&self, material: &Material) -> Brought {
-        let way = Way { url: material.url.as_ref(), charset: material.charset.as_deref() };
+        let way = Way { url: material.url.as_ref(), content_type: material.content_type.as_deref() };
         source::import::read(&material.name, &material.bytes, way, &self.context(), &self.config.publication.language)
     }
 

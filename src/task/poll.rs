@@ -6,25 +6,36 @@
 //!
 //! The date that it bears is its own where that can be: one that is not there is the moment it was seen first, and so is
 //! one that lies ahead, for what stands in a public document is public.
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | `entries` | which entries become articles, with which slugs and dates |
+//! | `pages` | asks the pages of entries that are summaries for their text |
+
+mod entries;
+mod pages;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
 use hyper::StatusCode;
 use rayon::prelude::*;
 use serde::Serialize;
-use tokio::sync::Mutex;
 use url::Url;
+
+use entries::{Job, Placed};
+use pages::{Sites, Texts};
 
 use super::{Publication, TaskError, chain, fingerprint, sync};
 use crate::config::Source;
-use crate::domain::article::{ArticleId, Slug, uuid_at};
+use crate::domain::article::{ArticleId, uuid_at};
 use crate::domain::rhythm::{LOOKED_AT, Rhythm};
 use crate::fetch::{Answer, Limits, Reach, Request};
 use crate::problem::Problem;
 use crate::source::remote::{self, Document, Manner, Remote, RemoteEntry};
-use crate::store::{Complaint, FileRow, KnownFile, PollOutcome, RemoteState, SyncBatch};
+use crate::store::{Complaint, KnownFile, PollOutcome, RemoteState, StoreError, SyncBatch};
 
 /// Raised when what entries become changes, so that each is made anew.
 const RENDERING: u32 = 1;
@@ -38,6 +49,10 @@ const AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Polls that fail at an address that a feed moved to before the one that is configured is tried again.
 const AWAY: u32 = 3;
+/// How often another slug is given where other machines give the same ones at the same time.
+const SLUG_TRIES: u32 = 10;
+/// How a person lets a source into private networks.
+const PRIVATE: &str = "private = true";
 
 /// What a poll brought.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -52,6 +67,10 @@ pub struct PollReport {
     pub changed: usize,
     /// Those that were withdrawn.
     pub withdrawn: usize,
+    /// Pages that brought the text of an entry.
+    pub pages: usize,
+    /// Pages that did not.
+    pub pages_failed: usize,
     /// Articles that became public.
     pub released: u64,
     /// Whether this was the first poll: what it released is archive.
@@ -124,19 +143,15 @@ pub async fn poll_now(publication: &Publication, sources: &[&Source]) -> Result<
 
 async fn poll_these(
     publication: &Publication,
-    sources: &[&Source],
+    due: &[&Source],
     is_asked_for: bool,
 ) -> Result<Vec<PollReport>, TaskError> {
-    // Slugs are given one source at a time.
-    let taking = Mutex::new(());
+    let sites = &Sites::new(&publication.fetcher);
+    let polls = due.iter().map(|source| async move { Poll { publication, source, sites }.run(is_asked_for).await });
+    let mut polls = futures_util::stream::iter(polls).buffered(AT_ONCE);
     let mut reports = vec![];
-    for some in sources.chunks(AT_ONCE) {
-        let taking = &taking;
-        let polls =
-            some.iter().map(|source| async move { Poll { publication, source, taking }.run(is_asked_for).await });
-        for report in futures_util::future::join_all(polls).await {
-            reports.extend(report?);
-        }
+    while let Some(report) = polls.next().await {
+        reports.extend(report?);
     }
     Ok(reports)
 }
@@ -158,7 +173,7 @@ pub async fn look(publication: &Publication, feed: &Url, may_be_private: bool) -
 
 fn request(url: Url, may_be_private: bool) -> Request {
     Request::get(url)
-        .within(Reach::of(may_be_private, "private = true"))
+        .within(Reach::of(may_be_private, PRIVATE))
         .header(
             "accept",
             "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5",
@@ -199,7 +214,7 @@ fn in_words(problem: &Problem) -> String {
 struct Poll<'a> {
     publication: &'a Publication,
     source: &'a Source,
-    taking: &'a Mutex<()>,
+    sites: &'a Sites,
 }
 
 impl Poll<'_> {
@@ -228,7 +243,9 @@ impl Poll<'_> {
     ) -> Result<(), TaskError> {
         let settings = self.settings();
         // What is made otherwise than before has to be seen once more.
-        let is_known = before.settings.as_deref() == Some(settings.as_str());
+        let is_known = before.settings.as_deref() == Some(settings.as_str())
+            // And so has an entry whose page is still to be asked for.
+            && !(self.source.full_text && self.publication.store.has_due_pages(&key_of(&self.source.name)).await?);
         let moved = before.moved_to.as_deref().and_then(|moved| Url::parse(moved).ok());
         let url = moved.unwrap_or_else(|| self.source.feed.clone());
         let mut request = request(url.clone(), self.source.may_be_private);
@@ -249,11 +266,13 @@ impl Poll<'_> {
             StatusCode::NOT_MODIFIED => {
                 report.not_modified = true;
                 outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
-                let asked_to_wait = server_says(&answer);
+                // What did not change still has the rhythm that it had.
+                let asked_to_wait = server_says(&answer).max(outcome.state.rhythm);
                 self.went_well(asked_to_wait, outcome).await
             }
             StatusCode::OK | StatusCode::IM_USED => {
                 let kept = |name: &str| answer.header(name).map(str::to_owned);
+                let is_whole = answer.status == StatusCode::OK;
                 let (etag, modified, from_server) = (kept("etag"), kept("last-modified"), server_says(&answer));
                 let remote = match read(answer).await {
                     Ok(remote) => remote,
@@ -261,10 +280,10 @@ impl Poll<'_> {
                 };
                 outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
                 let (title, every) = (remote.title.clone(), remote.every);
-                self.take(remote, &settings, report).await?;
+                self.take(remote, is_whole, &settings, report).await?;
                 let state = &mut outcome.state;
                 (state.etag, state.modified, state.settings) = (etag, modified, Some(settings));
-                state.title = title.or(state.title.take());
+                (state.title, state.rhythm) = (title.or(state.title.take()), every);
                 self.went_well(from_server.max(every), outcome).await
             }
             // At another address than the configured one it may be only that which is gone.
@@ -316,7 +335,8 @@ impl Poll<'_> {
     /// What entries become depends on this besides themselves.
     fn settings(&self) -> String {
         let site = &self.publication.config.publication;
-        fingerprint([format!("{:?}", self.manner()), site.url.to_string(), RENDERING.to_string()])
+        let full_text = if self.source.full_text { "full text" } else { "" };
+        fingerprint([&format!("{:?}", self.manner()), site.url.as_str(), full_text, &RENDERING.to_string()])
     }
 
     fn manner(&self) -> Manner {
@@ -330,34 +350,28 @@ impl Poll<'_> {
         }
     }
 
-    /// Takes the entries of a document in, and releases what is new.
-    async fn take(&self, remote: Remote, settings: &str, report: &mut PollReport) -> Result<(), TaskError> {
-        let _taking = self.taking.lock().await;
+    /// Takes the entries of a document in, and releases what is new. `is_whole` says that it has all that there are just now.
+    async fn take(
+        &self,
+        remote: Remote,
+        is_whole: bool,
+        settings: &str,
+        report: &mut PollReport,
+    ) -> Result<(), TaskError> {
         let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
         report.first = store.source_fingerprint(&key).await?.is_none();
         report.found = remote.entries.len();
         let known = store.known_files(&key).await?;
         let gone: Vec<ArticleId> =
             remote.gone.iter().filter_map(|id| known.get(id)).filter(|one| !one.withdrawn).map(|one| one.id).collect();
-        let jobs = self.jobs(remote.entries, &known, settings, now).await?;
-        let language = &self.publication.config.publication.language;
-        let mut jobs = jobs.into_iter().peekable();
-        while jobs.peek().is_some() {
-            let batch: Vec<Job> = jobs.by_ref().take(BATCH).collect();
-            let (manner, feeds, own) = (self.manner(), self.publication.feeds.clone(), language.clone());
-            let making = tokio::task::spawn_blocking(move || {
-                let rows: Vec<(bool, FileRow)> =
-                    batch.into_par_iter().map(|job| (job.is_new, job.row(&manner, &feeds, &own))).collect();
-                rows
-            });
-            let rows = making.await?;
-            report.new += rows.iter().filter(|(is_new, _)| *is_new).count();
-            report.changed += rows.iter().filter(|(is_new, _)| !is_new).count();
-            let rows = rows.into_iter().map(|(_, row)| row).collect();
-            let shelves = self.publication.config.feed_rules.by;
-            let batch = SyncBatch { rows, shelves, found_at: now, ..SyncBatch::default() };
-            store.write_sync(&key, &batch).await?;
-        }
+        let mut placed = entries::placed(remote.entries, &known, settings);
+        let mut texts = self.texts(&placed, is_whole, &known).await?;
+        (report.pages, report.pages_failed) = (texts.new.len(), texts.failed);
+        placed.retain(|placed| placed.has_changed || texts.new.contains_key(&placed.entry.key));
+        let mut given: Vec<&mut RemoteEntry> = placed.iter_mut().map(|placed| &mut placed.entry).collect();
+        texts.give(store, &mut given).await?;
+        self.write(placed, &known, report).await?;
+        texts.note(store, &key).await?;
         if !gone.is_empty() {
             report.withdrawn = gone.len();
             store.withdraw(&key, &gone, &[], now).await?;
@@ -376,94 +390,73 @@ impl Poll<'_> {
         Ok(())
     }
 
-    /// The entries that are new or were edited, each with the slug and the date that it gets or has.
-    async fn jobs(
+    /// What the pages of entries say that are summaries, where they are asked.
+    async fn texts(
         &self,
-        entries: Vec<RemoteEntry>,
+        placed: &[Placed],
+        is_whole: bool,
         known: &HashMap<String, KnownFile>,
-        settings: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Job>, TaskError> {
-        let mut changed = vec![];
-        // The newest stand first: what has no date keeps that order.
-        for (place, entry) in (0i64..).zip(entries) {
-            let content_hash = fingerprint([format!("{entry:?}"), settings.to_owned()]);
-            let before = known.get(&entry.key);
-            if before.is_some_and(|before| !before.withdrawn && before.content_hash == content_hash) {
-                continue;
+    ) -> Result<Texts, TaskError> {
+        let (store, key) = (&self.publication.store, key_of(&self.source.name));
+        if !self.source.full_text {
+            // What is asked for one day is asked for anew.
+            if placed.iter().any(|placed| placed.has_changed) {
+                store.forget_full_texts(&key).await?;
             }
-            changed.push((place, entry, content_hash));
+            return Ok(Texts::default());
         }
-        if changed.is_empty() {
-            return Ok(vec![]);
+        let entries: Vec<_> = placed.iter().map(|placed| (&placed.entry, placed.has_changed)).collect();
+        let reach = Reach::of(self.source.may_be_private, PRIVATE);
+        let mut texts = Texts::gather(self.sites, store, (&key, reach), &entries, known).await?;
+        if is_whole {
+            texts.forget_all_but(&entries);
         }
-        let others = self.publication.store.slugs_of_others(&key_of(&self.source.name)).await?;
-        let others: HashSet<String> = others.into_iter().map(|(slug, _)| slug).collect();
-        let slugs = known.values().map(|before| before.slug.clone()).chain(others.iter().cloned()).collect();
-        let mut taken = Taken { slugs, numbers: HashMap::new() };
-        let mut jobs = vec![];
-        // The oldest first: of two that would like the same slug it has the plain one.
-        for (place, entry, content_hash) in changed.into_iter().rev() {
-            let before = known.get(&entry.key);
-            let own = entry.published.filter(|date| *date <= now);
-            let first_seen = before.map(|before| DateTime::from_timestamp_nanos(before.modified_ns));
-            let date = own.or(first_seen).unwrap_or(now - TimeDelta::milliseconds(place));
-            // What was withdrawn may find its slug taken.
-            let had = before.filter(|before| !before.withdrawn || !others.contains(&before.slug));
-            let slug = had.and_then(|before| Slug::from_text(&before.slug));
-            let slug = slug.unwrap_or_else(|| taken.free(&remote::slug(&entry)));
-            let id = before.map_or_else(|| ArticleId::new(now), |before| before.id);
-            jobs.push(Job { id, slug, date, entry, content_hash, is_new: before.is_none() });
-        }
-        Ok(jobs)
+        Ok(texts)
     }
-}
 
-/// Slugs that are taken, and the last number that was given to each.
-struct Taken {
-    slugs: HashSet<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl Taken {
-    /// The slug, with the first number behind it that nobody has where it is taken.
-    fn free(&mut self, wanted: &Slug) -> Slug {
-        let mut slug = wanted.clone();
-        while self.slugs.contains(slug.as_str()) {
-            // From the last number on: a thousand entries may have the same title.
-            let number = self.numbers.entry(wanted.as_str().to_owned()).or_insert(1);
-            *number += 1;
-            let end = format!("-{number}");
-            let room = wanted.as_str().len().min(Slug::MAX - end.len());
-            slug = Slug::from_text(&format!("{}{end}", &wanted.as_str()[..room])).unwrap_or(slug);
+    /// Makes articles of entries and writes them.
+    async fn write(
+        &self,
+        placed: Vec<Placed>,
+        known: &HashMap<String, KnownFile>,
+        report: &mut PollReport,
+    ) -> Result<(), TaskError> {
+        if placed.is_empty() {
+            return Ok(());
         }
-        self.slugs.insert(slug.as_str().to_owned());
-        slug
-    }
-}
-
-/// An entry that is to be an article.
-struct Job {
-    id: ArticleId,
-    slug: Slug,
-    date: DateTime<Utc>,
-    entry: RemoteEntry,
-    content_hash: String,
-    is_new: bool,
-}
-
-impl Job {
-    fn row(self, manner: &Manner, feeds: &[crate::domain::feed::Feed], language: &str) -> FileRow {
-        let article = remote::article(self.id, self.slug, self.date, &self.entry, manner);
-        FileRow {
-            archive: false,
-            feeds: sync::feeds_of(feeds, language, &article),
-            size: article.html.len() as u64,
-            // Of an entry the date that it got: none lies ahead, or before 1900.
-            modified_ns: self.date.timestamp_nanos_opt().unwrap_or_default(),
-            content_hash: self.content_hash,
-            article,
+        let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
+        let (jobs, mut taken) = entries::jobs(placed, known, store.slugs_of_others(&key).await?, now);
+        let mut jobs = jobs.into_iter().peekable();
+        while jobs.peek().is_some() {
+            let batch: Vec<Job> = jobs.by_ref().take(BATCH).collect();
+            let (manner, feeds) = (self.manner(), self.publication.feeds.clone());
+            let own = self.publication.config.publication.language.clone();
+            let making = tokio::task::spawn_blocking(move || {
+                let rows: Vec<_> = batch.into_par_iter().map(|job| job.row(&manner, &feeds, &own)).collect();
+                rows
+            });
+            let (mut new, mut wanted, mut rows) = (0, vec![], vec![]);
+            for (is_new, slug, row) in making.await? {
+                new += usize::from(is_new);
+                wanted.push(slug);
+                rows.push(row);
+            }
+            (report.new, report.changed) = (report.new + new, report.changed + rows.len() - new);
+            let shelves = self.publication.config.feed_rules.by;
+            let mut batch = SyncBatch { rows, shelves, found_at: now, ..SyncBatch::default() };
+            // Of two machines that would give one slug at once the second gives another.
+            let mut tries = 0;
+            while let Err(error) = store.write_sync(&key, &batch).await {
+                tries += 1;
+                match error {
+                    StoreError::SlugsTaken(disputed) if tries < SLUG_TRIES => {
+                        taken.give_others(&disputed, &mut batch.rows, &wanted);
+                    }
+                    error => return Err(error.into()),
+                }
+            }
         }
+        Ok(())
     }
 }
 
