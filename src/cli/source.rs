@@ -137,17 +137,21 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
             store.complaints(&key).await?.into_iter().flat_map(|complaint| complaint.problems).collect();
         let source = sources.iter().find(|source| source.name == remote.name);
         let pages = store.full_text_tally(&key).await?;
-        found.push((remote, source, articles, complaints, pages));
+        let push = store.push_of(&remote.name).await?;
+        found.push((remote, source, articles, complaints, pages, push));
     }
     let is_well = found.iter().all(|(remote, source, ..)| source.is_none() || remote.trouble.is_none());
     if json {
-        let rows = found.iter().map(|(remote, source, articles, complaints, pages)| {
+        let rows = found.iter().map(|(remote, source, articles, complaints, pages, push)| {
             let next_at = Some(remote.next_at).filter(|_| remote.gone_at.is_none() && source.is_some());
             json!({
                 "name": remote.name, "feed": shown(&remote.url), "moved_to": remote.moved_to.as_deref().map(shown), "title": remote.title,
                 "configured": source.is_some(), "articles": articles, "polled_at": remote.polled_at,
                 "succeeded_at": remote.succeeded_at, "next_at": next_at, "failures": remote.failures,
                 "trouble": remote.trouble, "gone_at": remote.gone_at, "problems": complaints, "full_text": pages,
+                "push": push.as_ref().map(|push| json!({
+                    "hub": push.hub, "lease_until": push.lease_until, "pushed_at": push.pushed_at, "trouble": push.trouble,
+                })),
             })
         });
         output::json(&rows.collect::<Vec<_>>())?;
@@ -159,7 +163,7 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
     }
     let zone = publication.config.publication.time_zone;
     let on = |at: DateTime<Utc>| at.with_timezone(&zone).format("%-d %B %Y %H:%M").to_string();
-    for (remote, source, articles, complaints, pages) in &found {
+    for (remote, source, articles, complaints, pages, push) in &found {
         output::say(&printable(&remote.name));
         let mut rows = vec![vec!["  Feed".to_owned(), printable(&shown(&remote.url))]];
         let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
@@ -178,6 +182,15 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
             (None, _) => row("Next poll", "never: it is not in config.toml any more; its articles stay".into()),
             (_, Some(at)) => row("Next poll", format!("never: it is gone since {}", on(at))),
             _ => row("Next poll", on(remote.next_at)),
+        }
+        if let (Some(push), true) = (push, source.is_some()) {
+            let hub = printable(&shown(&push.hub));
+            let state = match push.lease_until {
+                Some(until) if push.is_alive(publication.clock.now()) => format!("by {hub} until {}", on(until)),
+                Some(_) | None => format!("not yet, or not any more, by {hub}"),
+            };
+            let trouble = push.trouble.as_deref().map(|trouble| format!(" ({})", printable(trouble)));
+            row("Pushed", state + &trouble.unwrap_or_default());
         }
         if let (Some(trouble), true) = (&remote.trouble, source.is_some()) {
             let times = count(remote.failures, "failure", "failures in a row");

@@ -24,6 +24,7 @@ pub mod poll;
 pub mod present;
 pub mod progress;
 pub mod publish;
+pub mod push;
 pub mod readers;
 pub mod render;
 pub mod report;

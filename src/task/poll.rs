@@ -28,7 +28,7 @@ use url::Url;
 use entries::{Job, Placed};
 use pages::{Sites, Texts};
 
-use super::{Publication, TaskError, chain, fingerprint, sync};
+use super::{Publication, TaskError, chain, fingerprint, push, sync};
 use crate::config::Source;
 use crate::domain::article::{ArticleId, uuid_at};
 use crate::domain::rhythm::{LOOKED_AT, Rhythm};
@@ -75,6 +75,8 @@ pub struct PollReport {
     pub released: u64,
     /// Whether this was the first poll: what it released is archive.
     pub first: bool,
+    /// It came from a hub, and nobody was asked.
+    pub is_pushed: bool,
     /// The server said that nothing is new.
     pub not_modified: bool,
     /// Why it failed.
@@ -156,6 +158,48 @@ async fn poll_these(
     Ok(reports)
 }
 
+/// How often, and for how long, a poll under way is waited for before something that was brought is taken in.
+const TURNS: (u32, Duration) = (60, Duration::from_secs(1));
+
+/// Takes in what a hub brought of a source, as if a poll had found it; none where another process has the source in hand for
+/// long.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn pushed(
+    publication: &Publication,
+    source: &Source,
+    topic: &Url,
+    content_type: Option<String>,
+    body: Vec<u8>,
+) -> Result<Option<PollReport>, TaskError> {
+    let store = &publication.store;
+    let sites = &Sites::new(&publication.fetcher);
+    let poll = Poll { publication, source, sites };
+    let mut report = PollReport { source: source.name.clone(), is_pushed: true, ..PollReport::default() };
+    let remote = match read(topic.clone(), content_type, body).await {
+        Ok(remote) => remote,
+        Err(problem) => {
+            report.trouble = Some(in_words(&problem));
+            report.problems.push(problem);
+            return Ok(Some(report));
+        }
+    };
+    for _ in 0..TURNS.0 {
+        let now = publication.clock.now();
+        let claim = uuid_at(now).to_string();
+        if let Some(state) = store.claim_remote(&source.name, &claim, now + LEASE, true, now).await? {
+            // Of what is made otherwise than before, the next poll sees the whole.
+            let taken = poll.take(remote, false, &poll.settings(), &mut report).await;
+            report.next_at = Some(state.next_at);
+            store.settle_remote(&claim, &PollOutcome { state, tell: None }).await?;
+            return taken.map(|()| Some(report));
+        }
+        tokio::time::sleep(TURNS.1).await;
+    }
+    Ok(None)
+}
+
 /// What stands at an address, read and nothing else.
 ///
 /// # Errors
@@ -168,7 +212,8 @@ pub async fn look(publication: &Publication, feed: &Url, may_be_private: bool) -
         return Err(refusal(&file, answer.status));
     }
     let url = if answer.moved_for_good { answer.url.clone() } else { feed.clone() };
-    read(answer).await.map(|remote| (url, remote))
+    let content_type = answer.header("content-type").map(str::to_owned);
+    read(answer.url, content_type, answer.body).await.map(|remote| (url, remote))
 }
 
 fn request(url: Url, may_be_private: bool) -> Request {
@@ -182,10 +227,9 @@ fn request(url: Url, may_be_private: bool) -> Request {
 }
 
 /// On a thread of its own: a large document takes a second.
-async fn read(answer: Answer) -> Result<Remote, Problem> {
+async fn read(url: Url, content_type: Option<String>, body: Vec<u8>) -> Result<Remote, Problem> {
     let reading = tokio::task::spawn_blocking(move || {
-        let content_type = answer.header("content-type").map(str::to_owned);
-        let document = Document { url: &answer.url, content_type: content_type.as_deref(), bytes: &answer.body };
+        let document = Document { url: &url, content_type: content_type.as_deref(), bytes: &body };
         remote::read(&document)
     });
     reading.await.unwrap_or_else(|_| Err(Problem::new("", "the document cannot be read")))
@@ -272,15 +316,19 @@ impl Poll<'_> {
             }
             StatusCode::OK | StatusCode::IM_USED => {
                 let kept = |name: &str| answer.header(name).map(str::to_owned);
+                let (named, found_at) = (push::named(&answer), answer.url.clone());
                 let is_whole = answer.status == StatusCode::OK;
                 let (etag, modified, from_server) = (kept("etag"), kept("last-modified"), server_says(&answer));
-                let remote = match read(answer).await {
+                let content_type = kept("content-type");
+                let remote = match read(answer.url, content_type, answer.body).await {
                     Ok(remote) => remote,
                     Err(problem) => return self.failed(problem, None, outcome, report),
                 };
                 outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
                 let (title, every) = (remote.title.clone(), remote.every);
+                push::want(self.publication, self.source, named, &remote, &found_at).await?;
                 self.take(remote, is_whole, &settings, report).await?;
+                self.look_whether_missed(report).await?;
                 let state = &mut outcome.state;
                 (state.etag, state.modified, state.settings) = (etag, modified, Some(settings));
                 (state.title, state.rhythm) = (title.or(state.title.take()), every);
@@ -300,10 +348,21 @@ impl Poll<'_> {
         }
     }
 
+    /// Notes where a hub did not bring what there is: after the second time it is not relied on any more.
+    async fn look_whether_missed(&self, report: &PollReport) -> Result<(), TaskError> {
+        let now = self.publication.clock.now();
+        if report.new > 0 && !report.first && push::is_alive(self.publication, self.source, now).await? {
+            let trouble = "a poll found what the hub had not brought";
+            self.publication.store.note_missed(&self.source.name, trouble).await?;
+        }
+        Ok(())
+    }
+
     async fn went_well(&self, asked_to_wait: Option<TimeDelta>, outcome: &mut PollOutcome) -> Result<(), TaskError> {
         let now = self.publication.clock.now();
         let dates = self.publication.store.newest_dates(&key_of(&self.source.name), LOOKED_AT).await?;
-        let rhythm = Rhythm { every: self.source.every, asked_to_wait, dates: &dates };
+        let is_pushed = push::is_alive(self.publication, self.source, now).await?;
+        let rhythm = Rhythm { every: self.source.every, asked_to_wait, is_pushed, dates: &dates };
         let state = &mut outcome.state;
         state.next_at = now + rhythm.wait(now);
         (state.succeeded_at, state.failures, state.trouble, state.gone_at) = (Some(now), 0, None, None);
@@ -323,7 +382,7 @@ impl Poll<'_> {
         if state.failures >= AWAY {
             state.moved_to = None;
         }
-        let rhythm = Rhythm { every: self.source.every, asked_to_wait: None, dates: &[] };
+        let rhythm = Rhythm { every: self.source.every, asked_to_wait: None, is_pushed: false, dates: &[] };
         state.next_at = self.publication.clock.now() + rhythm.wait_after_failure(state.failures, retry_after, chance());
         let trouble = in_words(&problem);
         state.trouble = Some(trouble.clone());

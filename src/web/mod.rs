@@ -10,6 +10,7 @@ mod leaving;
 mod own;
 mod poller;
 mod preferences;
+mod pushed;
 mod reader;
 mod reply;
 mod reports;
@@ -31,7 +32,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{map_response, map_response_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tower_http::services::ServeFile;
 
 use crate::config::Urls;
@@ -57,6 +58,9 @@ use speech::Voice;
 
 /// How long requests under way may take after the word to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// What hubs bring that is read at a time; each may be as large as a feed.
+const PUSHES: usize = 4;
 
 /// Largest body of a form, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -87,6 +91,8 @@ pub struct App {
     volumes: Volumes,
     shelves: Served,
     pollers: Pollers,
+    /// Turns of those who read what hubs bring.
+    pushes: Arc<Semaphore>,
     /// Who reads the feeds.
     pub readers: Readers,
     /// The same in the other languages that readers can have.
@@ -113,6 +119,7 @@ impl App {
             has_warned: AtomicBool::new(false),
             pollers: Pollers::new(publication.config.feed_rules.per_poller),
             readers: Readers::new(&publication),
+            pushes: Arc::new(Semaphore::new(PUSHES)),
             own_feeds: OwnFeeds::new(urls.clone()),
             volumes: Volumes::new(urls.clone()),
             shelves: Served::new(urls.clone(), publication.clock.now()),
@@ -170,10 +177,13 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/preferences/{token}/erase", get(preferences::ask_erase))
         .route("/erase/{token}", post(preferences::erase))
         .route("/address/{token}", get(preferences::ask_address).post(preferences::take_address))
+        .route(&format!("{}{{token}}", crate::task::push::CALLBACK), get(pushed::hear))
         .merge(shelves::routes(app.publication.config.feed_rules.by))
         .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(reports::routes())
+        // Its body has a bound of its own.
+        .route(&format!("{}{{token}}", crate::task::push::CALLBACK), post(pushed::take).layer(DefaultBodyLimit::disable()))
         .layer(map_response_with_state(Arc::clone(&app), with_apology))
         .layer(map_response(with_policies))
         .with_state(app)
