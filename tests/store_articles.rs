@@ -81,7 +81,7 @@ fn article(slug: &str, date: DateTime<Utc>) -> Article {
 
 fn row(article: Article, feeds: &[&str]) -> FileRow {
     let feeds = feeds.iter().map(|name| feed(name)).collect();
-    FileRow { article, archive: false, size: 100, modified_ns: 1, content_hash: "hash".into(), feeds }
+    FileRow { article, archive: false, aliases: vec![], size: 100, modified_ns: 1, content_hash: "hash".into(), feeds }
 }
 
 fn complaint(key: &str, whats: &[&str]) -> Complaint {

@@ -76,6 +76,8 @@ pub struct Parsed {
     pub article: Option<Article>,
     /// Whether it says of itself that it comes out without a mail.
     pub archive: bool,
+    /// Paths at which it says that it stood before.
+    pub aliases: Vec<String>,
     /// Every fault found, in order of lines.
     pub problems: Vec<Problem>,
 }
@@ -85,8 +87,9 @@ pub fn parse(id: ArticleId, name: &str, key: &str, bytes: &[u8], context: &Conte
     let mut complaints = Complaints::new(name);
     let read = decode(bytes, &mut complaints).and_then(|text| read(id, key, text, context, &mut complaints));
     complaints.list.sort_by_key(|problem| problem.line);
-    let (article, archive) = read.unzip();
-    Parsed { article, archive: archive.unwrap_or(false), problems: complaints.list }
+    let (article, said) = read.unzip();
+    let (archive, aliases) = said.unwrap_or_default();
+    Parsed { article, archive, aliases, problems: complaints.list }
 }
 
 /// Complaints about one file.
@@ -198,7 +201,7 @@ fn read(
     text: &str,
     context: &Context<'_>,
     complaints: &mut Complaints<'_>,
-) -> Option<(Article, bool)> {
+) -> Option<(Article, (bool, Vec<String>))> {
     let parts = match front_matter::split(text) {
         Ok(parts) => parts,
         Err(fence) => {
@@ -234,7 +237,7 @@ fn read(
             .add(1, "date is missing")
             .hint("write date = 2026-03-02 in the front matter (YAML: date: 2026-03-02)");
     }
-    let archive = fields.archive;
+    let said = (fields.archive, fields.aliases);
     let article = Article {
         id,
         key: key.to_owned(),
@@ -259,7 +262,7 @@ fn read(
         words: body.words,
         slug,
     };
-    Some((article, archive))
+    Some((article, said))
 }
 
 fn slug(key: &str, fields: &mut Fields, complaints: &mut Complaints<'_>) -> Option<Slug> {

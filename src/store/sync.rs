@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::articles::details_json;
 use super::shelves::{Shelved, insert_shelved, unshelve};
-use super::slugs::FORMER;
+use super::slugs::{ALIAS, FORMER};
 use super::volumes::settle;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, json, millis, on};
 use crate::domain::article::{Article, ArticleId};
@@ -46,6 +46,8 @@ pub struct FileRow {
     pub article: Article,
     /// Its file says that it comes out without a mail.
     pub archive: bool,
+    /// Paths at which it stood before.
+    pub aliases: Vec<String>,
     /// See [`KnownFile`].
     pub size: u64,
     /// See [`KnownFile`].
@@ -301,6 +303,7 @@ impl Store {
             batch.rows.iter().map(|row| (row.article.key.as_str(), row.article.slug.as_str())).collect();
         let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
         let unshelve = unshelve(&self.database.list(1));
+        let forget_aliases = format!("DELETE FROM aliases WHERE article IN {}", self.database.list(1));
         let known = format!(
             "SELECT key, id, slug, release_number IS NOT NULL FROM articles WHERE source = $2 AND key IN {}",
             self.database.list(1)
@@ -349,6 +352,7 @@ impl Store {
                 let written = json(&known);
                 sqlx::query(AssertSqlSafe(forget_entries)).bind(&written).execute(&mut *tx).await?;
                 sqlx::query(AssertSqlSafe(forget_mentions)).bind(&written).execute(&mut *tx).await?;
+                sqlx::query(AssertSqlSafe(forget_aliases)).bind(&written).execute(&mut *tx).await?;
                 if !batch.shelves.is_empty() {
                     sqlx::query(AssertSqlSafe(unshelve)).bind(&written).execute(&mut *tx).await?;
                 }
@@ -370,6 +374,11 @@ impl Store {
             let mentions: Vec<_> =
                 batch.rows.iter().flat_map(|row| row.article.related.iter().map(move |slug| (slug.as_str(), id_of(row)))).collect();
             insert_mentions!(tx, mentions);
+            let aliases: Vec<_> =
+                batch.rows.iter().flat_map(|row| row.aliases.iter().map(move |path| (path.as_str(), id_of(row)))).collect();
+            for (path, article) in aliases {
+                sqlx::query(ALIAS).bind(path).bind(article.to_string()).execute(&mut *tx).await?;
+            }
             update_touched!(tx, batch.touched);
             insert_complaints!(tx, source, complaints);
             if revision > 0 {

@@ -344,7 +344,8 @@ impl Pass<'_> {
             let feeds = feeds_of(&self.publication.feeds, language, &article);
             parsed.problems.extend(shelves::faults(&article, by, &format!("{}/{}", self.name, job.key)));
             let (size, modified_ns, archive) = (job.size, job.modified_ns, parsed.archive);
-            let row = FileRow { article, archive, size, modified_ns, content_hash, feeds };
+            let aliases = parsed.aliases;
+            let row = FileRow { article, archive, aliases, size, modified_ns, content_hash, feeds };
             if slugs.owners.get(row.article.slug.as_str()).is_some_and(|owner| *owner != row.article.key) {
                 slugs.disputed.push((row, parsed.problems));
             } else {
@@ -417,7 +418,7 @@ struct FileReader {
 impl FileReader {
     fn read(&self, job: Job) -> Done {
         let name = format!("{}/{}", self.name, job.key);
-        let fault = |problem| Parsed { article: None, archive: false, problems: vec![problem] };
+        let fault = |problem| Parsed { article: None, archive: false, aliases: vec![], problems: vec![problem] };
         if job.size > MAX_BYTES {
             return Done { parsed: Some(fault(source::too_large(&name))), content_hash: String::new(), job };
         }

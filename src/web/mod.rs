@@ -36,7 +36,7 @@ use tokio::sync::{Notify, Semaphore};
 use tower_http::services::ServeFile;
 
 use crate::config::Urls;
-use crate::domain::article::{Slug, Whereabouts};
+use crate::domain::article::{Slug, Whereabouts, alias};
 use crate::domain::feed::FeedName;
 use crate::domain::limits::Limits;
 use crate::task::archive::Archive;
@@ -240,7 +240,7 @@ async fn article(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     if Slug::from_text(&slug).is_none_or(|known| known.as_str() != slug) {
-        return missing(&app);
+        return at_alias(&app, &format!("articles/{slug}")).await;
     }
     let presenter = app.presenter();
     match pages::article_page(&app.publication, &presenter, &app.common, &slug).await? {
@@ -252,15 +252,30 @@ async fn article(
 /// What is said at an article's address where no article is.
 async fn absent(app: &App, slug: &str) -> Result<Response, Failure> {
     match app.publication.store.whereabouts(slug).await? {
-        Whereabouts::Unknown => missing(app),
+        Whereabouts::Unknown => at_alias(app, &format!("articles/{slug}")).await,
         // Relative, for whoever stands before us may serve this below a path of its own.
         Whereabouts::Moved(now) => {
             Ok((StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, format!("../{now}/"))]).into_response())
         }
-        Whereabouts::Gone => {
-            let html = pages::gone_page(&app.publication, &app.presenter(), &app.common).await?;
-            Ok((StatusCode::GONE, private(html)).into_response())
+        Whereabouts::Gone => gone(app).await,
+    }
+}
+
+async fn gone(app: &App) -> Result<Response, Failure> {
+    let html = pages::gone_page(&app.publication, &app.presenter(), &app.common).await?;
+    Ok((StatusCode::GONE, private(html)).into_response())
+}
+
+/// What is said at a path where nothing is, but an article may say that it stood there before.
+async fn at_alias(app: &App, path: &str) -> Result<Response, Failure> {
+    let Some(path) = alias(path) else { return missing(app) };
+    match app.publication.store.whereabouts_of_alias(&path).await? {
+        Whereabouts::Unknown => missing(app),
+        Whereabouts::Moved(now) => {
+            let location = app.urls.local(&format!("/articles/{now}/"));
+            Ok((StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response())
         }
+        Whereabouts::Gone => gone(app).await,
     }
 }
 
@@ -356,7 +371,7 @@ async fn static_file(
     {
         return Ok(response.map(Body::new));
     }
-    missing(&app)
+    at_alias(&app, &path).await
 }
 
 /// What is not there may be there in a moment: nobody keeps this answer.

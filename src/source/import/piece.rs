@@ -53,6 +53,8 @@ pub struct Piece {
     pub image_alt: Option<String>,
     /// Slugs of other articles.
     pub related: Vec<String>,
+    /// Paths at which it stood before.
+    pub aliases: Vec<String>,
     /// Questions, and answers in Markdown.
     pub faq: Vec<(String, String)>,
     /// To be shown under "Don't miss".
@@ -109,7 +111,12 @@ impl Piece {
                 put(key, &quoted(value));
             }
         }
-        for (key, values) in [("authors", &self.authors), ("tags", &self.tags), ("related", &self.related)] {
+        for (key, values) in [
+            ("authors", &self.authors),
+            ("tags", &self.tags),
+            ("related", &self.related),
+            ("aliases", &self.aliases),
+        ] {
             if !values.is_empty() {
                 put(key, &format!("[{}]", values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ")));
             }

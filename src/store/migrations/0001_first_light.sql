@@ -172,6 +172,15 @@ CREATE TABLE former_slugs (
     article TEXT NOT NULL
 );
 CREATE INDEX former_slugs_article ON former_slugs (article);
+
+-- Paths at which articles say that they stood before.
+CREATE TABLE aliases (
+    path TEXT NOT NULL,
+    article TEXT NOT NULL,
+    PRIMARY KEY (path, article)
+);
+CREATE INDEX aliases_article ON aliases (article);
+
 -- An article on the shelf of its section, of a tag or of an author: `tag/harbour`. What is gone is told of once more.
 CREATE TABLE shelved (
     shelf TEXT NOT NULL,

@@ -107,6 +107,7 @@ impl Job {
         let article = remote::article(self.id, self.slug, self.date, &self.entry, manner);
         let row = FileRow {
             archive: false,
+            aliases: vec![],
             feeds: sync::feeds_of(feeds, language, &article),
             size: article.html.len() as u64,
             // Of an entry the date that it got: none lies ahead, or before 1900.
