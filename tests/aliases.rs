@@ -15,9 +15,16 @@ fn article(place: &Place, name: &str, keys: &str) {
 async fn an_address_of_before_leads_to_the_article_and_no_page_is_hidden_by_one() {
     let place = Place::new();
     place.write("static/about.html", "<p>About us</p>");
-    article(&place, "spring", "aliases = [\"/2020/05/spring/\", \"/old.html\", \"/articles/lenz/\", \"/articles/summer/\", \"/about.html\"]");
+    article(
+        &place,
+        "spring",
+        "aliases = [\"/2020/05/spring/\", \"/old.html\", \"/articles/lenz/\", \"/articles/summer/\", \"/about.html\"]",
+    );
     article(&place, "summer", "");
-    place.write("articles/jekyll.md", "---\ntitle: Jekyll\ndate: 2026-11-20\nredirect_from: /blog/jekyll/\n---\nText.\n");
+    place.write(
+        "articles/jekyll.md",
+        "---\ntitle: Jekyll\ndate: 2026-11-20\nredirect_from: /blog/jekyll/\n---\nText.\n",
+    );
     let site = Site::serve(place, clock_at("2026-11-27T08:00:00Z")).await;
     for (path, to) in [
         ("/2020/05/spring/", "/articles/spring/"),

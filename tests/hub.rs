@@ -426,7 +426,10 @@ async fn what_is_refused_after_all_is_told_with_its_reason(url: String) {
     house.settled().await;
     let mut gets = ear.gets();
     gets.sort_by_key(|heard| heard.path.clone());
-    let said: Vec<_> = gets.iter().map(|heard| (heard.field("hub.mode"), heard.field("hub.topic"), heard.field("hub.reason"))).collect();
+    let said: Vec<_> = gets
+        .iter()
+        .map(|heard| (heard.field("hub.mode"), heard.field("hub.topic"), heard.field("hub.reason")))
+        .collect();
     let denied = ("denied".to_owned(), topic.clone(), "hub.topic is no feed of this publication".to_owned());
     assert_eq!(said, [denied.clone(), denied]);
     assert_eq!(gets[0].field("a"), "b", "the callback's own query stays");

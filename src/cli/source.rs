@@ -16,8 +16,7 @@ use super::{Ended, Usage, called_as};
 use crate::config::{Config, Source};
 use crate::domain::text::one_line;
 use crate::problem::{Problem, did_you_mean, printable};
-use crate::store::FullTexts;
-use crate::task::poll::{self, PollReport};
+use crate::task::poll::{self, FullTexts, PollReport};
 use crate::task::{Publication, TaskError};
 
 const FILE: &str = "config.toml";

@@ -202,8 +202,24 @@ pub fn entry_id_prefix(host: &str, released_at: DateTime<Utc>) -> String {
 
 /// First parts of addresses that are this program's own.
 const OWN: [&str; 18] = [
-    "feeds", "digests", "hub", "sources", "reports", "subscribe", "confirm", "unsubscribe", "back", "preferences", "erase",
-    "address", "index.html", "style.css", "feed.css", "form.js", "feeds.opml", "robots.txt",
+    "feeds",
+    "digests",
+    "hub",
+    "sources",
+    "reports",
+    "subscribe",
+    "confirm",
+    "unsubscribe",
+    "back",
+    "preferences",
+    "erase",
+    "address",
+    "index.html",
+    "style.css",
+    "feed.css",
+    "form.js",
+    "feeds.opml",
+    "robots.txt",
 ];
 
 /// Longest address of before, in bytes.
@@ -246,9 +262,20 @@ mod tests {
         ] {
             assert_eq!(alias(written).as_deref(), Some(path));
         }
-        for written in
-            ["", "/", "/../x", "/a/../b", "/a//b", "/.git/x", "/a\\b", "https://b.example/x", "/a?b=c", "/%2e%2e/x", "/feeds/news/", "/hub"]
-        {
+        for written in [
+            "",
+            "/",
+            "/../x",
+            "/a/../b",
+            "/a//b",
+            "/.git/x",
+            "/a\\b",
+            "https://b.example/x",
+            "/a?b=c",
+            "/%2e%2e/x",
+            "/feeds/news/",
+            "/hub",
+        ] {
             assert_eq!(alias(written), None, "{written}");
         }
     }

@@ -48,6 +48,7 @@ use crate::domain::text;
 use crate::problem::Problem;
 
 pub use self::folder::{Finds, Found, walk};
+pub use self::prose::text_of;
 
 /// Largest file that is read, in bytes: ten times the longest novel's chapter, and nothing that memory would notice.
 pub const MAX_BYTES: u64 = 5 * 1024 * 1024;

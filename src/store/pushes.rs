@@ -1,6 +1,6 @@
 //! What hubs elsewhere bring us (WebSub): one subscription for each feed elsewhere that names a hub.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, instant, millis, on};
 
@@ -130,8 +130,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the next question to a hub in hand, if it is due and nobody else has; `wait` is until the next, by the attempts
-    /// so far.
+    /// Takes the next question to a hub in hand, if it is due and nobody else has; the one after it is due at `next_at`.
     ///
     /// # Errors
     /// When the database fails.
@@ -160,24 +159,21 @@ impl Store {
         Ok(())
     }
 
-    /// A hub is going to bring what is new until then, and is asked again before that. Returns whether it had been asked.
+    /// A hub is going to bring what is new until then, and is asked again before that.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn grant_push(
         &self,
         token: &str,
-        lease: TimeDelta,
+        lease_until: DateTime<Utc>,
         ask_at: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        let sql = "UPDATE pushes SET lease_until = $2, ask_at = $3, attempts = 0, missed = 0, trouble = NULL \
-                   WHERE token = $1 AND attempts > 0";
-        let done = on!(self.database, pool => {
-            sqlx::query(sql).bind(token).bind(millis(now + lease)).bind(millis(ask_at)).execute(pool).await
-                .map(|done| done.rows_affected())
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE pushes SET lease_until = $2, ask_at = $3, attempts = 0, missed = 0, trouble = NULL WHERE token = $1";
+        on!(self.database, pool => {
+            sqlx::query(sql).bind(token).bind(millis(lease_until)).bind(millis(ask_at)).execute(pool).await.map(drop)
         })?;
-        Ok(done > 0)
+        Ok(())
     }
 
     /// A hub does not bring anything, or not any more; it is asked again then, and its feed polled at once where it was

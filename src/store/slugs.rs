@@ -11,7 +11,8 @@ pub(super) const FORMER: &str = "INSERT INTO former_slugs (slug, article) VALUES
      ON CONFLICT (slug) DO UPDATE SET article = excluded.article";
 
 /// Says that an article stood at a path before.
-pub(super) const ALIAS: &str = "INSERT INTO aliases (path, article) VALUES ($1, $2) ON CONFLICT (path, article) DO NOTHING";
+pub(super) const ALIAS: &str =
+    "INSERT INTO aliases (path, article) VALUES ($1, $2) ON CONFLICT (path, article) DO NOTHING";
 
 /// The articles that changed after the revision bound as parameter `number`, and those that name such by a slug that it has or had.
 pub(super) fn changed_or_naming(number: usize) -> String {

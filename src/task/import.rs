@@ -13,7 +13,7 @@ use url::Url;
 use super::{Clock, TaskError, chain};
 use crate::config::Config;
 use crate::domain::article::{ArticleId, Slug};
-use crate::fetch::{Reach, Request};
+use crate::fetch::{Fetcher, Reach, Request};
 use crate::problem::Problem;
 use crate::source::import::Way;
 use crate::source::{self, Context};
@@ -97,13 +97,13 @@ pub struct Material {
 ///
 /// # Errors
 /// When it is not there, or is more than an article can be.
-pub async fn fetch(config: &Config, url: Url, may_be_private: bool) -> Result<Material, TaskError> {
+pub async fn fetch(fetcher: &Fetcher, url: Url, may_be_private: bool) -> Result<Material, TaskError> {
     let name = source::bare(&url).to_string();
     let fault = |what: String, hint: &str| TaskError::from(Problem::new(name.clone(), what).hint(hint));
     let request = Request::get(url)
         .header("accept", "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.5")
         .within(Reach::of(may_be_private, "--private"));
-    let answer = super::fetcher(config)
+    let answer = fetcher
         .fetch(request)
         .await
         .map_err(|error| fault(chain(&error), "save the page from a browser, and bring the file"))?;

@@ -224,7 +224,7 @@ impl Publication {
 }
 
 /// What fetches and posts for the publication.
-fn fetcher(config: &Config) -> Fetcher {
+pub fn fetcher(config: &Config) -> Fetcher {
     let agent = format!("Tidings/{} (+{})", env!("CARGO_PKG_VERSION"), config.publication.url);
     Fetcher::new(Manners::new(agent, crate::mail::trust))
 }

@@ -37,6 +37,8 @@ use crate::problem::Problem;
 use crate::source::remote::{self, Document, Manner, Remote, RemoteEntry};
 use crate::store::{Complaint, KnownFile, PollOutcome, RemoteState, StoreError, SyncBatch};
 
+pub use crate::store::FullTexts;
+
 /// Raised when what entries become changes, so that each is made anew.
 const RENDERING: u32 = 1;
 /// Entries that are made into articles and written at a time.

@@ -308,6 +308,7 @@ fn link_card(url: String, title: &str) -> Card {
         minutes: 0,
         language: String::new(),
         dir: "ltr",
+        faq: vec![],
         alerted: false,
     }
 }

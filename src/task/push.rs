@@ -34,8 +34,12 @@ const LONGEST_WAIT: TimeDelta = TimeDelta::days(1);
 /// Random bytes of a token and of a secret.
 const RANDOM: usize = 32;
 /// What a hub may take to say that it heard us.
-const LIMITS: Limits =
-    Limits { connect: std::time::Duration::from_secs(5), whole: std::time::Duration::from_secs(10), body: 4096, ratio: 200 };
+const LIMITS: Limits = Limits {
+    connect: std::time::Duration::from_secs(5),
+    whole: std::time::Duration::from_secs(10),
+    body: 4096,
+    ratio: 200,
+};
 /// Longest challenge that is given back, in bytes.
 const MAX_CHALLENGE: usize = 1024;
 
@@ -68,7 +72,8 @@ pub(super) fn named(answer: &Answer) -> (Vec<Url>, Option<Url>) {
             let (name, value) = parameter.split_once('=')?;
             name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
         });
-        let is = |wanted: &str| rel.is_some_and(|rel| rel.split_whitespace().any(|word| word.eq_ignore_ascii_case(wanted)));
+        let is =
+            |wanted: &str| rel.is_some_and(|rel| rel.split_whitespace().any(|word| word.eq_ignore_ascii_case(wanted)));
         if is("hub") {
             hubs.push(target);
         } else if is("self") {
@@ -200,13 +205,14 @@ pub async fn hear(publication: &Publication, token: &str, query: &str) -> Result
             let Some(challenge) = challenge.filter(|challenge| !challenge.is_empty()) else { return Ok(Word::No) };
             let seconds = field("hub.lease_seconds").and_then(|seconds| seconds.parse().ok());
             let lease = seconds.and_then(TimeDelta::try_seconds).unwrap_or(LEASE).clamp(LEASES.0, LEASES.1);
-            store.grant_push(token, lease, now + lease * 3 / 4, now).await?;
+            store.grant_push(token, now + lease, now + lease / 4 * 3).await?;
             Ok(Word::Yes(challenge))
         }
         Some("denied") => {
             let reason = field("hub.reason").map(|reason| crate::domain::text::one_line(&reason)).unwrap_or_default();
             let reason = crate::domain::text::shorten(&reason, 200);
-            let trouble = if reason.is_empty() { "the hub refuses".to_owned() } else { format!("the hub refuses: {reason}") };
+            let trouble =
+                if reason.is_empty() { "the hub refuses".to_owned() } else { format!("the hub refuses: {reason}") };
             store.end_push(&push, &trouble, now + AFTER_DENIAL, now).await?;
             Ok(Word::Heard)
         }
@@ -228,6 +234,11 @@ pub async fn wanted(publication: &Publication, token: &str) -> Result<Option<Pus
     Ok(push.filter(|push| is_configured(publication, &push.remote)))
 }
 
+/// Most bytes that are read of what a hub brings: as many as of a poll's document.
+pub fn most_bytes() -> usize {
+    Limits::default().body
+}
+
 /// What came to a callback.
 #[derive(Debug)]
 pub struct Delivered {
@@ -243,7 +254,11 @@ pub struct Delivered {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn take(publication: &Publication, push: &Push, delivered: Delivered) -> Result<Option<PollReport>, TaskError> {
+pub async fn take(
+    publication: &Publication,
+    push: &Push,
+    delivered: Delivered,
+) -> Result<Option<PollReport>, TaskError> {
     let (store, now) = (&publication.store, publication.clock.now());
     let is_signed = push.secret.as_ref().is_none_or(|secret| {
         delivered.signature.as_deref().is_some_and(|said| is_signature(said, secret.as_bytes(), &delivered.body))
@@ -285,7 +300,11 @@ fn is_signature(said: &str, secret: &[u8], body: &[u8]) -> bool {
 }
 
 /// Whether what is new of a source comes by itself.
-pub(super) async fn is_alive(publication: &Publication, source: &Source, now: DateTime<Utc>) -> Result<bool, TaskError> {
+pub(super) async fn is_alive(
+    publication: &Publication,
+    source: &Source,
+    now: DateTime<Utc>,
+) -> Result<bool, TaskError> {
     Ok(publication.store.push_of(&source.name).await?.is_some_and(|push| push.is_alive(now)))
 }
 

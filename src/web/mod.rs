@@ -183,7 +183,10 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(reports::routes())
         // Its body has a bound of its own.
-        .route(&format!("{}{{token}}", crate::task::push::CALLBACK), post(pushed::take).layer(DefaultBodyLimit::disable()))
+        .route(
+            &format!("{}{{token}}", crate::task::push::CALLBACK),
+            post(pushed::take).layer(DefaultBodyLimit::disable()),
+        )
         .layer(map_response_with_state(Arc::clone(&app), with_apology))
         .layer(map_response(with_policies))
         .with_state(app)

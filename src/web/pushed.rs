@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::reply::Failure;
-use crate::fetch::Limits;
 use crate::task::push::{self, Delivered, Word};
 
 fn said(status: StatusCode, text: String) -> Response {
@@ -46,8 +45,7 @@ pub(super) async fn take(
     if head.headers.contains_key(header::CONTENT_ENCODING) {
         return Ok(said(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a coding was not asked for\n".into()));
     }
-    // As much as a poll reads.
-    let Ok(body) = to_bytes(body, Limits::default().body).await else {
+    let Ok(body) = to_bytes(body, push::most_bytes()).await else {
         return Ok(said(StatusCode::PAYLOAD_TOO_LARGE, "that is more than is read of a feed\n".into()));
     };
     let text = |headers: &HeaderMap, name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());

@@ -111,12 +111,9 @@ impl Piece {
                 put(key, &quoted(value));
             }
         }
-        for (key, values) in [
-            ("authors", &self.authors),
-            ("tags", &self.tags),
-            ("related", &self.related),
-            ("aliases", &self.aliases),
-        ] {
+        for (key, values) in
+            [("authors", &self.authors), ("tags", &self.tags), ("related", &self.related), ("aliases", &self.aliases)]
+        {
             if !values.is_empty() {
                 put(key, &format!("[{}]", values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ")));
             }
