@@ -327,12 +327,12 @@ impl Store {
             // was faster with a new file, its id stands.
             let known: Vec<(String, String, String, bool)> =
                 sqlx::query_as(AssertSqlSafe(known)).bind(&keys).bind(source).fetch_all(&mut *tx).await?;
-            let disputed: Vec<String> = match batch.rows.is_empty() {
-                true => vec![],
-                false => sqlx::query_scalar(AssertSqlSafe(taken)).bind(&wanted).bind(source).fetch_all(&mut *tx).await?,
-            };
-            if !disputed.is_empty() {
-                return Err(StoreError::SlugsTaken(disputed));
+            if !batch.rows.is_empty() {
+                let disputed: Vec<String> =
+                    sqlx::query_scalar(AssertSqlSafe(taken)).bind(&wanted).bind(source).fetch_all(&mut *tx).await?;
+                if !disputed.is_empty() {
+                    return Err(StoreError::SlugsTaken(disputed));
+                }
             }
             let moved = known.iter().filter(|(key, _, slug, was_public)| {
                 *was_public && slugs.get(key.as_str()).is_some_and(|now| now != slug)

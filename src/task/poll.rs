@@ -11,38 +11,36 @@
 //! |---|---|
 //! | `entries` | which entries become articles, with which slugs and dates |
 //! | `pages` | asks the pages of entries that are summaries for their text |
+//! | `taking` | makes them into articles, writes and releases them |
 
 mod entries;
 mod pages;
+mod taking;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use hyper::StatusCode;
-use rayon::prelude::*;
 use serde::Serialize;
 use url::Url;
 
-use entries::{Job, Placed};
-use pages::{Sites, Texts};
+use pages::Sites;
 
-use super::{Publication, TaskError, chain, fingerprint, push, sync};
+use super::{Publication, TaskError, chain, fingerprint, push};
 use crate::config::Source;
 use crate::domain::article::{ArticleId, uuid_at};
 use crate::domain::rhythm::{LOOKED_AT, Rhythm};
 use crate::fetch::{Answer, Limits, Reach, Request};
 use crate::problem::Problem;
 use crate::source::remote::{self, Document, Manner, Remote, RemoteEntry};
-use crate::store::{Complaint, KnownFile, PollOutcome, RemoteState, StoreError, SyncBatch};
+use crate::store::{PollOutcome, RemoteState};
 
 pub use crate::store::FullTexts;
 
 /// Raised when what entries become changes, so that each is made anew.
 const RENDERING: u32 = 1;
-/// Entries that are made into articles and written at a time.
-const BATCH: usize = 256;
 /// For how long a process has a poll in hand: longer than the slowest takes.
 const LEASE: TimeDelta = TimeDelta::minutes(10);
 /// Polls at a time.
@@ -51,8 +49,6 @@ const AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Polls that fail at an address that a feed moved to before the one that is configured is tried again.
 const AWAY: u32 = 3;
-/// How often another slug is given where other machines give the same ones at the same time.
-const SLUG_TRIES: u32 = 10;
 /// How a person lets a source into private networks.
 const PRIVATE: &str = "private = true";
 
@@ -77,8 +73,6 @@ pub struct PollReport {
     pub released: u64,
     /// Whether this was the first poll: what it released is archive.
     pub first: bool,
-    /// It came from a hub, and nobody was asked.
-    pub is_pushed: bool,
     /// The server said that nothing is new.
     pub not_modified: bool,
     /// Why it failed.
@@ -178,7 +172,7 @@ pub(super) async fn pushed(
     let store = &publication.store;
     let sites = &Sites::new(&publication.fetcher);
     let poll = Poll { publication, source, sites };
-    let mut report = PollReport { source: source.name.clone(), is_pushed: true, ..PollReport::default() };
+    let mut report = PollReport { source: source.name.clone(), ..PollReport::default() };
     let remote = match read(topic.clone(), content_type, body).await {
         Ok(remote) => remote,
         Err(problem) => {
@@ -409,115 +403,6 @@ impl Poll<'_> {
             pages: self.source.pages,
             own_language: self.publication.config.publication.language.clone(),
         }
-    }
-
-    /// Takes the entries of a document in, and releases what is new. `is_whole` says that it has all that there are just now.
-    async fn take(
-        &self,
-        remote: Remote,
-        is_whole: bool,
-        settings: &str,
-        report: &mut PollReport,
-    ) -> Result<(), TaskError> {
-        let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
-        report.first = store.source_fingerprint(&key).await?.is_none();
-        report.found = remote.entries.len();
-        let known = store.known_files(&key).await?;
-        let gone: Vec<ArticleId> =
-            remote.gone.iter().filter_map(|id| known.get(id)).filter(|one| !one.withdrawn).map(|one| one.id).collect();
-        let mut placed = entries::placed(remote.entries, &known, settings);
-        let mut texts = self.texts(&placed, is_whole, &known).await?;
-        (report.pages, report.pages_failed) = (texts.new.len(), texts.failed);
-        placed.retain(|placed| placed.has_changed || texts.new.contains_key(&placed.entry.key));
-        let mut given: Vec<&mut RemoteEntry> = placed.iter_mut().map(|placed| &mut placed.entry).collect();
-        texts.give(store, &mut given).await?;
-        self.write(placed, &known, report).await?;
-        texts.note(store, &key).await?;
-        if !gone.is_empty() {
-            report.withdrawn = gone.len();
-            store.withdraw(&key, &gone, &[], now).await?;
-        }
-        let complaint = Complaint { key: String::new(), size: 0, modified_ns: 0, problems: remote.problems.clone() };
-        store
-            .write_sync(&key, &SyncBatch { complaints: vec![complaint], found_at: now, ..SyncBatch::default() })
-            .await?;
-        report.problems = remote.problems;
-        let (released, faults) = sync::release(self.publication, &key, report.first, now).await?;
-        report.released = released;
-        report.problems.extend(faults);
-        if report.first || report.is_change() {
-            store.finish_sync(&key, settings, now).await?;
-        }
-        Ok(())
-    }
-
-    /// What the pages of entries say that are summaries, where they are asked.
-    async fn texts(
-        &self,
-        placed: &[Placed],
-        is_whole: bool,
-        known: &HashMap<String, KnownFile>,
-    ) -> Result<Texts, TaskError> {
-        let (store, key) = (&self.publication.store, key_of(&self.source.name));
-        if !self.source.full_text {
-            // What is asked for one day is asked for anew.
-            if placed.iter().any(|placed| placed.has_changed) {
-                store.forget_full_texts(&key).await?;
-            }
-            return Ok(Texts::default());
-        }
-        let entries: Vec<_> = placed.iter().map(|placed| (&placed.entry, placed.has_changed)).collect();
-        let reach = Reach::of(self.source.may_be_private, PRIVATE);
-        let mut texts = Texts::gather(self.sites, store, (&key, reach), &entries, known).await?;
-        if is_whole {
-            texts.forget_all_but(&entries);
-        }
-        Ok(texts)
-    }
-
-    /// Makes articles of entries and writes them.
-    async fn write(
-        &self,
-        placed: Vec<Placed>,
-        known: &HashMap<String, KnownFile>,
-        report: &mut PollReport,
-    ) -> Result<(), TaskError> {
-        if placed.is_empty() {
-            return Ok(());
-        }
-        let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
-        let (jobs, mut taken) = entries::jobs(placed, known, store.slugs_of_others(&key).await?, now);
-        let mut jobs = jobs.into_iter().peekable();
-        while jobs.peek().is_some() {
-            let batch: Vec<Job> = jobs.by_ref().take(BATCH).collect();
-            let (manner, feeds) = (self.manner(), self.publication.feeds.clone());
-            let own = self.publication.config.publication.language.clone();
-            let making = tokio::task::spawn_blocking(move || {
-                let rows: Vec<_> = batch.into_par_iter().map(|job| job.row(&manner, &feeds, &own)).collect();
-                rows
-            });
-            let (mut new, mut wanted, mut rows) = (0, vec![], vec![]);
-            for (is_new, slug, row) in making.await? {
-                new += usize::from(is_new);
-                wanted.push(slug);
-                rows.push(row);
-            }
-            (report.new, report.changed) = (report.new + new, report.changed + rows.len() - new);
-            let shelves = self.publication.config.feed_rules.by;
-            let mut batch = SyncBatch { rows, shelves, found_at: now, ..SyncBatch::default() };
-            // Of two machines that would give one slug at once the second gives another.
-            let mut tries = 0;
-            while let Err(error) = store.write_sync(&key, &batch).await {
-                tries += 1;
-                match error {
-                    StoreError::SlugsTaken(disputed) if tries < SLUG_TRIES => {
-                        taken.give_others(&disputed, &mut batch.rows, &wanted);
-                    }
-                    error => return Err(error.into()),
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -65,7 +65,7 @@ fn base(config: &Config, source: &Source) -> Option<String> {
 pub(super) fn named(answer: &Answer) -> (Vec<Url>, Option<Url>) {
     let (mut hubs, mut topic) = (vec![], None);
     let headers = answer.headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
-    for link in headers.flat_map(|header| header.split(",").map(str::trim)).take(50) {
+    for link in headers.flat_map(|header| header.split(',').map(str::trim)).take(50) {
         let Some((target, parameters)) = link.strip_prefix('<').and_then(|rest| rest.split_once('>')) else { continue };
         let Ok(target) = answer.url.join(target.trim()) else { continue };
         let rel = parameters.split(';').find_map(|parameter| {

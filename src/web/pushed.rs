@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::reply::Failure;
+use crate::task::poll::PollReport;
 use crate::task::push::{self, Delivered, Word};
 
 fn said(status: StatusCode, text: String) -> Response {
@@ -61,7 +62,7 @@ pub(super) async fn take(
     };
     tokio::spawn(async move {
         match push::take(&app.publication, &push, delivered).await {
-            Ok(report) if report.as_ref().is_some_and(|report| report.is_change()) => app.changed.notify_one(),
+            Ok(report) if report.as_ref().is_some_and(PollReport::is_change) => app.changed.notify_one(),
             Ok(_) => {}
             Err(error) => tracing::warn!(source = push.remote, ?error, "what a hub brought was not taken in"),
         }

@@ -27,13 +27,9 @@ const MOST: usize = 100;
 const ATTEMPTS: u32 = 5;
 /// The longest time that a site may want to be left alone between two pages.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// What one page may take. It is no larger than an article may be.
-const LIMITS: Limits = Limits {
-    connect: Duration::from_secs(5),
-    whole: Duration::from_secs(10),
-    body: crate::source::MAX_BYTES as usize,
-    ratio: 200,
-};
+/// What one page may take. It is no larger than what `tidings import` takes (`source::MAX_BYTES`).
+const LIMITS: Limits =
+    Limits { connect: Duration::from_secs(5), whole: Duration::from_secs(10), body: 5 << 20, ratio: 200 };
 /// What a robots.txt may take (RFC 9309 §2.5).
 const ROBOTS: Limits = Limits { body: 512 * 1024, ..LIMITS };
 
