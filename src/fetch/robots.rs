@@ -11,7 +11,7 @@ const NAME: &str = "tidings";
 const MAX_RULES: usize = 1000;
 const MAX_RULE: usize = 500;
 
-/// Bytes of an address that rules are compared with.
+/// Bytes of an address that rules are compared with; a longer one is no page's, and left alone where there are rules.
 const MAX_PATH: usize = 2000;
 
 /// What a site allows us.
@@ -84,8 +84,10 @@ impl Robots {
 
     /// Whether a page may be fetched: the longest rule that fits decides, and of two that are as long the one that allows.
     pub fn allows(&self, page: &Url) -> bool {
-        let path = &page[Position::BeforePath..Position::AfterQuery];
-        let path = &path.as_bytes()[..path.len().min(MAX_PATH)];
+        let path = page[Position::BeforePath..Position::AfterQuery].as_bytes();
+        if path.len() > MAX_PATH {
+            return self.rules.is_empty();
+        }
         let fitting = self.rules.iter().filter(|rule| fits(&rule.pattern, path));
         fitting.max_by_key(|rule| (rule.pattern.len(), rule.allows)).is_none_or(|rule| rule.allows)
     }
@@ -148,7 +150,8 @@ mod tests {
     #[test]
     fn a_file_made_to_keep_us_busy_does_not() {
         let stars = format!("User-agent: *\n{}", format!("Disallow: /{}$\n", "*a".repeat(240)).repeat(2000));
-        assert!(allows(&stars, &format!("/{}b", "a".repeat(10_000))));
+        assert!(allows(&stars, &format!("/{}b", "a".repeat(1900))));
+        assert!(!allows(&stars, &format!("/{}b", "a".repeat(10_000))));
         let url = Robots::address(&"https://mara@a.example:8443/b/c?d#e".parse().unwrap());
         assert_eq!(url.as_str(), "https://mara@a.example:8443/robots.txt");
     }
