@@ -64,7 +64,7 @@ async fn an_alert_has_the_questions_and_answers_of_its_article() {
     let url = format!("sqlite://{}/t.db", folder.path().display());
     let lantern = Lantern::open(&url, Setup { feeds, ..Setup::default() }).await;
     alerted(&lantern, "mara@reader.example").await;
-    let faq = r##"featured = true
+    let faq = r#"featured = true
 [[faq]]
 question = "Who lit < it & why?"
 answer = """
@@ -78,7 +78,7 @@ The *keeper*, at dusk.
 [[faq]]
 question = "And then?"
 answer = "Nothing."
-"##;
+"#;
     lantern.write("lit", lantern.now(), faq);
     tidings::task::sync::sync(&lantern.publication, &|_, _| {}).await.unwrap();
     lantern.pass(TimeDelta::minutes(5));

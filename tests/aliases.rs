@@ -1,5 +1,4 @@
 //! Addresses of before that articles name (`aliases`): `serve` leads on from them, and `publish` writes pages that do.
-#![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
 
 mod support;
 

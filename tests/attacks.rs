@@ -158,7 +158,7 @@ async fn no_feed_leads_inside_by_its_address_or_a_redirect() {
         assert!(trouble.contains("is not a public one"), "{feed}: {trouble}");
     }
     assert_eq!(victim.met(), 0);
-    println!("feeds: {} addresses inside, directly and by redirect: 0 connections", spellings.len());
+    eprintln!("feeds: {} addresses inside, directly and by redirect: 0 connections", spellings.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -180,7 +180,7 @@ async fn no_page_that_is_imported_leads_inside() {
         assert!(ran.err.contains("is not a public one"), "{ran:?}");
     }
     assert_eq!((victim.met(), place.files("articles")), (0, before));
-    println!("import: {} addresses inside, directly and by redirect: 0 connections", spellings.len());
+    eprintln!("import: {} addresses inside, directly and by redirect: 0 connections", spellings.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,14 +193,14 @@ async fn no_page_of_an_entry_leads_inside() {
         .cloned()
         .chain((0..spellings.len()).map(|number| redirects.url(&format!("/{number}"))))
         .collect();
-    let shown: String = links
+    let shown: Vec<String> = links
         .iter()
         .enumerate()
         .map(|(number, link)| {
             format!("<item><guid>urn:{number}</guid><title>T{number}</title><link>{link}</link><description>S.</description></item>")
         })
         .collect();
-    let document = format!("<rss version=\"2.0\"><channel><title>B</title>{shown}</channel></rss>");
+    let document = format!("<rss version=\"2.0\"><channel><title>B</title>{}</channel></rss>", shown.concat());
     let server = Server::saying(move |_, _| reply("200 OK", "", &document));
     let folder = tempfile::tempdir().unwrap();
     let lantern = publication(&folder, &[server.url("/feed.xml")], "full_text = true").await;
@@ -211,7 +211,7 @@ async fn no_page_of_an_entry_leads_inside() {
     for one in known.values() {
         assert!(one.why.as_deref().unwrap().contains("is not a public one"), "{one:?}");
     }
-    println!("pages of entries: {} links that lead inside: 0 connections, each entry keeps its summary", links.len());
+    eprintln!("pages of entries: {} links that lead inside: 0 connections, each entry keeps its summary", links.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,7 +276,7 @@ async fn no_hub_and_no_callback_leads_inside() {
         );
     }
     assert_eq!(victim.met(), 0);
-    println!("hubs and callbacks: {} addresses inside each: 0 connections", spellings.len());
+    eprintln!("hubs and callbacks: {} addresses inside each: 0 connections", spellings.len());
 }
 
 fn with_fetcher(publication: &Publication) -> Publication {
@@ -309,13 +309,13 @@ async fn a_name_that_flips_after_the_check_is_not_looked_up_again() {
     let refused = import::fetch(&fetcher, page("import").parse().unwrap(), false).await.unwrap_err().to_string();
     assert!(refused.contains("is not a public one"), "{refused}");
     assert_eq!(victim.met(), 0);
-    println!("names that flip: looked up once a request, 0 connections inside");
+    eprintln!("names that flip: looked up once a request, 0 connections inside");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bombs_of_xml_cost_nothing_and_load_nothing() {
     let victim = Victim::new();
-    let laughs: String =
+    let laughs: Vec<String> =
         (1..30).map(|number| format!("<!ENTITY l{number} \"{}\">", format!("&l{};", number - 1).repeat(10))).collect();
     let inside = format!("http://127.0.0.2:{}/x", victim.port);
     let rss = |head: &str, body: &str| {
@@ -324,7 +324,7 @@ async fn bombs_of_xml_cost_nothing_and_load_nothing() {
     let item = |title: &str| format!("<item><guid>1</guid><title>{title}</title><description>x</description></item>");
     let attributes = (0..2000).fold(String::new(), |all, number| all + &format!(" a{number}=\"x\""));
     let documents: Vec<(&str, String)> = vec![
-        ("laughs", rss(&format!("<!DOCTYPE rss [<!ENTITY l0 \"ha\">{laughs}]>"), &item("&l29;"))),
+        ("laughs", rss(&format!("<!DOCTYPE rss [<!ENTITY l0 \"ha\">{}]>", laughs.concat()), &item("&l29;"))),
         (
             "quadratic",
             rss(&format!("<!DOCTYPE rss [<!ENTITY q \"{}\">]>", "q".repeat(100_000)), &item(&"&q;".repeat(10_000))),
@@ -349,7 +349,7 @@ async fn bombs_of_xml_cost_nothing_and_load_nothing() {
     let reports = polled(&lantern).await;
     for (report, (name, _)) in reports.iter().zip(&documents) {
         let said = report.trouble.clone().unwrap_or_else(|| format!("read, {} entries", report.found));
-        println!("{name}: {said}");
+        eprintln!("{name}: {said}");
         match *name {
             "deep" | "attributes" => assert!(said.contains("nested too deep, or have too many attributes"), "{said}"),
             "cut" => assert!(said.contains("cut off"), "{said}"),
@@ -360,7 +360,7 @@ async fn bombs_of_xml_cost_nothing_and_load_nothing() {
     let longest = lantern.count("SELECT MAX(LENGTH(title)) FROM articles").await;
     assert!(longest < 400, "nothing was expanded: {longest}");
     assert_eq!(victim.met(), 0, "nothing was loaded");
-    println!("all of them in {:?}", began.elapsed());
+    eprintln!("all of them in {:?}", began.elapsed());
 }
 
 /// A gzip of a megabyte that would become a gigabyte, made of one piece again and again.
@@ -412,7 +412,7 @@ async fn what_swells_is_not_unpacked_at_any_door() {
     assert!(page.contains(wanted), "{page}");
     let imported = import::fetch(&fetcher().0, server.url("/x").parse().unwrap(), false).await.unwrap_err().to_string();
     assert!(imported.contains(wanted), "{imported}");
-    println!("a feed, a page and an import of 1 MB that becomes 1 GB: {wanted}");
+    eprintln!("a feed, a page and an import of 1 MB that becomes 1 GB: {wanted}");
 }
 
 #[test]
@@ -445,5 +445,5 @@ fn a_zip_that_leads_out_or_swells_brings_its_good_part_and_nothing_else() {
     let new = support::place::differences(&before, &place.files(""));
     let new: Vec<&String> = new.iter().filter(|name| !name.contains("tidings.db")).collect();
     assert_eq!(new, ["articles/good.md"].map(|name| name.replace(".md", ".html")).iter().collect::<Vec<_>>(), "{said}");
-    println!("a ZIP with names that lead out, and a file that becomes 4 MB: one article, and no other file");
+    eprintln!("a ZIP with names that lead out, and a file that becomes 4 MB: one article, and no other file");
 }

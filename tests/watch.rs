@@ -85,7 +85,7 @@ async fn what_is_saved_is_in_the_feeds_within_moments() {
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    println!("saved to served: least {:?}, median {:?}, most {:?}", took[0], took[3], took[6]);
+    eprintln!("saved to served: least {:?}, median {:?}, most {:?}", took[0], took[3], took[6]);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_burst_of_files_is_one_sync() {
         new += served.synced();
         syncs += 1;
     }
-    println!("500 files written in {written:?}, served after {:?}, in {syncs} sync(s)", began.elapsed());
+    eprintln!("500 files written in {written:?}, served after {:?}, in {syncs} sync(s)", began.elapsed());
     // Whoever writes slower than that writes no burst.
     assert!(syncs == 1 || longest > Duration::from_millis(200) || written > Duration::from_secs(4), "{syncs} syncs");
 }
@@ -124,7 +124,7 @@ async fn half_a_file_is_waited_out() {
     }
     writeln!(file, "The last part.").unwrap();
     let feed = served.feed_with("The first part.").await;
-    println!("the longest pause between two parts: {longest:?}");
+    eprintln!("the longest pause between two parts: {longest:?}");
     // A pause that is longer than the folder has to be quiet is the end of a file.
     assert!(feed.contains("The last part.") || longest > Duration::from_millis(250), "{feed}");
 }
