@@ -13,7 +13,7 @@ use support::http::ask;
 use support::place::Place;
 
 /// Longer than anything here takes, so that a test that hangs says where.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `tidings serve` on a place of its own; gone when it is dropped.
 struct Served {
