@@ -12,6 +12,8 @@ mod corpus;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tidings::config::Config;
@@ -27,8 +29,9 @@ const FEEDS: [(&str, &str); 3] = [
     ("offers", "title = \"Offers\"\nselect = { section = \"offers\" }"),
 ];
 /// The cases, in an order in which each finds what the one before left. `remote` reads a feed of so many entries from
-/// another publication and takes it in; `again` finds it as it was, without a word from the server about that.
-const CASES: [&str; 7] = ["sync", "feeds", "pages", "unchanged", "one edited", "remote", "again"];
+/// another publication and takes it in; `again` finds it as it was, without a word from the server about that; `sources` asks
+/// a thousand feeds on as many hosts, none of which has anything new.
+const CASES: [&str; 8] = ["sync", "feeds", "pages", "unchanged", "one edited", "remote", "again", "sources"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -56,6 +59,7 @@ fn main() {
         for case in CASES {
             let output = Command::new(std::env::current_exe().unwrap()).arg(folder.path()).arg(case).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
             let text = String::from_utf8(output.stdout).unwrap();
             let [seconds, cpu, peak] = text.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{text}") };
             let seconds: f64 = seconds.parse().unwrap();
@@ -77,6 +81,9 @@ fn run(folder: &Path, case: &str) {
         }
         if case == "remote" || case == "again" {
             return poll_remote(folder, case).await;
+        }
+        if case == "sources" {
+            return poll_many(folder).await;
         }
         let started = Instant::now();
         work(folder, case).await;
@@ -128,6 +135,65 @@ async fn poll_remote(folder: &Path, case: &str) -> Duration {
     assert_eq!(report.is_change(), case == "remote", "{report:?}");
     publication.store.close().await;
     started.elapsed()
+}
+
+/// Asks a thousand feeds that have nothing new, each on an address of its own.
+async fn poll_many(folder: &Path) -> Duration {
+    use std::fmt::Write as _;
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = (Arc::clone(&open), Arc::clone(&most));
+    std::thread::spawn(move || serve_unchanged(&listener, &counted.0, &counted.1));
+    let elsewhere = folder.join("many");
+    std::fs::create_dir_all(elsewhere.join("articles")).unwrap();
+    std::fs::create_dir_all(elsewhere.join("feeds")).unwrap();
+    let config = (0..1000).fold(CONFIG.to_owned(), |mut all, number| {
+        let host = format!("127.0.{}.{}", 1 + number / 250, 1 + number % 250);
+        let _ = write!(all, "[[source]]\nfeed = \"http://{host}:{port}/\"\nname = \"s{number}\"\nprivate = true\n");
+        all
+    });
+    std::fs::write(elsewhere.join("config.toml"), config).unwrap();
+    let publication = Publication::open(Config::load(&elsewhere, []).unwrap(), Clock::system()).await.unwrap();
+    poll::know(&publication).await.unwrap();
+    let sources: Vec<_> = publication.config.sources.iter().collect();
+    let first = poll::poll_now(&publication, &sources).await.unwrap();
+    assert!(first.iter().all(|report| report.released == 1), "{first:?}");
+    most.store(0, Ordering::SeqCst);
+    let started = Instant::now();
+    let again = poll::poll_now(&publication, &sources).await.unwrap();
+    let taken = started.elapsed();
+    assert!(again.iter().all(|report| report.not_modified) && again.len() == 1000, "{again:?}");
+    eprintln!("sockets at a time: {}", most.load(Ordering::SeqCst));
+    publication.store.close().await;
+    taken
+}
+
+/// Answers with a feed of one entry, or that it is as it was. Counts the connections.
+fn serve_unchanged(listener: &std::net::TcpListener, open: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>) {
+    use std::io::{Read as _, Write as _};
+    for mut stream in listener.incoming().flatten() {
+        let (open, most) = (Arc::clone(open), Arc::clone(most));
+        std::thread::spawn(move || {
+            most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let host = stream.local_addr().unwrap().ip();
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).unwrap_or(0);
+            let known = String::from_utf8_lossy(&head[..length]).to_lowercase().contains("if-none-match");
+            let body = format!(
+                "<rss version=\"2.0\"><channel><title>B</title><item><guid>urn:{host}</guid><title>Of {host}</title></item></channel></rss>"
+            );
+            let answer = if known {
+                "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nConnection: close\r\n\r\n".to_owned()
+            } else {
+                let length = body.len();
+                format!("HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+            };
+            let _ = stream.write_all(answer.as_bytes());
+            drop(stream);
+            open.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
 }
 
 /// Answers every request with a feed of that many entries of about 1 KB.

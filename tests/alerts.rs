@@ -56,6 +56,48 @@ async fn alerted(lantern: &Lantern, address: &str) {
     lantern.publication.store.subscribe(&[new], true, lantern.now()).await.unwrap();
 }
 
+/// Questions and answers stand in an alert, as a list in HTML and as text, whatever is in them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_has_the_questions_and_answers_of_its_article() {
+    let folder = tempfile::tempdir().unwrap();
+    let feeds = vec![("alerts", ALERTS.to_owned())];
+    let url = format!("sqlite://{}/t.db", folder.path().display());
+    let lantern = Lantern::open(&url, Setup { feeds, ..Setup::default() }).await;
+    alerted(&lantern, "mara@reader.example").await;
+    let faq = r#"featured = true
+[[faq]]
+question = "Who lit < it & why?"
+answer = """
+The *keeper*, at dusk.
+
+- one
+- [two](/two/) ![a lamp](/lamp.png)
+
+Été & &nbsp;more: `{{x}}` <br> \"quoted\"
+"""
+[[faq]]
+question = "And then?"
+answer = "Nothing."
+"#;
+    lantern.write("lit", lantern.now(), faq);
+    tidings::task::sync::sync(&lantern.publication, &|_, _| {}).await.unwrap();
+    lantern.pass(TimeDelta::minutes(5));
+    schedule::tick(&lantern.publication).await.unwrap();
+    lantern.dispatch().await;
+    let file = std::fs::read_dir(&lantern.publication.config.mail.outbox).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(file).unwrap();
+    let message = mail_parser::MessageParser::default().parse(&bytes).unwrap();
+    let (text, html) = (message.body_text(0).unwrap(), message.body_html(0).unwrap());
+    assert!(text.contains("Questions and answers") && text.contains("Who lit < it & why?"), "{text}");
+    assert!(text.contains("The keeper, at dusk.") && text.contains("And then?") && text.contains("Nothing."), "{text}");
+    assert!(html.contains("<dl") && html.contains("Who lit &lt; it &amp; why?</dt>"), "{html}");
+    assert!(html.contains("<em>keeper</em>") && html.contains("href=\"https://lantern.example/two/\""), "{html}");
+    assert!(html.contains("src=\"https://lantern.example/lamp.png\"") && html.contains("<br"), "{html}");
+    if let Ok(place) = std::env::var("TIDINGS_PICTURES") {
+        std::fs::write(std::path::Path::new(&place).join("alert.html"), html.as_bytes()).unwrap();
+    }
+}
+
 /// Digests of `news` that the sink has taken since, by reader.
 fn digests(sink: &Sink, since: usize) -> HashMap<String, String> {
     let letters = sink.messages().into_iter().skip(since).map(|message| Letter::read(&message.bytes));

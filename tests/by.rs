@@ -295,6 +295,7 @@ async fn write_without_settling(publication: &Publication) {
         let article = tidings::source::parse(id, text, text, &bytes, &context).article.expect(slug);
         batch.rows.push(tidings::store::FileRow {
             archive: false,
+            aliases: vec![],
             article,
             size: 1,
             modified_ns: 1,

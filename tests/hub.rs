@@ -30,6 +30,7 @@ use tokio::sync::{Semaphore, watch};
 support::engines::for_each_engine! {
     a_callback_shows_that_it_wants_it_and_is_then_told_the_whole_document,
     only_the_challenge_itself_is_a_yes,
+    what_is_refused_after_all_is_told_with_its_reason,
     a_lease_runs_out_and_whoever_asks_again_is_told_on,
     whoever_asks_again_replaces_what_was_asked_before,
     who_does_not_want_it_any_more_shows_that_too,
@@ -403,6 +404,37 @@ async fn only_the_challenge_itself_is_a_yes(url: String) {
     }
     assert_eq!(house.listeners().await, 0);
     assert!(good.heard().is_empty(), "no redirect is followed");
+    house.end().await;
+}
+
+async fn what_is_refused_after_all_is_told_with_its_reason(url: String) {
+    let mut house = House::own(&url).await;
+    house.publish("one").await;
+    let ear = Ear::willing().await;
+    // Between the request and the question the feed is gone.
+    house.keeper.take().unwrap().stop().await;
+    let topic = house.topic("rss.xml");
+    let (to, other) = (ear.url("/c?a=b"), ear.url("/other"));
+    let fields = |callback| [("hub.mode", "subscribe"), ("hub.topic", topic.as_str()), ("hub.callback", callback)];
+    assert_eq!(house.ask(&fields(&to)).await.status, 202);
+    assert_eq!(house.ask(&fields(&other)).await.status, 202);
+    let urls = house.publication().config.live_urls();
+    let (mut site, _) = tidings::task::publish::site(house.publication(), urls).await.unwrap();
+    site.documents.remove("/feeds/news/rss.xml");
+    house.site.app.site.store(Arc::new(site));
+    house.keeper = Some(Keeper::start(house.publication(), &house.site.app.site));
+    house.settled().await;
+    let mut gets = ear.gets();
+    gets.sort_by_key(|heard| heard.path.clone());
+    let said: Vec<_> = gets
+        .iter()
+        .map(|heard| (heard.field("hub.mode"), heard.field("hub.topic"), heard.field("hub.reason")))
+        .collect();
+    let denied = ("denied".to_owned(), topic.clone(), "hub.topic is no feed of this publication".to_owned());
+    assert_eq!(said, [denied.clone(), denied]);
+    assert_eq!(gets[0].field("a"), "b", "the callback's own query stays");
+    assert!(gets.iter().all(|heard| heard.field("hub.challenge").is_empty()));
+    assert_eq!(house.listeners().await, 0);
     house.end().await;
 }
 

@@ -5,13 +5,11 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use support::elsewhere::{Server, entry, feed, ok, reply};
 use support::place::Place;
 use support::publication::{Lantern, Letter, Setup, URL, at, news};
 use tidings::domain::newsletter::Cadence;
@@ -27,102 +25,10 @@ support::engines::for_each_engine! {
     a_feed_that_moved_is_asked_where_it_is_from_then_on,
     two_machines_do_not_ask_twice,
     slugs_stay_and_never_clash,
+    machines_that_give_one_slug_at_once_give_two,
+    a_feeds_own_rhythm_outlives_a_304,
     another_name_or_address_keeps_what_came,
     the_page_here_names_the_original,
-}
-
-/// A request: its path, and its headers in small letters.
-type Asked = (String, String);
-type Answer = dyn FnMut(&str, &str) -> Vec<u8> + Send;
-
-/// A web server on a thread of its own: what it is asked for, and an answer by hand. Gone when it is dropped.
-struct Server {
-    at: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    answer: Arc<Mutex<Box<Answer>>>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        *self.answer.lock().unwrap() = Box::new(|_, _| vec![]);
-        self.asked.lock().unwrap().push(("over".to_owned(), String::new()));
-        let _ = TcpStream::connect(self.at);
-    }
-}
-
-impl Server {
-    fn saying(answer: impl FnMut(&str, &str) -> Vec<u8> + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let asked = Arc::new(Mutex::new(vec![]));
-        let answer: Arc<Mutex<Box<Answer>>> = Arc::new(Mutex::new(Box::new(answer)));
-        let server =
-            Self { at: listener.local_addr().unwrap(), asked: Arc::clone(&asked), answer: Arc::clone(&answer) };
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if asked.lock().unwrap().last().is_some_and(|(path, _)| path == "over") {
-                    return;
-                }
-                let Ok(mut stream) = stream else { continue };
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-                let mut head = vec![];
-                let mut byte = [0];
-                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
-                    head.push(byte[0]);
-                }
-                let head = String::from_utf8_lossy(&head).to_lowercase();
-                let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                let bytes = answer.lock().unwrap()(&path, &head);
-                asked.lock().unwrap().push((path, head));
-                let _ = stream.write_all(&bytes);
-            }
-        });
-        server
-    }
-
-    fn says(&self, answer: impl FnMut(&str, &str) -> Vec<u8> + Send + 'static) {
-        *self.answer.lock().unwrap() = Box::new(answer);
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.at)
-    }
-
-    fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
-    }
-
-    fn times(&self) -> usize {
-        self.asked.lock().unwrap().len()
-    }
-}
-
-fn reply(status: &str, headers: &str, body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
-        .into_bytes()
-}
-
-fn ok(body: &str) -> Vec<u8> {
-    reply("200 OK", "Content-Type: application/atom+xml\r\n", body)
-}
-
-/// An entry of Atom: its id, title, link and date, where it has them.
-fn entry(id: &str, title: &str, link: &str, date: &str) -> String {
-    let mut entry = String::from("<entry>");
-    for (name, value) in [("id", id), ("title", title), ("published", date)] {
-        if !value.is_empty() {
-            let _ = write!(entry, "<{name}>{value}</{name}>");
-        }
-    }
-    if !link.is_empty() {
-        let _ = write!(entry, "<link href=\"{link}\"/>");
-    }
-    format!("{entry}<content type=\"html\">&lt;p&gt;About {title}.&lt;/p&gt;</content></entry>")
-}
-
-fn feed(entries: &str) -> String {
-    format!(
-        "<feed xmlns=\"http://www.w3.org/2005/Atom\" xmlns:at=\"http://purl.org/atompub/tombstones/1.0\"><title>The blog</title><id>urn:blog</id>{entries}</feed>"
-    )
 }
 
 fn several(from: usize, to: usize) -> String {
@@ -257,6 +163,55 @@ fn letters(lantern: &Lantern) -> Vec<Letter> {
     listing.map(take).collect()
 }
 
+const CADENCES: [Cadence; 4] = [Cadence::Instant, Cadence::Daily, Cadence::Weekly, Cadence::Monthly];
+
+/// How often each reader got each article, by reader and name.
+type Got = BTreeMap<(String, String), usize>;
+
+/// Lives through 39 days, three hours at a time, with a reader for each cadence: polls what is due, composes, sends and
+/// counts. `before` is called at the beginning of each step; the troubles that polls had come with it.
+async fn a_month_of_mail(
+    lantern: &Lantern,
+    names: &[&str],
+    links: impl Fn(&str) -> Vec<String>,
+    before: impl AsyncFn(DateTime<Utc>),
+) -> (Got, Vec<String>) {
+    for cadence in CADENCES {
+        lantern.reader(&format!("{cadence}@reader.example"), cadence, None).await;
+    }
+    schedule::tick(&lantern.publication).await.unwrap();
+    let (mut got, mut troubles) = (Got::new(), vec![]);
+    for _ in 0..(39 * 8) {
+        before(lantern.now()).await;
+        for report in polled(lantern).await {
+            troubles.extend(report.trouble);
+        }
+        schedule::tick(&lantern.publication).await.unwrap();
+        lantern.dispatch().await;
+        for letter in letters(lantern) {
+            for name in names {
+                if links(name).iter().any(|link| letter.text.contains(link)) {
+                    *got.entry((letter.to.clone(), (*name).to_owned())).or_default() += 1;
+                }
+            }
+        }
+        lantern.pass(TimeDelta::hours(3));
+    }
+    (got, troubles)
+}
+
+/// Each article of the story came once to each, the archive to nobody.
+fn assert_each_once(got: &Got, names: &[&str], troubles: &[String]) {
+    for cadence in CADENCES {
+        for name in names {
+            let number = got.get(&(format!("{cadence}@reader.example"), (*name).to_owned())).copied().unwrap_or(0);
+            // What was withdrawn before the first of the month came is nobody's.
+            let is_nobodys = name.starts_with('o') || (*name == "g" && cadence == Cadence::Monthly);
+            assert_eq!(number, usize::from(!is_nobodys), "{name} by {cadence}: {got:#?}\n{troubles:#?}");
+        }
+    }
+}
+
 async fn every_reader_gets_each_article_once_whatever_the_feed_does(url: String) {
     let server = Server::saying(|_, _| vec![]);
     let base = server.url("");
@@ -271,39 +226,10 @@ async fn every_reader_gets_each_article_once_whatever_the_feed_does(url: String)
         *counted.lock().unwrap().entry(status).or_default() += 1;
         answer
     });
-    let cadences = [Cadence::Instant, Cadence::Daily, Cadence::Weekly, Cadence::Monthly];
-    for cadence in cadences {
-        lantern.reader(&format!("{cadence}@reader.example"), cadence, None).await;
-    }
-    schedule::tick(&lantern.publication).await.unwrap();
-    let mut got: BTreeMap<(String, &str), usize> = BTreeMap::new();
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "o1", "o2", "o3", "o4", "o5"];
-    let mut troubles = vec![];
-    for _ in 0..(39 * 8) {
-        for report in polled(&lantern).await {
-            troubles.extend(report.trouble);
-        }
-        schedule::tick(&lantern.publication).await.unwrap();
-        lantern.dispatch().await;
-        for letter in letters(&lantern) {
-            for name in names {
-                let links = [format!("{base}/p/{name}/"), format!("{URL}/articles/piece-{name}/")];
-                if links.iter().any(|link| letter.text.contains(link)) {
-                    *got.entry((letter.to.clone(), name)).or_default() += 1;
-                }
-            }
-        }
-        lantern.pass(TimeDelta::hours(3));
-    }
-    for cadence in cadences {
-        for name in names {
-            let number = got.get(&(format!("{cadence}@reader.example"), name)).copied().unwrap_or(0);
-            // What was withdrawn before the first of the month came is nobody's.
-            let is_nobodys = name.starts_with('o') || (name == "g" && cadence == Cadence::Monthly);
-            let wanted = usize::from(!is_nobodys);
-            assert_eq!(number, wanted, "{name} by {cadence}: {got:#?}\n{troubles:#?}");
-        }
-    }
+    let links = |name: &str| vec![format!("{base}/p/{name}/"), format!("{URL}/articles/piece-{name}/")];
+    let (got, troubles) = a_month_of_mail(&lantern, &names, links, async |_| {}).await;
+    assert_each_once(&got, &names, &troubles);
     let statuses = statuses.lock().unwrap().clone();
     let times = |status: &str| statuses.get(status).copied().unwrap_or(0);
     assert!(times("226") >= 5 && times("304") > 100 && times("200") < 30, "{statuses:?}");
@@ -539,6 +465,47 @@ async fn slugs_stay_and_never_clash(url: String) {
     assert!(report.problems[0].what.contains("\"spring\" is taken by an article from"), "{:?}", report.problems);
 }
 
+async fn machines_that_give_one_slug_at_once_give_two(url: String) {
+    let server = Server::saying(|path, _| {
+        let id = path.trim_end_matches(".xml").trim_start_matches('/');
+        ok(&feed(&(0..20).map(|number| entry(&format!("urn:{id}:{number}"), "Spring", "", "")).collect::<String>()))
+    });
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let lantern = lantern(&url, &server, &names).await;
+    let machines = [lantern.publication.clone(), lantern.again().await, lantern.again().await];
+    let polls = machines.iter().enumerate().map(|(number, machine)| async move {
+        // Each begins with others, so that they meet.
+        let mut sources: Vec<_> = machine.config.sources.iter().collect();
+        sources.rotate_left(number * 2);
+        poll::poll_now(machine, &sources).await.unwrap()
+    });
+    let reports: Vec<PollReport> = futures_util::future::join_all(polls).await.into_iter().flatten().collect();
+    assert!(reports.iter().all(|report| report.trouble.is_none()), "{reports:?}");
+    let slugs = lantern.rows("SELECT slug FROM articles").await;
+    let distinct = lantern.rows("SELECT DISTINCT slug FROM articles").await;
+    assert_eq!((slugs.len(), distinct.len()), (20 * names.len(), 20 * names.len()));
+    assert!(slugs.iter().all(|row| row[0] == "spring" || row[0].starts_with("spring-")), "{slugs:?}");
+}
+
+async fn a_feeds_own_rhythm_outlives_a_304(url: String) {
+    let server = Server::saying(|_, head| {
+        if head.contains("if-none-match") {
+            return reply("304 Not Modified", "", "");
+        }
+        let date = "Tue, 24 Nov 2026 11:00:00 GMT";
+        let item = format!("<item><guid>1</guid><title>A</title><pubDate>{date}</pubDate></item>");
+        let text = format!("<rss version=\"2.0\"><channel><title>B</title><ttl>300</ttl>{item}</channel></rss>");
+        reply("200 OK", "ETag: \"a\"\r\n", &text)
+    });
+    let lantern = lantern(&url, &server, &["blog"]).await;
+    for is_unchanged in [false, true, true] {
+        let report = asked_now(&lantern).await;
+        assert_eq!(report.not_modified, is_unchanged);
+        assert_eq!(report.next_at, Some(lantern.now() + TimeDelta::minutes(300)), "{report:?}");
+        lantern.pass(TimeDelta::minutes(1));
+    }
+}
+
 async fn another_name_or_address_keeps_what_came(url: String) {
     let server = Server::saying(|_, _| ok(&several(1, 3)));
     let lantern = lantern(&url, &server, &["blog"]).await;
@@ -599,6 +566,134 @@ async fn the_page_here_names_the_original(url: String) {
     run::sync_and_publish(&again, &site).await.unwrap();
     assert_eq!(links(&lantern), [format!("{URL}/articles/lit-again/"), format!("{URL}/articles/lit-again/")]);
     assert!(public("articles/lit-again/index.html").contains("First published at"));
+}
+
+/// Python's own web server over a folder, gone when it is dropped.
+struct Python(std::process::Child, String);
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Python {
+    fn serving(folder: &std::path::Path) -> Option<Self> {
+        use std::io::BufRead as _;
+        let mut command = std::process::Command::new("python3");
+        command.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"]).arg(folder);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+        let Ok(mut child) = command.spawn() else {
+            assert!(std::env::var_os("CI").is_none(), "python3 is needed here");
+            eprintln!("skipped: there is no python3");
+            return None;
+        };
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.split(" port ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        Some(Self(child, format!("http://127.0.0.1:{port}")))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reader_gets_each_article_once_from_files_behind_pythons_server() {
+    let (site, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some(python) = Python::serving(site.path()) else { return };
+    let base = python.1.clone();
+    let more = format!("[[source]]\nfeed = \"{base}/blog.xml\"\nname = \"blog\"\nsection = \"news\"\nprivate = true\n");
+    let url = format!("sqlite://{}/t.db", folder.path().display());
+    let lantern = Lantern::open(&url, Setup { more: Box::leak(more.into_boxed_str()), ..Setup::default() }).await;
+    poll::know(&lantern.publication).await.unwrap();
+    let story = story(&base);
+    let shown = std::cell::Cell::new(usize::MAX);
+    let file = site.path().join("blog.xml");
+    let write = async |now: DateTime<Utc>| {
+        let hours = (now - at("2026-11-24T12:00:00Z")).num_hours();
+        let place = story.iter().rposition(|(from, _)| *from <= hours).unwrap_or(0);
+        if shown.replace(place) != place {
+            std::fs::write(&file, feed(&story[place].1)).unwrap();
+            // As the file would have it in that month.
+            let written = std::fs::File::options().write(true).open(&file).unwrap();
+            written.set_modified(std::time::SystemTime::from(now)).unwrap();
+        }
+    };
+    write(lantern.now()).await;
+    polled(&lantern).await;
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "o1", "o2", "o3", "o4", "o5"];
+    let links = |name: &str| vec![format!("{base}/p/{name}/"), format!("{URL}/articles/piece-{name}/")];
+    let (got, troubles) = a_month_of_mail(&lantern, &names, links, write).await;
+    assert_each_once(&got, &names, &troubles);
+    assert_eq!(troubles, [""; 0]);
+}
+
+/// New, edited, renamed, backdated, post-dated, withdrawn and put back, in a second publication of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reader_gets_each_article_once_from_another_publication_of_ours() {
+    let start = at("2026-11-24T12:00:00Z");
+    let hand = Arc::new(std::sync::atomic::AtomicI64::new(start.timestamp_millis()));
+    let held = Arc::clone(&hand);
+    let clock = tidings::task::Clock::from_fn(move || {
+        DateTime::from_timestamp_millis(held.load(std::sync::atomic::Ordering::SeqCst)).unwrap()
+    });
+    let place = Place::new();
+    place.article("old", "Old", "2026-11-01T08:00:00Z", "Of before.");
+    let site = support::site::Site::serve(place, clock).await;
+    let more = format!(
+        "[[source]]\nfeed = \"{}\"\nname = \"other\"\nsection = \"news\"\nprivate = true\n",
+        site.url("/feeds/news/atom.xml")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/t.db", folder.path().display());
+    let lantern = Lantern::open(&url, Setup { more: Box::leak(more.into_boxed_str()), ..Setup::default() }).await;
+    poll::know(&lantern.publication).await.unwrap();
+    assert!(polled(&lantern).await[0].first);
+    let day = std::cell::Cell::new(0);
+    let live = async |now: DateTime<Utc>| {
+        hand.store(now.timestamp_millis(), std::sync::atomic::Ordering::SeqCst);
+        let today = (now - start).num_days();
+        let write =
+            |name: &str, date: DateTime<Utc>, body: &str| site.place.article(name, name, &date.to_rfc3339(), body);
+        if day.replace(today) != today {
+            match today {
+                1 => write("a", now, "New."),
+                3 => write("a", now - TimeDelta::days(2), "New, and edited."),
+                5 | 23 => write("b", at("2019-05-05T00:00:00Z"), "Backdated."),
+                6 => write("c", now + TimeDelta::days(4), "For later."),
+                12 => write("a", now, "New, and with another date: in another place."),
+                13 => write("w", now, "Withdrawn later."),
+                15 => {
+                    let text = site.place.read("articles/a.md");
+                    site.place.write("articles/a.md", text.replacen("+++\n", "+++\nslug = \"a-moved\"\n", 1));
+                }
+                20 => site.place.remove("articles/w.md"),
+                21 => site.place.remove("articles/b.md"),
+                26 => write("d", now, "The last."),
+                _ => {}
+            }
+        }
+        site.refresh().await;
+    };
+    let names = ["a", "b", "c", "d", "w", "old"];
+    let links = |name: &str| {
+        let moved = if name == "a" { "a-moved" } else { name };
+        vec![site.url(&format!("/articles/{name}/")), site.url(&format!("/articles/{moved}/"))]
+    };
+    let (got, troubles) = a_month_of_mail(&lantern, &names, links, live).await;
+    assert_eq!(troubles, [""; 0]);
+    for cadence in CADENCES {
+        for name in names {
+            let number = got.get(&(format!("{cadence}@reader.example"), name.to_owned())).copied().unwrap_or(0);
+            let is_nobodys = name == "old" || (name == "w" && cadence == Cadence::Monthly);
+            assert_eq!(number, usize::from(!is_nobodys), "{name} by {cadence}: {got:#?}");
+        }
+    }
+    let withdrawn = lantern.rows("SELECT title FROM articles WHERE withdrawn_at IS NOT NULL").await;
+    assert_eq!(withdrawn, [["w"]]);
+    assert_eq!(
+        lantern.rows("SELECT html FROM articles a JOIN bodies b ON b.article = a.id WHERE title = 'a'").await.len(),
+        1
+    );
 }
 
 #[tokio::test]

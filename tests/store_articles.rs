@@ -11,7 +11,7 @@ use support::engines::for_each_engine;
 use tidings::domain::article::{Article, ArticleId, Image, Question, Released, Slug, Whereabouts};
 use tidings::domain::feed::FeedName;
 use tidings::problem::Problem;
-use tidings::store::{Complaint, FileRow, Store, SyncBatch};
+use tidings::store::{Complaint, FileRow, Store, StoreError, SyncBatch};
 
 const SOURCE: &str = "folder";
 const TAG: &str = "tag:lantern.example,2026-11-20:";
@@ -42,6 +42,7 @@ for_each_engine! {
     what_a_feed_takes_no_more_is_named_until_it_takes_it_again,
     what_is_bound_stays_in_its_volume,
     addresses_of_before_lead_to_the_article,
+    a_slug_that_another_source_took_meanwhile_is_refused,
 }
 
 fn at(minutes: i64) -> DateTime<Utc> {
@@ -82,7 +83,7 @@ fn article(slug: &str, date: DateTime<Utc>) -> Article {
 
 fn row(article: Article, feeds: &[&str]) -> FileRow {
     let feeds = feeds.iter().map(|name| feed(name)).collect();
-    FileRow { article, archive: false, size: 100, modified_ns: 1, content_hash: "hash".into(), feeds }
+    FileRow { article, archive: false, aliases: vec![], size: 100, modified_ns: 1, content_hash: "hash".into(), feeds }
 }
 
 fn complaint(key: &str, whats: &[&str]) -> Complaint {
@@ -610,4 +611,28 @@ async fn addresses_of_before_lead_to_the_article(url: String) {
     assert_eq!(store.whereabouts("first").await.unwrap(), Whereabouts::Gone);
     assert_eq!(store.whereabouts("now").await.unwrap(), Whereabouts::Gone);
     assert!(store.moved().await.unwrap().is_empty());
+}
+
+async fn a_slug_that_another_source_took_meanwhile_is_refused(url: String) {
+    let store = Store::open(&url).await.unwrap();
+    let batch = |rows| SyncBatch { rows, found_at: at(0), ..SyncBatch::default() };
+    let taken = |written: Result<(), StoreError>| match written {
+        Err(StoreError::SlugsTaken(slugs)) => slugs,
+        other => panic!("{other:?}"),
+    };
+    store.write_sync("feed:one", &batch(vec![row(article("spring", at(0)), &[])])).await.unwrap();
+    let both = || batch(vec![row(article("spring", at(1)), &[]), row(article("summer", at(1)), &[])]);
+    assert_eq!(taken(store.write_sync("feed:two", &both()).await), ["spring"]);
+    assert_eq!(taken(store.write_sync(SOURCE, &both()).await), ["spring"]);
+    assert!(store.known_files("feed:two").await.unwrap().is_empty(), "nothing of it is written");
+    // Its own is nobody else's, and what is withdrawn leaves its slug to others.
+    store.write_sync("feed:one", &batch(vec![row(article("spring", at(2)), &[])])).await.unwrap();
+    let known = store.known_files("feed:one").await.unwrap()["spring.md"].id;
+    store.withdraw("feed:one", &[known], &[], at(3)).await.unwrap();
+    store.write_sync("feed:two", &both()).await.unwrap();
+    // At once, on whichever engine: one of them has it.
+    let (here, there) =
+        (batch(vec![row(article("autumn", at(4)), &[])]), batch(vec![row(article("autumn", at(4)), &[])]));
+    let (here, there) = tokio::join!(store.write_sync("feed:one", &here), store.write_sync("feed:two", &there));
+    assert_eq!(usize::from(here.is_ok()) + usize::from(there.is_ok()), 1);
 }

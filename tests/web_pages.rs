@@ -79,13 +79,14 @@ fn the_encoding_is_the_servers_then_the_pages_then_a_guess() {
         )
     };
     let latin = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
-    let title = |bytes: &[u8], charset| read("page", bytes, Way { charset, url: None }).pieces[0].title.clone();
+    let title =
+        |bytes: &[u8], content_type| read("page", bytes, Way { content_type, url: None }).pieces[0].title.clone();
     assert_eq!(title(page("").as_bytes(), None), "Köln");
     assert_eq!(title(page("<meta charset=\"iso-8859-1\">").as_bytes(), None), "Köln", "UTF-8 whatever it says");
     assert_eq!(title(&latin(&page("<meta charset=\"utf-8\">")), None), "Köln", "not UTF-8 whatever it says");
-    assert_eq!(title(&latin(&page("")), Some("windows-1252")), "Köln");
+    assert_eq!(title(&latin(&page("")), Some("text/html; charset=windows-1252")), "Köln");
     let (greek, _, _) = encoding_rs::ISO_8859_7.encode("<!doctype html><title>Λιμάνι</title><article><p>Το λιμάνι ήταν άδειο. Το λιμάνι ήταν άδειο. Το λιμάνι ήταν άδειο.</p></article>");
-    assert_eq!(title(&greek, Some("iso-8859-7")), "Λιμάνι");
+    assert_eq!(title(&greek, Some("text/html;charset=\"iso-8859-7\"")), "Λιμάνι");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::output::{self, count};
 use super::{Ended, Usage, digest};
 use crate::config::Config;
 use crate::problem::printable;
-use crate::task::Clock;
 use crate::task::import::{Desk, Entry, Fate, Material, Plan, Planned, State, Wishes, fetch};
+use crate::task::{Clock, fetcher};
 
 /// Largest file that is read, in bytes: archives of large sites have some hundred megabytes.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
@@ -58,7 +58,7 @@ pub(super) async fn run(config: Config, arguments: Arguments, json: bool) -> any
     let fetched = match address {
         Some(address) => {
             let url = address.parse().map_err(|error| Usage(format!("{address:?} is not an address: {error}")))?;
-            Some(fetch(&config, url, arguments.private).await?)
+            Some(fetch(&fetcher(&config), url, arguments.private).await?)
         }
         None => None,
     };

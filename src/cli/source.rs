@@ -16,7 +16,7 @@ use super::{Ended, Usage, called_as};
 use crate::config::{Config, Source};
 use crate::domain::text::one_line;
 use crate::problem::{Problem, did_you_mean, printable};
-use crate::task::poll::{self, PollReport};
+use crate::task::poll::{self, FullTexts, PollReport};
 use crate::task::{Publication, TaskError};
 
 const FILE: &str = "config.toml";
@@ -62,6 +62,9 @@ pub(super) struct AddArguments {
     /// Lead to pages here, and not to the originals
     #[arg(long)]
     pages: bool,
+    /// Take the text of entries that are summaries from their pages
+    #[arg(long)]
+    full_text: bool,
     /// It may be on this machine or in a private network
     #[arg(long)]
     private: bool,
@@ -99,6 +102,8 @@ pub(super) fn describe(report: &PollReport) -> String {
     add(report.new as u64, "new");
     add(report.changed as u64, "changed");
     add(report.withdrawn as u64, "withdrawn");
+    add(report.pages as u64, "with the text of their pages");
+    add(report.pages_failed as u64, "without it: `source list` says why");
     add(report.released, if report.first { "released as archive: nobody gets them by mail" } else { "released" });
     if parts.is_empty() {
         parts.push("nothing new".into());
@@ -130,17 +135,22 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
         let complaints: Vec<Problem> =
             store.complaints(&key).await?.into_iter().flat_map(|complaint| complaint.problems).collect();
         let source = sources.iter().find(|source| source.name == remote.name);
-        found.push((remote, source, articles, complaints));
+        let pages = store.full_text_tally(&key).await?;
+        let push = store.push_of(&remote.name).await?;
+        found.push((remote, source, articles, complaints, pages, push));
     }
     let is_well = found.iter().all(|(remote, source, ..)| source.is_none() || remote.trouble.is_none());
     if json {
-        let rows = found.iter().map(|(remote, source, articles, complaints)| {
+        let rows = found.iter().map(|(remote, source, articles, complaints, pages, push)| {
             let next_at = Some(remote.next_at).filter(|_| remote.gone_at.is_none() && source.is_some());
             json!({
                 "name": remote.name, "feed": shown(&remote.url), "moved_to": remote.moved_to.as_deref().map(shown), "title": remote.title,
                 "configured": source.is_some(), "articles": articles, "polled_at": remote.polled_at,
                 "succeeded_at": remote.succeeded_at, "next_at": next_at, "failures": remote.failures,
-                "trouble": remote.trouble, "gone_at": remote.gone_at, "problems": complaints,
+                "trouble": remote.trouble, "gone_at": remote.gone_at, "problems": complaints, "full_text": pages,
+                "push": push.as_ref().map(|push| json!({
+                    "hub": push.hub, "lease_until": push.lease_until, "pushed_at": push.pushed_at, "trouble": push.trouble,
+                })),
             })
         });
         output::json(&rows.collect::<Vec<_>>())?;
@@ -152,7 +162,7 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
     }
     let zone = publication.config.publication.time_zone;
     let on = |at: DateTime<Utc>| at.with_timezone(&zone).format("%-d %B %Y %H:%M").to_string();
-    for (remote, source, articles, complaints) in &found {
+    for (remote, source, articles, complaints, pages, push) in &found {
         output::say(&printable(&remote.name));
         let mut rows = vec![vec!["  Feed".to_owned(), printable(&shown(&remote.url))]];
         let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
@@ -163,11 +173,23 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
             row("Title", title.clone());
         }
         row("Articles", grouped(*articles));
+        if *pages != FullTexts::default() {
+            row("Full text", told_of_pages(pages));
+        }
         row("Last success", remote.succeeded_at.map_or_else(|| "never".into(), on));
         match (source, remote.gone_at) {
             (None, _) => row("Next poll", "never: it is not in config.toml any more; its articles stay".into()),
             (_, Some(at)) => row("Next poll", format!("never: it is gone since {}", on(at))),
             _ => row("Next poll", on(remote.next_at)),
+        }
+        if let (Some(push), true) = (push, source.is_some()) {
+            let hub = printable(&shown(&push.hub));
+            let state = match push.lease_until {
+                Some(until) if push.is_alive(publication.clock.now()) => format!("by {hub} until {}", on(until)),
+                Some(_) | None => format!("not yet, or not any more, by {hub}"),
+            };
+            let trouble = push.trouble.as_deref().map(|trouble| format!(" ({})", printable(trouble)));
+            row("Pushed", state + &trouble.unwrap_or_default());
         }
         if let (Some(trouble), true) = (&remote.trouble, source.is_some()) {
             let times = count(remote.failures, "failure", "failures in a row");
@@ -179,6 +201,19 @@ async fn list(publication: &Publication, json: bool) -> anyhow::Result<Ended> {
         }
     }
     Ok(if is_well { Ended::Well } else { Ended::WithFaults })
+}
+
+/// How it stands with the pages of entries.
+fn told_of_pages(pages: &FullTexts) -> String {
+    let mut parts = vec![format!("of {}", count(pages.whole, "page", "pages"))];
+    if pages.due > 0 {
+        parts.push(format!("{} asked for again", grouped(pages.due)));
+    }
+    if pages.given_up > 0 {
+        parts.push(format!("{} given up", grouped(pages.given_up)));
+    }
+    let why = pages.why.as_deref().map(|why| format!(" ({})", printable(why)));
+    parts.join(", ") + &why.unwrap_or_default()
 }
 
 /// An address without name and password.
@@ -291,7 +326,8 @@ fn block(feed: &Url, name: &str, arguments: &AddArguments) -> String {
         lines.push(format!("name = {}", text(name)));
     }
     lines.extend(arguments.section.as_ref().map(|section| format!("section = {}", text(section))));
-    for (is_on, key) in [(arguments.pages, "pages"), (arguments.private, "private")] {
+    for (is_on, key) in [(arguments.pages, "pages"), (arguments.full_text, "full_text"), (arguments.private, "private")]
+    {
         lines.extend(is_on.then(|| format!("{key} = true")));
     }
     lines.join("\n") + "\n"

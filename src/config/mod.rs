@@ -46,6 +46,13 @@ pub use shelves::FeedRules;
 pub use sources::Source;
 pub use urls::Urls;
 
+/// Whether a host's name is one that leads nowhere: reserved for examples (RFC 2606, RFC 6761).
+pub fn is_reserved(host: &str) -> bool {
+    let last_two = host.rsplitn(3, '.').take(2).collect::<Vec<_>>();
+    matches!(host.rsplit('.').next(), Some("example" | "test" | "invalid"))
+        || matches!(last_two.as_slice(), ["com" | "net" | "org", "example"])
+}
+
 /// Everything that `config.toml` decides.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -194,10 +201,7 @@ impl Config {
 
     /// Whether the publication's host is a name reserved for examples.
     pub fn is_example(&self) -> bool {
-        let host = self.publication.url.host_str().unwrap_or_default();
-        let last_two = host.rsplitn(3, '.').take(2).collect::<Vec<_>>();
-        matches!(host.rsplit('.').next(), Some("example" | "test" | "invalid"))
-            || matches!(last_two.as_slice(), ["com" | "net" | "org", "example"])
+        is_reserved(self.publication.url.host_str().unwrap_or_default())
     }
 
     /// The host that stands in message ids, list ids and entry ids.

@@ -26,6 +26,8 @@ pub struct Source {
     pub every: Option<TimeDelta>,
     /// Whether feeds, mail and lists lead to pages here, and not to the originals.
     pub pages: bool,
+    /// Whether the text of entries that are summaries is taken from their pages.
+    pub full_text: bool,
     /// Whether it may be on this machine or in a private network.
     pub may_be_private: bool,
 }
@@ -61,6 +63,7 @@ pub(super) struct WrittenSource {
     authors: Vec<String>,
     every: Text,
     pages: Option<Flag>,
+    full_text: Option<Flag>,
     private: Option<Flag>,
 }
 
@@ -118,6 +121,7 @@ impl Reader<'_> {
             authors: written.authors.iter().map(|name| one_line(name)).filter(|name| !name.is_empty()).collect(),
             every,
             pages: written.pages.is_some_and(|flag| flag.0),
+            full_text: written.full_text.is_some_and(|flag| flag.0),
             may_be_private: written.private.is_some_and(|flag| flag.0),
         })
     }
@@ -142,7 +146,7 @@ mod tests {
         let sources = sources("[[source]]\nfeed = \"https://www.blog.example/feed#x\"\n").unwrap();
         let [source] = sources.as_slice() else { panic!("{sources:?}") };
         assert_eq!((source.name.as_str(), source.feed.as_str()), ("blog.example", "https://www.blog.example/feed"));
-        assert!(!source.pages && !source.may_be_private && source.every.is_none());
+        assert!(!source.pages && !source.full_text && !source.may_be_private && source.every.is_none());
     }
 
     #[test]

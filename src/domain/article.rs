@@ -207,6 +207,43 @@ pub fn entry_id_prefix(host: &str, released_at: DateTime<Utc>) -> String {
     format!("tag:{host},{:04}-{:02}-{:02}:", released_at.year(), released_at.month(), released_at.day())
 }
 
+/// First parts of addresses that are this program's own.
+const OWN: [&str; 18] = [
+    "feeds",
+    "digests",
+    "hub",
+    "sources",
+    "reports",
+    "subscribe",
+    "confirm",
+    "unsubscribe",
+    "back",
+    "preferences",
+    "erase",
+    "address",
+    "index.html",
+    "style.css",
+    "feed.css",
+    "form.js",
+    "feeds.opml",
+    "robots.txt",
+];
+
+/// Longest address of before, in bytes.
+const MAX_ALIAS: usize = 500;
+
+/// An address of before as it is looked for: a path below the publication, with a slash in front and none behind; none
+/// where it can be no such, or is one of this program's own.
+pub fn alias(written: &str) -> Option<String> {
+    let written = written.trim().trim_matches('/');
+    let is_plain = |part: &str| {
+        let is_odd = |c: char| c.is_control() || c.is_whitespace() || "\\:?#%<>\"|*".contains(c);
+        !part.is_empty() && !part.starts_with('.') && !part.chars().any(is_odd)
+    };
+    let is_own = OWN.contains(&written.split('/').next().unwrap_or_default());
+    (written.len() <= MAX_ALIAS && written.split('/').all(is_plain) && !is_own).then(|| format!("/{written}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +257,33 @@ mod tests {
         assert_eq!(slug("../../etc/passwd\0").as_deref(), Some("etc-passwd"));
         assert_eq!(slug("…!?"), None);
         assert_eq!(Slug::from_text(&"a".repeat(4096)).unwrap().as_str().len(), Slug::MAX);
+    }
+
+    #[test]
+    fn an_address_of_before_is_a_path_and_none_of_our_own() {
+        for (written, path) in [
+            ("/old/path/", "/old/path"),
+            ("old.html", "/old.html"),
+            ("/2020/05/été/", "/2020/05/été"),
+            ("/articles/old/", "/articles/old"),
+        ] {
+            assert_eq!(alias(written).as_deref(), Some(path));
+        }
+        for written in [
+            "",
+            "/",
+            "/../x",
+            "/a/../b",
+            "/a//b",
+            "/.git/x",
+            "/a\\b",
+            "https://b.example/x",
+            "/a?b=c",
+            "/%2e%2e/x",
+            "/feeds/news/",
+            "/hub",
+        ] {
+            assert_eq!(alias(written), None, "{written}");
+        }
     }
 }

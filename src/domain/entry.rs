@@ -150,15 +150,30 @@ pub struct OutlineFeed {
     pub created: Option<DateTime<Utc>>,
 }
 
+/// What stands above the parts of an entry's content, in its language.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headings {
+    /// Above its questions and answers.
+    pub questions: String,
+    /// Before what to read next.
+    pub also_read: String,
+}
+
 /// The whole content of an entry: dateline and body, then its questions and answers, then what to read next.
-pub fn content_html(place: Option<&str>, body: &str, faq: &[Question], related: &[Link]) -> String {
+pub fn content_html(
+    place: Option<&str>,
+    body: &str,
+    faq: &[Question],
+    related: &[Link],
+    headings: &Headings,
+) -> String {
     let mut html = String::with_capacity(body.len() + 256);
     if let Some(place) = place {
         html.extend(["<p><strong>", &escape_html(place), "</strong></p>\n"]);
     }
     html.push_str(body);
     if !faq.is_empty() {
-        html.push_str("<h2>Questions and answers</h2>\n<dl>\n");
+        html.extend(["<h2>", &escape_html(&headings.questions), "</h2>\n<dl>\n"]);
         for question in faq {
             html.extend([
                 "<dt><strong>",
@@ -176,7 +191,7 @@ pub fn content_html(place: Option<&str>, body: &str, faq: &[Question], related: 
         html.push_str("</dl>\n");
     }
     if !related.is_empty() {
-        html.push_str("<p>Also read:</p>\n<ul>\n");
+        html.extend(["<p>", &escape_html(&headings.also_read), "</p>\n<ul>\n"]);
         for link in related {
             let (url, title) = (escape_html(&link.url), escape_html(&link.title));
             html.extend([

@@ -120,6 +120,16 @@ impl Wish {
     }
 }
 
+/// Where a refusal is told, with its reason (§5.2): the callback with its own query, and ours behind it.
+pub fn denial(wish: &Wish, reason: &str) -> Url {
+    let mut url = wish.callback.clone();
+    url.query_pairs_mut()
+        .append_pair("hub.mode", "denied")
+        .append_pair("hub.topic", &wish.topic)
+        .append_pair("hub.reason", reason);
+    url
+}
+
 fn parse_callback(text: &str) -> Result<Url, String> {
     let url: Option<Url> = text.parse().ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());

@@ -20,6 +20,8 @@ pub struct Rhythm<'a> {
     pub every: Option<TimeDelta>,
     /// The longest time for which its server or the feed itself says that asking is of no use.
     pub asked_to_wait: Option<TimeDelta>,
+    /// Whether what is new comes by itself, from a hub.
+    pub is_pushed: bool,
     /// Dates of its newest entries, the newest first.
     pub dates: &'a [DateTime<Utc>],
 }
@@ -29,6 +31,9 @@ impl Rhythm<'_> {
     pub fn wait(&self, now: DateTime<Utc>) -> TimeDelta {
         if let Some(every) = self.every {
             return every;
+        }
+        if self.is_pushed {
+            return MOST;
         }
         let oldest = self.dates.iter().take(LOOKED_AT).next_back();
         let number = i32::try_from(self.dates.len().clamp(1, LOOKED_AT)).unwrap_or(1);
@@ -56,7 +61,7 @@ mod tests {
     }
 
     fn rhythm(dates: &[DateTime<Utc>]) -> Rhythm<'_> {
-        Rhythm { every: None, asked_to_wait: None, dates }
+        Rhythm { every: None, asked_to_wait: None, is_pushed: false, dates }
     }
 
     #[test]
@@ -78,7 +83,9 @@ mod tests {
         assert_eq!(asked.wait(at(0)), TimeDelta::hours(3));
         let ever = Rhythm { asked_to_wait: Some(TimeDelta::days(3650)), ..rhythm(&dates) };
         assert_eq!(ever.wait(at(0)), MOST);
-        assert_eq!(Rhythm { every: Some(TimeDelta::minutes(10)), ..asked }.wait(at(0)), TimeDelta::minutes(10));
+        let pushed = Rhythm { is_pushed: true, ..asked };
+        assert_eq!(pushed.wait(at(0)), MOST);
+        assert_eq!(Rhythm { every: Some(TimeDelta::minutes(10)), ..pushed }.wait(at(0)), TimeDelta::minutes(10));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! | [`address`] | which addresses are anybody's on the internet |
 //! | `connection` | a name to a checked address, a connection to that, one request over it |
 //! | `body` | an answer's body, decoded within limits |
+//! | [`robots`] | what a site asks of programs that fetch its pages |
 //!
 //! A name is resolved once and *every* address that it has must be a public one, unless the request may go to private
 //! ones; the connection goes to one of those, so that a name that answers differently the second time is not asked a
@@ -16,6 +17,7 @@
 pub mod address;
 mod body;
 mod connection;
+pub mod robots;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -28,7 +30,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use chrono::{DateTime, TimeDelta, Utc};
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, RETRY_AFTER};
+use hyper::header::{
+    AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+};
 use hyper::{Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::rustls::ClientConfig;
@@ -41,6 +45,9 @@ pub const REDIRECTS: usize = 5;
 
 /// Hosts that a fetcher keeps count of before it forgets those that it has nothing to do with.
 const MANY_HOSTS: usize = 1024;
+
+/// Time between two pages of one host: a person who reads is faster.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The settings of TLS, with the authority in a PEM file besides those of the system where one is named.
 pub type Trust = fn(Option<&Path>) -> Result<Arc<ClientConfig>, String>;
@@ -62,6 +69,8 @@ pub struct Manners {
     pub at_once: usize,
     /// Requests at a time to one host, whatever the port.
     pub per_host: usize,
+    /// Time between two pages of one host, where it does not ask for more.
+    pub pause: Duration,
     /// How names are resolved.
     pub resolve: Resolve,
     /// Addresses that count as public besides those that are.
@@ -73,7 +82,7 @@ impl Manners {
     pub fn new(agent: String, trust: Trust) -> Self {
         let resolve: Resolve =
             Arc::new(|host, port| Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) }));
-        Self { agent, trust, at_once: 64, per_host: 4, resolve, also_public: |_| false }
+        Self { agent, trust, at_once: 64, per_host: 4, pause: PAUSE, resolve, also_public: |_| false }
     }
 }
 
@@ -220,6 +229,15 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Where it leads, if it is a redirect that was not followed.
+    ///
+    /// # Errors
+    /// When that is no address, or in clear text while this was not.
+    pub fn leads_to(&self) -> Result<Option<Url>, FetchError> {
+        let is_redirect = matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+        is_redirect.then(|| next(&self.url, &self.url, self.headers.get(LOCATION))).transpose()
+    }
+
     /// How long we are asked to leave it alone: seconds or a date (RFC 9110 §10.2.3).
     pub fn retry_after(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
         let said = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -348,6 +366,11 @@ impl Fetcher {
     #[must_use]
     pub fn with_room(&self, at_once: usize, per_host: usize) -> Self {
         Self::new(Manners { at_once, per_host, ..self.0.manners.clone() })
+    }
+
+    /// How it behaves.
+    pub fn manners(&self) -> &Manners {
+        &self.0.manners
     }
 
     /// Whatever answer comes, of whichever status.

@@ -11,7 +11,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::front_matter::{Node, Table, Value};
 use super::{Complaints, Context, date};
-use crate::domain::article::Slug;
+use crate::domain::article::{Slug, alias};
 use crate::domain::media::Enclosure;
 use crate::domain::text;
 use crate::problem::{did_you_mean, is_deceptive};
@@ -42,6 +42,8 @@ const KNOWN: &[&str] = &[
     "cover",
     "featured",
     "related",
+    "aliases",
+    "redirect_from",
     "faq",
     "archive",
     "draft",
@@ -57,7 +59,6 @@ const KNOWN: &[&str] = &[
 
 /// Keys that other site generators and their themes give a meaning that feeds and mail have no use for.
 const FOREIGN: &[&str] = &[
-    "aliases",
     "audio",
     "build",
     "_build",
@@ -86,7 +87,6 @@ const FOREIGN: &[&str] = &[
     "permalink",
     "publishDate",
     "publishdate",
-    "redirect_from",
     "render",
     "resources",
     "search",
@@ -136,6 +136,8 @@ pub(super) struct Fields {
     pub(super) enclosure: Option<Enclosure>,
     pub(super) featured: bool,
     pub(super) related: Vec<String>,
+    /// Paths at which it stood before.
+    pub(super) aliases: Vec<String>,
     /// Question, answer in Markdown, and the line of the answer.
     pub(super) faq: Vec<(String, String, usize)>,
     pub(super) draft: bool,
@@ -211,6 +213,9 @@ impl Reader<'_, '_> {
         fields.enclosure = self.enclosure();
         fields.featured = self.flag("featured").unwrap_or(None).unwrap_or(false);
         fields.related = self.related();
+        for key in ["aliases", "redirect_from"] {
+            self.aliases(key, &mut fields.aliases);
+        }
         fields.faq = self.faq();
         fields.language = self.language();
         fields
@@ -428,6 +433,26 @@ impl Reader<'_, '_> {
             }
         }
         slugs
+    }
+
+    fn aliases(&mut self, key: &str, aliases: &mut Vec<String>) {
+        let Some(Node { line, value }) = take(&mut self.table, key) else { return };
+        let nodes = match value {
+            Value::List(items) => items,
+            value => vec![Node { line, value }],
+        };
+        for node in nodes {
+            let line = node.line;
+            let Some(written) = self.as_text(key, node) else { continue };
+            match alias(&written) {
+                Some(path) if !aliases.contains(&path) => aliases.push(path),
+                Some(_) => {}
+                None => self
+                    .complaints
+                    .add(line, format!("{key} holds what is no address of before: {written:?}"))
+                    .hint("write a path such as /old/path/; those below /feeds/ and the like are taken"),
+            }
+        }
     }
 
     fn faq(&mut self) -> Vec<(String, String, usize)> {

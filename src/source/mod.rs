@@ -23,6 +23,7 @@
 
 mod control;
 mod date;
+mod decode;
 mod fields;
 mod folder;
 mod footnote;
@@ -47,6 +48,7 @@ use crate::domain::text;
 use crate::problem::Problem;
 
 pub use self::folder::{Finds, Found, walk};
+pub use self::prose::text_of;
 
 /// Largest file that is read, in bytes: ten times the longest novel's chapter, and nothing that memory would notice.
 pub const MAX_BYTES: u64 = 5 * 1024 * 1024;
@@ -75,6 +77,8 @@ pub struct Parsed {
     pub article: Option<Article>,
     /// Whether it says of itself that it comes out without a mail.
     pub archive: bool,
+    /// Paths at which it says that it stood before.
+    pub aliases: Vec<String>,
     /// Every fault found, in order of lines.
     pub problems: Vec<Problem>,
 }
@@ -84,8 +88,9 @@ pub fn parse(id: ArticleId, name: &str, key: &str, bytes: &[u8], context: &Conte
     let mut complaints = Complaints::new(name);
     let read = decode(bytes, &mut complaints).and_then(|text| read(id, key, text, context, &mut complaints));
     complaints.list.sort_by_key(|problem| problem.line);
-    let (article, archive) = read.unzip();
-    Parsed { article, archive: archive.unwrap_or(false), problems: complaints.list }
+    let (article, said) = read.unzip();
+    let (archive, aliases) = said.unwrap_or_default();
+    Parsed { article, archive, aliases, problems: complaints.list }
 }
 
 /// Complaints about one file.
@@ -197,7 +202,7 @@ fn read(
     text: &str,
     context: &Context<'_>,
     complaints: &mut Complaints<'_>,
-) -> Option<(Article, bool)> {
+) -> Option<(Article, (bool, Vec<String>))> {
     let parts = match front_matter::split(text) {
         Ok(parts) => parts,
         Err(fence) => {
@@ -233,7 +238,7 @@ fn read(
             .add(1, "date is missing")
             .hint("write date = 2026-03-02 in the front matter (YAML: date: 2026-03-02)");
     }
-    let archive = fields.archive;
+    let said = (fields.archive, fields.aliases);
     let article = Article {
         id,
         key: key.to_owned(),
@@ -259,7 +264,7 @@ fn read(
         words: body.words,
         slug,
     };
-    Some((article, archive))
+    Some((article, said))
 }
 
 fn slug(key: &str, fields: &mut Fields, complaints: &mut Complaints<'_>) -> Option<Slug> {

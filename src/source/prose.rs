@@ -166,7 +166,7 @@ pub(super) fn of_html(html: &str) -> Prose {
 }
 
 /// The text in a piece of sanitised HTML, on one line.
-pub(super) fn text_of(html: &str) -> String {
+pub fn text_of(html: &str) -> String {
     let text: String = pieces(html)
         .map(|piece| match piece {
             Piece::Text(text) => text,

@@ -50,6 +50,11 @@ pub(super) fn clean(html: &str, source: &Source<'_>, page: &Page<'_>, complaints
             .hint("close the elements that are opened");
     }
     let html = &html[..cut.unwrap_or(html.len())];
+    // The sanitiser drops these before it asks anybody.
+    for (written, purpose) in of_other_schemes(html) {
+        let line = source.line_at(source.text.find(written.as_str()).unwrap_or(0));
+        refused(&written, purpose, line, complaints);
+    }
     let html = allowing(page, &refusals).clean(html).to_string();
     let refusals = std::mem::take(&mut *refusals.lock().unwrap_or_else(PoisonError::into_inner));
     for (written, purpose) in refusals {
@@ -57,6 +62,41 @@ pub(super) fn clean(html: &str, source: &Source<'_>, page: &Page<'_>, complaints
         refused(&written, purpose, line, complaints);
     }
     html
+}
+
+/// The schemes that destinations may have.
+const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
+
+/// Destinations of links, pictures and quotations whose scheme is none of ours, as written.
+fn of_other_schemes(html: &str) -> Vec<(String, Use)> {
+    let mut found = vec![];
+    for (at, _) in html.match_indices('<') {
+        let rest = &html[at + 1..];
+        let name = rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let purpose = match name.to_ascii_lowercase().as_str() {
+            "a" | "blockquote" | "q" | "ins" | "del" => Use::Link,
+            "img" => Use::Picture,
+            _ => continue,
+        };
+        let tag = &rest[..rest.find('>').unwrap_or(rest.len())];
+        let attributes = quick_xml::events::BytesStart::from_content(tag.trim_end_matches('/'), name.len());
+        for attribute in attributes.html_attributes().flatten() {
+            let key = attribute.key.as_ref().to_ascii_lowercase();
+            if !matches!(key.as_str(), "href" | "src" | "cite") {
+                continue;
+            }
+            let value = quick_xml::escape::unescape(&attribute.value).unwrap_or_else(|_| attribute.value.clone());
+            let bare: String = value.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect();
+            let scheme = bare.split_once(':').map_or("", |(scheme, _)| scheme);
+            let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+            if is_scheme && !SCHEMES.iter().any(|ours| scheme.eq_ignore_ascii_case(ours)) && found.len() < MAX_PROBLEMS
+            {
+                found.push((attribute.value.into_owned(), purpose));
+            }
+        }
+    }
+    found
 }
 
 /// `html` up to where it opens one element too many.
@@ -114,7 +154,7 @@ fn allowing(page: &Page<'_>, refusals: &Refused) -> ammonia::Builder<'static> {
         // One forced attribute and no more: ammonia adds several in an order that changes from run to run,
         // and an article whose bytes change counts as edited.
         .set_tag_attribute_value("input", "type", "checkbox")
-        .url_schemes(["http", "https", "mailto", "tel"].into())
+        .url_schemes(SCHEMES.into())
         .link_rel(None);
     let (links, prefix, refusals) = (page.links.clone(), format!("{}-fn", page.slug), Arc::clone(refusals));
     builder.attribute_filter(move |element, attribute, value| match attribute {
@@ -166,4 +206,29 @@ fn document_title(html: &str) -> Option<String> {
     let start = lower.find("<title>")? + "<title>".len();
     let end = lower[start..].find("</title>")? + start;
     Some(prose::text_of(&html[start..end])).filter(|title| !title.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::article::Slug;
+    use crate::source::link::Links;
+
+    #[test]
+    fn a_destination_of_another_scheme_is_complained_of_where_it_stands() {
+        let text = "<p>a</p>\n<a href=\"javascript:x()\">b</a>\n<a href=' jAva&#115;cript:y'>c</a>\n<img src=data:image/png;base64,AA alt=d>\n\
+                    <a href=\"https://a.example/?x=javascript:1\">e</a> <a href=\"../f:g\">h</a> <a name=\"javascript:x\">i</a>";
+        let slug = Slug::from_text("spring").unwrap();
+        let links = Links::new(&"https://lantern.example/".parse().unwrap(), &slug);
+        let mut complaints = Complaints::new("spring.html");
+        let source = Source { text, line: 5 };
+        let html = clean(text, &source, &Page { slug: "spring", links: &links }, &mut complaints);
+        assert!(!html.to_lowercase().contains("href=\"java") && html.contains("<a>b</a>"), "{html}");
+        let said: Vec<String> = complaints.list.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 3, "{said:#?}");
+        assert!(said[0].starts_with("spring.html:6: link does not lead to http, https, mailto or tel"), "{said:#?}");
+        assert!(said[0].contains("its text stays, without the link"), "{said:#?}");
+        assert!(said[1].starts_with("spring.html:7: link"), "{said:#?}");
+        assert!(said[2].starts_with("spring.html:8: picture is not"), "{said:#?}");
+    }
 }

@@ -14,11 +14,13 @@ mod dialect;
 mod digests;
 mod facts;
 mod farewell;
+mod full_texts;
 mod groups;
 mod hub;
 mod intake;
 mod moves;
 mod notices;
+mod pushes;
 mod reads;
 mod releases;
 mod remotes;
@@ -44,11 +46,13 @@ pub use confirmations::PendingConfirmation;
 pub use deliveries::{Claimed, Settled};
 pub use digests::{Clocks, NewDigest};
 pub use farewell::Departure;
+pub use full_texts::{FullText, FullTexts};
 pub use groups::ReaderGroup;
 pub use hub::{Asked, Audience, Failing, Listener, Ping, Told, Topic};
 pub use intake::{Arrival, Arriving, TakenIn};
 pub use moves::Letter;
 pub use notices::{Absence, Noted, Telling};
+pub use pushes::Push;
 pub use reads::Reads;
 pub use remotes::{PollOutcome, RemoteState};
 pub use reports::{NewReport, Recorded};
@@ -96,6 +100,9 @@ pub enum StoreError {
     /// A row holds what this program never writes.
     #[error("the database holds what was never written by this program: {0}")]
     Corrupt(String),
+    /// Articles that came from elsewhere meanwhile have slugs that were to be given.
+    #[error("slugs that were to be given are taken: {}", .0.join(", "))]
+    SlugsTaken(Vec<String>),
 }
 
 /// A number for the changes that a transaction is about to write, greater than all before. Its row is locked until the

@@ -2,7 +2,7 @@
 //!
 //! One process has a poll in hand, under a lease: whoever comes later or has lost it changes nothing.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::notices::NOTE;
@@ -38,6 +38,8 @@ pub struct RemoteState {
     pub trouble: Option<String>,
     /// When it said that it is there no more.
     pub gone_at: Option<DateTime<Utc>>,
+    /// How often it changes, as its document says.
+    pub rhythm: Option<TimeDelta>,
 }
 
 /// How a poll ended.
@@ -50,7 +52,7 @@ pub struct PollOutcome {
 }
 
 const COLUMNS: &str = "name, url, moved_to, title, etag, modified, settings, next_at, polled_at, succeeded_at, failures, \
-     trouble, gone_at";
+     trouble, gone_at, rhythm_s";
 
 macro_rules! state {
     ($row:expr) => {{
@@ -73,6 +75,7 @@ macro_rules! state {
             failures: u32::try_from(row.try_get::<i64, _>("failures")?).unwrap_or(u32::MAX),
             trouble: row.try_get("trouble")?,
             gone_at: at("gone_at")?,
+            rhythm: row.try_get::<Option<i64>, _>("rhythm_s")?.and_then(TimeDelta::try_seconds),
         })
     }};
 }
@@ -86,7 +89,7 @@ impl Store {
     pub async fn know_remote(&self, name: &str, url: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         let sql = "INSERT INTO remotes (name, url, next_at, failures) VALUES ($1, $2, $3, 0) \
                    ON CONFLICT (name) DO UPDATE SET url = excluded.url, moved_to = NULL, etag = NULL, modified = NULL, \
-                   settings = NULL, next_at = excluded.next_at, failures = 0, trouble = NULL, gone_at = NULL \
+                   settings = NULL, next_at = excluded.next_at, failures = 0, trouble = NULL, gone_at = NULL, rhythm_s = NULL \
                    WHERE remotes.url <> excluded.url";
         on!(self.database, pool => sqlx::query(sql).bind(name).bind(url).bind(millis(now)).execute(pool).await.map(drop))?;
         Ok(())
@@ -144,14 +147,14 @@ impl Store {
     pub async fn settle_remote(&self, claim: &str, outcome: &PollOutcome) -> Result<bool, StoreError> {
         let state = &outcome.state;
         let sql = "UPDATE remotes SET moved_to = $3, title = $4, etag = $5, modified = $6, settings = $7, next_at = $8, \
-                   polled_at = $9, succeeded_at = $10, failures = $11, trouble = $12, gone_at = $13, claim = NULL, \
+                   polled_at = $9, succeeded_at = $10, failures = $11, trouble = $12, gone_at = $13, rhythm_s = $14, claim = NULL, \
                    lease_until = NULL WHERE name = $1 AND claim = $2";
         begin!(self.database, tx => {
             let done = sqlx::query(sql)
                 .bind(&state.name).bind(claim).bind(&state.moved_to).bind(&state.title).bind(&state.etag)
                 .bind(&state.modified).bind(&state.settings).bind(millis(state.next_at)).bind(state.polled_at.map(millis))
                 .bind(state.succeeded_at.map(millis)).bind(i64::from(state.failures)).bind(&state.trouble)
-                .bind(state.gone_at.map(millis))
+                .bind(state.gone_at.map(millis)).bind(state.rhythm.map(|rhythm| rhythm.num_seconds()))
                 .execute(&mut *tx).await?.rows_affected();
             if let (Some(why), 1) = (&outcome.tell, done) {
                 let number: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
@@ -169,8 +172,10 @@ impl Store {
     /// When the database fails; then nothing changed.
     pub async fn forget_remote(&self, name: &str, source: &str) -> Result<(), StoreError> {
         begin!(self.database, tx => {
-            sqlx::query("DELETE FROM remotes WHERE name = $1").bind(name).execute(&mut *tx).await?;
-            for table in ["sources WHERE name", "complaints WHERE source"] {
+            for table in ["remotes WHERE name", "pushes WHERE remote"] {
+                sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} = $1"))).bind(name).execute(&mut *tx).await?;
+            }
+            for table in ["sources WHERE name", "complaints WHERE source", "full_texts WHERE source"] {
                 sqlx::query(AssertSqlSafe(format!("DELETE FROM {table} = $1"))).bind(source).execute(&mut *tx).await?;
             }
             tx.commit().await?;
@@ -184,11 +189,14 @@ impl Store {
     /// When the database fails; then nothing changed.
     pub async fn rename_remote(&self, names: [&str; 2], sources: [&str; 2]) -> Result<(), StoreError> {
         begin!(self.database, tx => {
-            sqlx::query("UPDATE remotes SET name = $2 WHERE name = $1").bind(names[0]).bind(names[1]).execute(&mut *tx).await?;
+            for sql in ["UPDATE remotes SET name = $2 WHERE name = $1", "UPDATE pushes SET remote = $2 WHERE remote = $1"] {
+                sqlx::query(sql).bind(names[0]).bind(names[1]).execute(&mut *tx).await?;
+            }
             for sql in [
                 "UPDATE sources SET name = $2 WHERE name = $1",
                 "UPDATE articles SET source = $2 WHERE source = $1",
                 "UPDATE complaints SET source = $2 WHERE source = $1",
+                "UPDATE full_texts SET source = $2 WHERE source = $1",
             ] {
                 sqlx::query(sql).bind(sources[0]).bind(sources[1]).execute(&mut *tx).await?;
             }

@@ -10,6 +10,10 @@ use crate::domain::article::Whereabouts;
 pub(super) const FORMER: &str = "INSERT INTO former_slugs (slug, article) VALUES ($1, $2) \
      ON CONFLICT (slug) DO UPDATE SET article = excluded.article";
 
+/// Says that an article stood at a path before.
+pub(super) const ALIAS: &str =
+    "INSERT INTO aliases (path, article) VALUES ($1, $2) ON CONFLICT (path, article) DO NOTHING";
+
 /// The articles that changed after the revision bound as parameter `number`, and those that name such by a slug that it has or had.
 pub(super) fn changed_or_naming(number: usize) -> String {
     format!(
@@ -55,6 +59,37 @@ impl Store {
         let sql = format!(
             "SELECT f.slug, a.slug FROM former_slugs f JOIN articles a ON a.id = f.article WHERE {PUBLIC} \
              AND NOT EXISTS (SELECT 1 FROM articles o WHERE o.slug = f.slug AND o.release_number IS NOT NULL) ORDER BY f.slug"
+        );
+        Ok(on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).fetch_all(pool).await)?)
+    }
+
+    /// What became of an article that says that it stood at this path before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn whereabouts_of_alias(&self, path: &str) -> Result<Whereabouts, StoreError> {
+        // Of several who say so, the one that came out last.
+        let sql = format!(
+            "SELECT a.slug, CASE WHEN {PUBLIC} THEN 1 ELSE 0 END AS is_public FROM aliases l JOIN articles a ON a.id = l.article \
+             WHERE l.path = $1 AND a.release_number IS NOT NULL ORDER BY is_public DESC, a.release_number DESC LIMIT 1"
+        );
+        let found: Option<(String, i32)> = on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(sql)).bind(path).fetch_optional(pool).await
+        })?;
+        Ok(match found {
+            Some((now, 1)) => Whereabouts::Moved(now),
+            Some(_) => Whereabouts::Gone,
+            None => Whereabouts::Unknown,
+        })
+    }
+
+    /// Every path at which a public article says that it stood before, with the slug that this has.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn aliases(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = format!(
+            "SELECT l.path, a.slug FROM aliases l JOIN articles a ON a.id = l.article WHERE {PUBLIC} ORDER BY l.path, a.release_number"
         );
         Ok(on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).fetch_all(pool).await)?)
     }

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::articles::details_json;
 use super::shelves::{Shelved, insert_shelved, unshelve};
-use super::slugs::FORMER;
+use super::slugs::{ALIAS, FORMER};
 use super::volumes::settle;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, json, millis, on};
 use crate::domain::article::{Article, ArticleId};
@@ -46,6 +46,8 @@ pub struct FileRow {
     pub article: Article,
     /// Its file says that it comes out without a mail.
     pub archive: bool,
+    /// Paths at which it stood before.
+    pub aliases: Vec<String>,
     /// See [`KnownFile`].
     pub size: u64,
     /// See [`KnownFile`].
@@ -285,7 +287,7 @@ impl Store {
     /// Writes one batch of a sync, whole or not at all; articles get a revision of their own.
     ///
     /// # Errors
-    /// When the database fails; then nothing of the batch is written.
+    /// When the database fails, or an article of another source has one of the slugs; then nothing of the batch is written.
     pub async fn write_sync(&self, source: &str, batch: &SyncBatch) -> Result<(), StoreError> {
         let complained = batch.complaints.iter().map(|complaint| complaint.key.as_str());
         let keys: Vec<&str> = complained.chain(batch.rows.iter().map(|row| row.article.key.as_str())).collect();
@@ -301,8 +303,15 @@ impl Store {
             batch.rows.iter().map(|row| (row.article.key.as_str(), row.article.slug.as_str())).collect();
         let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
         let unshelve = unshelve(&self.database.list(1));
+        let forget_aliases = format!("DELETE FROM aliases WHERE article IN {}", self.database.list(1));
         let known = format!(
             "SELECT key, id, slug, release_number IS NOT NULL FROM articles WHERE source = $2 AND key IN {}",
+            self.database.list(1)
+        );
+        // Two machines may each read a source at a time: of what both would give, the second learns here that it is taken.
+        let wanted = json(&slugs.values().collect::<Vec<_>>());
+        let taken = format!(
+            "SELECT slug FROM articles WHERE slug IN {} AND source <> $2 AND withdrawn_at IS NULL",
             self.database.list(1)
         );
         begin!(self.database, tx => {
@@ -318,6 +327,13 @@ impl Store {
             // was faster with a new file, its id stands.
             let known: Vec<(String, String, String, bool)> =
                 sqlx::query_as(AssertSqlSafe(known)).bind(&keys).bind(source).fetch_all(&mut *tx).await?;
+            if !batch.rows.is_empty() {
+                let disputed: Vec<String> =
+                    sqlx::query_scalar(AssertSqlSafe(taken)).bind(&wanted).bind(source).fetch_all(&mut *tx).await?;
+                if !disputed.is_empty() {
+                    return Err(StoreError::SlugsTaken(disputed));
+                }
+            }
             let moved = known.iter().filter(|(key, _, slug, was_public)| {
                 *was_public && slugs.get(key.as_str()).is_some_and(|now| now != slug)
             });
@@ -336,6 +352,7 @@ impl Store {
                 let written = json(&known);
                 sqlx::query(AssertSqlSafe(forget_entries)).bind(&written).execute(&mut *tx).await?;
                 sqlx::query(AssertSqlSafe(forget_mentions)).bind(&written).execute(&mut *tx).await?;
+                sqlx::query(AssertSqlSafe(forget_aliases)).bind(&written).execute(&mut *tx).await?;
                 if !batch.shelves.is_empty() {
                     sqlx::query(AssertSqlSafe(unshelve)).bind(&written).execute(&mut *tx).await?;
                 }
@@ -357,6 +374,11 @@ impl Store {
             let mentions: Vec<_> =
                 batch.rows.iter().flat_map(|row| row.article.related.iter().map(move |slug| (slug.as_str(), id_of(row)))).collect();
             insert_mentions!(tx, mentions);
+            let aliases: Vec<_> =
+                batch.rows.iter().flat_map(|row| row.aliases.iter().map(move |path| (path.as_str(), id_of(row)))).collect();
+            for (path, article) in aliases {
+                sqlx::query(ALIAS).bind(path).bind(article.to_string()).execute(&mut *tx).await?;
+            }
             update_touched!(tx, batch.touched);
             insert_complaints!(tx, source, complaints);
             if revision > 0 {

@@ -51,6 +51,11 @@ const FAILURES_OVERALL: Allowance = Allowance::per_hour(1000);
 /// Requests that the hub makes at a time, to all and to one host.
 const AT_ONCE: (usize, usize) = (256, 32);
 
+/// What is said where a topic is none of ours.
+pub const NO_TOPIC: &str = "hub.topic is no feed of this publication";
+/// What is said where there is no room for another listener.
+pub const FULL: &str = "there are as many listeners as there can be";
+
 /// How a person lets the hub into private networks.
 const SWITCH: &str = "feeds.hub_private = true";
 

@@ -13,7 +13,7 @@ use url::Url;
 use super::{Clock, TaskError, chain};
 use crate::config::Config;
 use crate::domain::article::{ArticleId, Slug};
-use crate::fetch::{Reach, Request};
+use crate::fetch::{Fetcher, Reach, Request};
 use crate::problem::Problem;
 use crate::source::import::Way;
 use crate::source::{self, Context};
@@ -89,21 +89,21 @@ pub struct Material {
     pub bytes: Vec<u8>,
     /// Where it was found, if it was fetched.
     pub url: Option<Url>,
-    /// The encoding that its server says.
-    pub charset: Option<String>,
+    /// The `Content-Type` that its server says.
+    pub content_type: Option<String>,
 }
 
 /// Fetches what is at an address; `may_be_private` lets it be one of a private network.
 ///
 /// # Errors
 /// When it is not there, or is more than an article can be.
-pub async fn fetch(config: &Config, url: Url, may_be_private: bool) -> Result<Material, TaskError> {
+pub async fn fetch(fetcher: &Fetcher, url: Url, may_be_private: bool) -> Result<Material, TaskError> {
     let name = source::bare(&url).to_string();
     let fault = |what: String, hint: &str| TaskError::from(Problem::new(name.clone(), what).hint(hint));
     let request = Request::get(url)
         .header("accept", "text/html,application/xhtml+xml,text/plain;q=0.8,*/*;q=0.5")
         .within(Reach::of(may_be_private, "--private"));
-    let answer = super::fetcher(config)
+    let answer = fetcher
         .fetch(request)
         .await
         .map_err(|error| fault(chain(&error), "save the page from a browser, and bring the file"))?;
@@ -111,12 +111,8 @@ pub async fn fetch(config: &Config, url: Url, may_be_private: bool) -> Result<Ma
         let what = format!("its server answers {}", answer.status);
         return Err(fault(what, "open it in a browser, save it there, and bring the file"));
     }
-    let kind = answer.header("content-type").unwrap_or_default();
-    let charset = kind
-        .split(';')
-        .find_map(|part| part.trim().strip_prefix("charset="))
-        .map(|name| name.trim_matches('"').to_owned());
-    Ok(Material { name, charset, url: Some(source::bare(&answer.url)), bytes: answer.body })
+    let content_type = answer.header("content-type").map(str::to_owned);
+    Ok(Material { name, content_type, url: Some(source::bare(&answer.url)), bytes: answer.body })
 }
 
 /// What is known of the publication while articles are brought in.
@@ -139,7 +135,7 @@ impl<'a> Desk<'a> {
 
     /// Reads what was brought, whatever it is.
     pub fn read(&self, material: &Material) -> Brought {
-        let way = Way { url: material.url.as_ref(), charset: material.charset.as_deref() };
+        let way = Way { url: material.url.as_ref(), content_type: material.content_type.as_deref() };
         source::import::read(&material.name, &material.bytes, way, &self.context(), &self.config.publication.language)
     }
 

@@ -25,6 +25,7 @@ pub mod poll;
 pub mod present;
 pub mod progress;
 pub mod publish;
+pub mod push;
 pub mod readers;
 pub mod render;
 pub mod report;
@@ -236,7 +237,7 @@ impl Publication {
 }
 
 /// What fetches and posts for the publication.
-fn fetcher(config: &Config) -> Fetcher {
+pub fn fetcher(config: &Config) -> Fetcher {
     let agent = format!("Tidings/{} (+{})", env!("CARGO_PKG_VERSION"), config.publication.url);
     Fetcher::new(Manners::new(agent, crate::mail::trust))
 }

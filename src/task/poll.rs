@@ -6,30 +6,41 @@
 //!
 //! The date that it bears is its own where that can be: one that is not there is the moment it was seen first, and so is
 //! one that lies ahead, for what stands in a public document is public.
+//!
+//! | Module | What it does |
+//! |---|---|
+//! | `entries` | which entries become articles, with which slugs and dates |
+//! | `pages` | asks the pages of entries that are summaries for their text |
+//! | `taking` | makes them into articles, writes and releases them |
 
-use std::collections::{HashMap, HashSet};
+mod entries;
+mod pages;
+mod taking;
+
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
 use hyper::StatusCode;
-use rayon::prelude::*;
 use serde::Serialize;
-use tokio::sync::Mutex;
 use url::Url;
 
-use super::{Publication, TaskError, chain, fingerprint, sync};
+use pages::Sites;
+
+use super::{Publication, TaskError, chain, fingerprint, push};
 use crate::config::Source;
-use crate::domain::article::{ArticleId, Slug, uuid_at};
+use crate::domain::article::{ArticleId, uuid_at};
 use crate::domain::rhythm::{LOOKED_AT, Rhythm};
 use crate::fetch::{Answer, Limits, Reach, Request};
 use crate::problem::Problem;
 use crate::source::remote::{self, Document, Manner, Remote, RemoteEntry};
-use crate::store::{Complaint, FileRow, KnownFile, PollOutcome, RemoteState, SyncBatch};
+use crate::store::{PollOutcome, RemoteState};
+
+pub use crate::store::FullTexts;
 
 /// Raised when what entries become changes, so that each is made anew.
 const RENDERING: u32 = 1;
-/// Entries that are made into articles and written at a time.
-const BATCH: usize = 256;
 /// For how long a process has a poll in hand: longer than the slowest takes.
 const LEASE: TimeDelta = TimeDelta::minutes(10);
 /// Polls at a time.
@@ -38,6 +49,8 @@ const AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Polls that fail at an address that a feed moved to before the one that is configured is tried again.
 const AWAY: u32 = 3;
+/// How a person lets a source into private networks.
+const PRIVATE: &str = "private = true";
 
 /// What a poll brought.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -52,6 +65,10 @@ pub struct PollReport {
     pub changed: usize,
     /// Those that were withdrawn.
     pub withdrawn: usize,
+    /// Pages that brought the text of an entry.
+    pub pages: usize,
+    /// Pages that did not.
+    pub pages_failed: usize,
     /// Articles that became public.
     pub released: u64,
     /// Whether this was the first poll: what it released is archive.
@@ -124,21 +141,59 @@ pub async fn poll_now(publication: &Publication, sources: &[&Source]) -> Result<
 
 async fn poll_these(
     publication: &Publication,
-    sources: &[&Source],
+    due: &[&Source],
     is_asked_for: bool,
 ) -> Result<Vec<PollReport>, TaskError> {
-    // Slugs are given one source at a time.
-    let taking = Mutex::new(());
+    let sites = &Sites::new(&publication.fetcher);
+    let polls = due.iter().map(|source| async move { Poll { publication, source, sites }.run(is_asked_for).await });
+    let mut polls = futures_util::stream::iter(polls).buffered(AT_ONCE);
     let mut reports = vec![];
-    for some in sources.chunks(AT_ONCE) {
-        let taking = &taking;
-        let polls =
-            some.iter().map(|source| async move { Poll { publication, source, taking }.run(is_asked_for).await });
-        for report in futures_util::future::join_all(polls).await {
-            reports.extend(report?);
-        }
+    while let Some(report) = polls.next().await {
+        reports.extend(report?);
     }
     Ok(reports)
+}
+
+/// How often, and for how long, a poll under way is waited for before something that was brought is taken in.
+const TURNS: (u32, Duration) = (60, Duration::from_secs(1));
+
+/// Takes in what a hub brought of a source, as if a poll had found it; none where another process has the source in hand for
+/// long.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn pushed(
+    publication: &Publication,
+    source: &Source,
+    topic: &Url,
+    content_type: Option<String>,
+    body: Vec<u8>,
+) -> Result<Option<PollReport>, TaskError> {
+    let store = &publication.store;
+    let sites = &Sites::new(&publication.fetcher);
+    let poll = Poll { publication, source, sites };
+    let mut report = PollReport { source: source.name.clone(), ..PollReport::default() };
+    let remote = match read(topic.clone(), content_type, body).await {
+        Ok(remote) => remote,
+        Err(problem) => {
+            report.trouble = Some(in_words(&problem));
+            report.problems.push(problem);
+            return Ok(Some(report));
+        }
+    };
+    for _ in 0..TURNS.0 {
+        let now = publication.clock.now();
+        let claim = uuid_at(now).to_string();
+        if let Some(state) = store.claim_remote(&source.name, &claim, now + LEASE, true, now).await? {
+            // Of what is made otherwise than before, the next poll sees the whole.
+            let taken = poll.take(remote, false, &poll.settings(), &mut report).await;
+            report.next_at = Some(state.next_at);
+            store.settle_remote(&claim, &PollOutcome { state, tell: None }).await?;
+            return taken.map(|()| Some(report));
+        }
+        tokio::time::sleep(TURNS.1).await;
+    }
+    Ok(None)
 }
 
 /// What stands at an address, read and nothing else.
@@ -153,12 +208,13 @@ pub async fn look(publication: &Publication, feed: &Url, may_be_private: bool) -
         return Err(refusal(&file, answer.status));
     }
     let url = if answer.moved_for_good { answer.url.clone() } else { feed.clone() };
-    read(answer).await.map(|remote| (url, remote))
+    let content_type = answer.header("content-type").map(str::to_owned);
+    read(answer.url, content_type, answer.body).await.map(|remote| (url, remote))
 }
 
 fn request(url: Url, may_be_private: bool) -> Request {
     Request::get(url)
-        .within(Reach::of(may_be_private, "private = true"))
+        .within(Reach::of(may_be_private, PRIVATE))
         .header(
             "accept",
             "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5",
@@ -167,10 +223,9 @@ fn request(url: Url, may_be_private: bool) -> Request {
 }
 
 /// On a thread of its own: a large document takes a second.
-async fn read(answer: Answer) -> Result<Remote, Problem> {
+async fn read(url: Url, content_type: Option<String>, body: Vec<u8>) -> Result<Remote, Problem> {
     let reading = tokio::task::spawn_blocking(move || {
-        let content_type = answer.header("content-type").map(str::to_owned);
-        let document = Document { url: &answer.url, content_type: content_type.as_deref(), bytes: &answer.body };
+        let document = Document { url: &url, content_type: content_type.as_deref(), bytes: &body };
         remote::read(&document)
     });
     reading.await.unwrap_or_else(|_| Err(Problem::new("", "the document cannot be read")))
@@ -199,7 +254,7 @@ fn in_words(problem: &Problem) -> String {
 struct Poll<'a> {
     publication: &'a Publication,
     source: &'a Source,
-    taking: &'a Mutex<()>,
+    sites: &'a Sites,
 }
 
 impl Poll<'_> {
@@ -228,7 +283,9 @@ impl Poll<'_> {
     ) -> Result<(), TaskError> {
         let settings = self.settings();
         // What is made otherwise than before has to be seen once more.
-        let is_known = before.settings.as_deref() == Some(settings.as_str());
+        let is_known = before.settings.as_deref() == Some(settings.as_str())
+            // And so has an entry whose page is still to be asked for.
+            && !(self.source.full_text && self.publication.store.has_due_pages(&key_of(&self.source.name)).await?);
         let moved = before.moved_to.as_deref().and_then(|moved| Url::parse(moved).ok());
         let url = moved.unwrap_or_else(|| self.source.feed.clone());
         let mut request = request(url.clone(), self.source.may_be_private);
@@ -249,22 +306,28 @@ impl Poll<'_> {
             StatusCode::NOT_MODIFIED => {
                 report.not_modified = true;
                 outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
-                let asked_to_wait = server_says(&answer);
+                // What did not change still has the rhythm that it had.
+                let asked_to_wait = server_says(&answer).max(outcome.state.rhythm);
                 self.went_well(asked_to_wait, outcome).await
             }
             StatusCode::OK | StatusCode::IM_USED => {
                 let kept = |name: &str| answer.header(name).map(str::to_owned);
+                let (named, found_at) = (push::named(&answer), answer.url.clone());
+                let is_whole = answer.status == StatusCode::OK;
                 let (etag, modified, from_server) = (kept("etag"), kept("last-modified"), server_says(&answer));
-                let remote = match read(answer).await {
+                let content_type = kept("content-type");
+                let remote = match read(answer.url, content_type, answer.body).await {
                     Ok(remote) => remote,
                     Err(problem) => return self.failed(problem, None, outcome, report),
                 };
                 outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
                 let (title, every) = (remote.title.clone(), remote.every);
-                self.take(remote, &settings, report).await?;
+                push::want(self.publication, self.source, named, &remote, &found_at).await?;
+                self.take(remote, is_whole, &settings, report).await?;
+                self.look_whether_missed(report).await?;
                 let state = &mut outcome.state;
                 (state.etag, state.modified, state.settings) = (etag, modified, Some(settings));
-                state.title = title.or(state.title.take());
+                (state.title, state.rhythm) = (title.or(state.title.take()), every);
                 self.went_well(from_server.max(every), outcome).await
             }
             // At another address than the configured one it may be only that which is gone.
@@ -281,10 +344,21 @@ impl Poll<'_> {
         }
     }
 
+    /// Notes where a hub did not bring what there is: after the second time it is not relied on any more.
+    async fn look_whether_missed(&self, report: &PollReport) -> Result<(), TaskError> {
+        let now = self.publication.clock.now();
+        if report.new > 0 && !report.first && push::is_alive(self.publication, self.source, now).await? {
+            let trouble = "a poll found what the hub had not brought";
+            self.publication.store.note_missed(&self.source.name, trouble).await?;
+        }
+        Ok(())
+    }
+
     async fn went_well(&self, asked_to_wait: Option<TimeDelta>, outcome: &mut PollOutcome) -> Result<(), TaskError> {
         let now = self.publication.clock.now();
         let dates = self.publication.store.newest_dates(&key_of(&self.source.name), LOOKED_AT).await?;
-        let rhythm = Rhythm { every: self.source.every, asked_to_wait, dates: &dates };
+        let is_pushed = push::is_alive(self.publication, self.source, now).await?;
+        let rhythm = Rhythm { every: self.source.every, asked_to_wait, is_pushed, dates: &dates };
         let state = &mut outcome.state;
         state.next_at = now + rhythm.wait(now);
         (state.succeeded_at, state.failures, state.trouble, state.gone_at) = (Some(now), 0, None, None);
@@ -304,7 +378,7 @@ impl Poll<'_> {
         if state.failures >= AWAY {
             state.moved_to = None;
         }
-        let rhythm = Rhythm { every: self.source.every, asked_to_wait: None, dates: &[] };
+        let rhythm = Rhythm { every: self.source.every, asked_to_wait: None, is_pushed: false, dates: &[] };
         state.next_at = self.publication.clock.now() + rhythm.wait_after_failure(state.failures, retry_after, chance());
         let trouble = in_words(&problem);
         state.trouble = Some(trouble.clone());
@@ -316,7 +390,8 @@ impl Poll<'_> {
     /// What entries become depends on this besides themselves.
     fn settings(&self) -> String {
         let site = &self.publication.config.publication;
-        fingerprint([format!("{:?}", self.manner()), site.url.to_string(), RENDERING.to_string()])
+        let full_text = if self.source.full_text { "full text" } else { "" };
+        fingerprint([&format!("{:?}", self.manner()), site.url.as_str(), full_text, &RENDERING.to_string()])
     }
 
     fn manner(&self) -> Manner {
@@ -327,142 +402,6 @@ impl Poll<'_> {
             authors: self.source.authors.clone(),
             pages: self.source.pages,
             own_language: self.publication.config.publication.language.clone(),
-        }
-    }
-
-    /// Takes the entries of a document in, and releases what is new.
-    async fn take(&self, remote: Remote, settings: &str, report: &mut PollReport) -> Result<(), TaskError> {
-        let _taking = self.taking.lock().await;
-        let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
-        report.first = store.source_fingerprint(&key).await?.is_none();
-        report.found = remote.entries.len();
-        let known = store.known_files(&key).await?;
-        let gone: Vec<ArticleId> =
-            remote.gone.iter().filter_map(|id| known.get(id)).filter(|one| !one.withdrawn).map(|one| one.id).collect();
-        let jobs = self.jobs(remote.entries, &known, settings, now).await?;
-        let language = &self.publication.config.publication.language;
-        let mut jobs = jobs.into_iter().peekable();
-        while jobs.peek().is_some() {
-            let batch: Vec<Job> = jobs.by_ref().take(BATCH).collect();
-            let (manner, feeds, own) = (self.manner(), self.publication.feeds.clone(), language.clone());
-            let making = tokio::task::spawn_blocking(move || {
-                let rows: Vec<(bool, FileRow)> =
-                    batch.into_par_iter().map(|job| (job.is_new, job.row(&manner, &feeds, &own))).collect();
-                rows
-            });
-            let rows = making.await?;
-            report.new += rows.iter().filter(|(is_new, _)| *is_new).count();
-            report.changed += rows.iter().filter(|(is_new, _)| !is_new).count();
-            let rows = rows.into_iter().map(|(_, row)| row).collect();
-            let shelves = self.publication.config.feed_rules.by;
-            let batch = SyncBatch { rows, shelves, found_at: now, ..SyncBatch::default() };
-            store.write_sync(&key, &batch).await?;
-        }
-        if !gone.is_empty() {
-            report.withdrawn = gone.len();
-            store.withdraw(&key, &gone, &[], now).await?;
-        }
-        let complaint = Complaint { key: String::new(), size: 0, modified_ns: 0, problems: remote.problems.clone() };
-        store
-            .write_sync(&key, &SyncBatch { complaints: vec![complaint], found_at: now, ..SyncBatch::default() })
-            .await?;
-        report.problems = remote.problems;
-        let (released, faults) = sync::release(self.publication, &key, report.first, now).await?;
-        report.released = released;
-        report.problems.extend(faults);
-        if report.first || report.is_change() {
-            store.finish_sync(&key, settings, now).await?;
-        }
-        Ok(())
-    }
-
-    /// The entries that are new or were edited, each with the slug and the date that it gets or has.
-    async fn jobs(
-        &self,
-        entries: Vec<RemoteEntry>,
-        known: &HashMap<String, KnownFile>,
-        settings: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Job>, TaskError> {
-        let mut changed = vec![];
-        // The newest stand first: what has no date keeps that order.
-        for (place, entry) in (0i64..).zip(entries) {
-            let content_hash = fingerprint([format!("{entry:?}"), settings.to_owned()]);
-            let before = known.get(&entry.key);
-            if before.is_some_and(|before| !before.withdrawn && before.content_hash == content_hash) {
-                continue;
-            }
-            changed.push((place, entry, content_hash));
-        }
-        if changed.is_empty() {
-            return Ok(vec![]);
-        }
-        let others = self.publication.store.slugs_of_others(&key_of(&self.source.name)).await?;
-        let others: HashSet<String> = others.into_iter().map(|(slug, _)| slug).collect();
-        let slugs = known.values().map(|before| before.slug.clone()).chain(others.iter().cloned()).collect();
-        let mut taken = Taken { slugs, numbers: HashMap::new() };
-        let mut jobs = vec![];
-        // The oldest first: of two that would like the same slug it has the plain one.
-        for (place, entry, content_hash) in changed.into_iter().rev() {
-            let before = known.get(&entry.key);
-            let own = entry.published.filter(|date| *date <= now);
-            let first_seen = before.map(|before| DateTime::from_timestamp_nanos(before.modified_ns));
-            let date = own.or(first_seen).unwrap_or(now - TimeDelta::milliseconds(place));
-            // What was withdrawn may find its slug taken.
-            let had = before.filter(|before| !before.withdrawn || !others.contains(&before.slug));
-            let slug = had.and_then(|before| Slug::from_text(&before.slug));
-            let slug = slug.unwrap_or_else(|| taken.free(&remote::slug(&entry)));
-            let id = before.map_or_else(|| ArticleId::new(now), |before| before.id);
-            jobs.push(Job { id, slug, date, entry, content_hash, is_new: before.is_none() });
-        }
-        Ok(jobs)
-    }
-}
-
-/// Slugs that are taken, and the last number that was given to each.
-struct Taken {
-    slugs: HashSet<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl Taken {
-    /// The slug, with the first number behind it that nobody has where it is taken.
-    fn free(&mut self, wanted: &Slug) -> Slug {
-        let mut slug = wanted.clone();
-        while self.slugs.contains(slug.as_str()) {
-            // From the last number on: a thousand entries may have the same title.
-            let number = self.numbers.entry(wanted.as_str().to_owned()).or_insert(1);
-            *number += 1;
-            let end = format!("-{number}");
-            let room = wanted.as_str().len().min(Slug::MAX - end.len());
-            slug = Slug::from_text(&format!("{}{end}", &wanted.as_str()[..room])).unwrap_or(slug);
-        }
-        self.slugs.insert(slug.as_str().to_owned());
-        slug
-    }
-}
-
-/// An entry that is to be an article.
-struct Job {
-    id: ArticleId,
-    slug: Slug,
-    date: DateTime<Utc>,
-    entry: RemoteEntry,
-    content_hash: String,
-    is_new: bool,
-}
-
-impl Job {
-    fn row(self, manner: &Manner, feeds: &[crate::domain::feed::Feed], language: &str) -> FileRow {
-        let article = remote::article(self.id, self.slug, self.date, &self.entry, manner);
-        FileRow {
-            archive: false,
-            feeds: sync::feeds_of(feeds, language, &article),
-            size: article.html.len() as u64,
-            // Of an entry the date that it got: none lies ahead, or before 1900.
-            modified_ns: self.date.timestamp_nanos_opt().unwrap_or_default(),
-            content_hash: self.content_hash,
-            article,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{Publication, cadences};
 use crate::config::Urls;
 use crate::domain::article::{Article, Image, Released};
 use crate::domain::digest::Digest;
-use crate::domain::entry::{Entry, FeedDocument, History, Link, OutlineFeed, content_html};
+use crate::domain::entry::{Entry, FeedDocument, Headings, History, Link, OutlineFeed, content_html};
 use crate::domain::feed::{AnyOf, Feed};
 use crate::domain::media::Enclosure;
 use crate::domain::newsletter::Cadence;
@@ -251,8 +251,18 @@ impl<'a> Presenter<'a> {
             minutes: article.minutes(),
             language: language.clone(),
             dir: direction(language),
+            faq: self.questions(article),
             alerted: false,
         }
+    }
+
+    fn questions(&self, article: &Article) -> Vec<QuestionView> {
+        let view = |asked: &crate::domain::article::Question| QuestionView {
+            question: asked.question.clone(),
+            answer: self.shown(&asked.answer_html),
+            answer_text: crate::source::text_of(&self.shown(&asked.answer_html)),
+        };
+        article.faq.iter().map(view).collect()
     }
 
     /// Articles in a list.
@@ -277,14 +287,6 @@ impl<'a> Presenter<'a> {
             shelves: super::shelves::links(self, article, shelves),
             updated: updated.map(|at| self.date(at)),
             updated_iso: updated.map(|at| self.iso(at)),
-            faq: article
-                .faq
-                .iter()
-                .map(|question| QuestionView {
-                    question: question.question.clone(),
-                    answer: self.shown(&question.answer_html),
-                })
-                .collect(),
             related: article
                 .related
                 .iter()
@@ -406,6 +408,21 @@ impl<'a> Presenter<'a> {
         Ok(Linked { related, shelves })
     }
 
+    /// What stands above the parts of an article in feeds, in its own language where that has words.
+    fn headings(&self, article: &Article, links: &[Link]) -> Headings {
+        if article.faq.is_empty() && links.is_empty() {
+            return Headings::default();
+        }
+        let templates = &self.publication.templates;
+        let own = article.language.as_ref().filter(|language| templates.words().has(language));
+        let speech = templates.speech(own.unwrap_or(&self.publication.config.publication.language));
+        let also_read = speech.word("also_read", &[]);
+        Headings {
+            questions: speech.word("questions", &[]),
+            also_read: speech.word("colon", &[("label", Value::Text(&also_read))]),
+        }
+    }
+
     fn entry(
         &self,
         feed: &Feed,
@@ -418,8 +435,10 @@ impl<'a> Presenter<'a> {
             .filter_map(|slug| related.get(slug))
             .map(|released| Link { url: self.address(&released.article), title: released.article.title.clone() })
             .collect();
-        let html =
-            feed.full.then(|| self.shown(&content_html(article.place.as_deref(), &article.html, &article.faq, &links)));
+        let html = feed.full.then(|| {
+            let headings = self.headings(article, &links);
+            self.shown(&content_html(article.place.as_deref(), &article.html, &article.faq, &links, &headings))
+        });
         Entry {
             id: release.entry_id.clone(),
             url: self.address(article),

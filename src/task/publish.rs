@@ -172,7 +172,9 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
         files.remove(&format!("/articles/{slug}/index.html"))?;
     }
     let taken: HashSet<&str> = titles.iter().map(|(_, slug, _)| slug.as_str()).collect();
-    let moved = moved::write(publication, &presenter, &common, &taken, since == 0).await?;
+    let statics = &config.static_files;
+    let is_own = |path: &str| site.documents.contains_key(path) || statics.join(path.trim_start_matches('/')).exists();
+    let moved = moved::write(publication, &presenter, &common, &taken, &is_own, since == 0).await?;
     files.written += moved.new;
     files.removed += moved.removed;
     let few = match &order {
@@ -307,6 +309,7 @@ fn link_card(url: String, title: &str) -> Card {
         minutes: 0,
         language: String::new(),
         dir: "ltr",
+        faq: vec![],
         alerted: false,
     }
 }

@@ -14,7 +14,7 @@ use super::progress::{self, Course, Progress};
 use super::publish::{PublishReport, Site};
 use super::report::{ReportTally, take_mailbox, take_maildir};
 use super::sync::{SOURCE, SyncReport};
-use super::{Publication, TaskError, confirm, letters, notice, publish, schedule, sync, tidy, welcome};
+use super::{Publication, TaskError, confirm, letters, notice, publish, push, schedule, sync, tidy, welcome};
 
 /// How often slots, releases and retries are looked for: a slot is late by no more than this.
 const TICK: Duration = Duration::from_secs(2);
@@ -179,6 +179,10 @@ async fn keep_polling(publication: &Publication, changed: &Notify, mut stop: Sto
                 }
                 Err(error) => on_event(Event::Failed(error)),
             }
+        }
+        tokio::select! {
+            () = stop.given() => return,
+            asked = push::ask_hubs(publication) => if let Err(error) = asked { on_event(Event::Failed(error)) },
         }
         tokio::select! {
             () = stop.given() => return,

@@ -15,7 +15,7 @@ use crate::domain::article::{Article, ArticleId, entry_id_prefix};
 use crate::domain::feed::{Feed, FeedName};
 use crate::problem::Problem;
 use crate::source::{self, Context, Finds, Found, MAX_BYTES, Parsed};
-use crate::store::{Complaint, FileRow, KnownFile, SyncBatch};
+use crate::store::{Complaint, FileRow, KnownFile, StoreError, SyncBatch};
 
 /// What the store calls the articles' folder.
 pub(super) const SOURCE: &str = "folder";
@@ -53,11 +53,24 @@ impl SyncReport {
     }
 }
 
+/// How often a sync begins anew because a feed elsewhere brought an article that has a file's slug, just now.
+const SLUG_TRIES: usize = 3;
+
 /// Brings the store up to date with the articles' folder, and releases what is due.
 ///
 /// # Errors
 /// When the store fails. Faults in files are in the report.
 pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<SyncReport, TaskError> {
+    for _ in 1..SLUG_TRIES {
+        match sync_once(publication, progress).await {
+            Err(TaskError::Store(StoreError::SlugsTaken(_))) => {}
+            done => return done,
+        }
+    }
+    sync_once(publication, progress).await
+}
+
+async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<SyncReport, TaskError> {
     let store = &publication.store;
     let folder = publication.config.articles.clone();
     let mut finds = tokio::task::spawn_blocking(move || source::walk(&folder)).await?;
@@ -344,7 +357,8 @@ impl Pass<'_> {
             let feeds = feeds_of(&self.publication.feeds, language, &article);
             parsed.problems.extend(shelves::faults(&article, by, &format!("{}/{}", self.name, job.key)));
             let (size, modified_ns, archive) = (job.size, job.modified_ns, parsed.archive);
-            let row = FileRow { article, archive, size, modified_ns, content_hash, feeds };
+            let aliases = parsed.aliases;
+            let row = FileRow { article, archive, aliases, size, modified_ns, content_hash, feeds };
             if slugs.owners.get(row.article.slug.as_str()).is_some_and(|owner| *owner != row.article.key) {
                 slugs.disputed.push((row, parsed.problems));
             } else {
@@ -417,7 +431,7 @@ struct FileReader {
 impl FileReader {
     fn read(&self, job: Job) -> Done {
         let name = format!("{}/{}", self.name, job.key);
-        let fault = |problem| Parsed { article: None, archive: false, problems: vec![problem] };
+        let fault = |problem| Parsed { article: None, archive: false, aliases: vec![], problems: vec![problem] };
         if job.size > MAX_BYTES {
             return Done { parsed: Some(fault(source::too_large(&name))), content_hash: String::new(), job };
         }

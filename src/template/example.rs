@@ -212,6 +212,7 @@ fn card(full: bool) -> Card {
         minutes: 3,
         language: "en".into(),
         dir: "ltr",
+        faq: if full { vec![question()] } else { vec![] },
         alerted: full,
     }
 }
@@ -229,6 +230,10 @@ fn enclosure() -> EnclosureView {
     }
 }
 
+fn question() -> QuestionView {
+    QuestionView { question: "Why?".into(), answer: "<p>So.</p>".into(), answer_text: "So.".into() }
+}
+
 fn cards(full: bool) -> Vec<Card> {
     if full { vec![card(true), card(false)] } else { vec![] }
 }
@@ -242,7 +247,6 @@ fn article(full: bool) -> ArticleView {
         shelves: shelf_links(full),
         updated: full.then(|| "25 November 2026".into()),
         updated_iso: full.then(|| "2026-11-25T07:00:00+00:00".into()),
-        faq: if full { vec![QuestionView { question: "Why?".into(), answer: "<p>So.</p>".into() }] } else { vec![] },
         related: cards(full),
         prev: full.then(|| card(false)),
         next: full.then(|| card(true)),

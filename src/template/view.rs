@@ -165,6 +165,8 @@ pub struct Card {
     pub language: String,
     /// `ltr` or `rtl`, by its language.
     pub dir: &'static str,
+    /// Questions and answers.
+    pub faq: Vec<QuestionView>,
     /// Whether the reader has had it by an alert before this digest.
     pub alerted: bool,
 }
@@ -176,6 +178,8 @@ pub struct QuestionView {
     pub question: String,
     /// HTML.
     pub answer: String,
+    /// The same as plain text, on one line.
+    pub answer_text: String,
 }
 
 /// An article on its own page.
@@ -196,8 +200,6 @@ pub struct ArticleView {
     pub updated: Option<String>,
     /// Last edit for machines.
     pub updated_iso: Option<String>,
-    /// Questions and answers.
-    pub faq: Vec<QuestionView>,
     /// Also read.
     pub related: Vec<Card>,
     /// The article before it.

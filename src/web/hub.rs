@@ -37,8 +37,8 @@ pub(super) async fn ask(
     Ok(match hub::ask(&app.publication, &site, visitor.network, &body).await? {
         Reply::Accepted => said(StatusCode::ACCEPTED, "the callback is going to be asked".into()),
         Reply::Refused(why) => said(StatusCode::BAD_REQUEST, why),
-        Reply::Unknown => said(StatusCode::NOT_FOUND, "hub.topic is no feed of this publication".into()),
-        Reply::Full => said(StatusCode::SERVICE_UNAVAILABLE, "there are as many listeners as there can be".into()),
+        Reply::Unknown => said(StatusCode::NOT_FOUND, hub::NO_TOPIC.into()),
+        Reply::Full => said(StatusCode::SERVICE_UNAVAILABLE, hub::FULL.into()),
         Reply::Wait(wait) => {
             let seconds = (wait.num_seconds() + 1).to_string();
             let mut response = said(StatusCode::TOO_MANY_REQUESTS, "too many requests".into());

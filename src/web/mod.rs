@@ -11,6 +11,7 @@ mod media;
 mod own;
 mod poller;
 mod preferences;
+mod pushed;
 mod reader;
 mod reply;
 mod reports;
@@ -31,10 +32,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{map_response, map_response_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Urls;
-use crate::domain::article::{Slug, Whereabouts};
+use crate::domain::article::{Slug, Whereabouts, alias};
 use crate::domain::feed::FeedName;
 use crate::domain::limits::Limits;
 use crate::task::archive::Archive;
@@ -56,6 +57,9 @@ use speech::Voice;
 
 /// How long requests under way may take after the word to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// What hubs bring that is read at a time; each may be as large as a feed.
+const PUSHES: usize = 4;
 
 /// Largest body of a form, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -86,6 +90,8 @@ pub struct App {
     volumes: Volumes,
     shelves: Served,
     pollers: Pollers,
+    /// Turns of those who read what hubs bring.
+    pushes: Arc<Semaphore>,
     /// Who reads the feeds.
     pub readers: Readers,
     /// The same in the other languages that readers can have.
@@ -112,6 +118,7 @@ impl App {
             has_warned: AtomicBool::new(false),
             pollers: Pollers::new(publication.config.feed_rules.per_poller),
             readers: Readers::new(&publication),
+            pushes: Arc::new(Semaphore::new(PUSHES)),
             own_feeds: OwnFeeds::new(urls.clone()),
             volumes: Volumes::new(urls.clone()),
             shelves: Served::new(urls.clone(), publication.clock.now()),
@@ -169,10 +176,16 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/preferences/{token}/erase", get(preferences::ask_erase))
         .route("/erase/{token}", post(preferences::erase))
         .route("/address/{token}", get(preferences::ask_address).post(preferences::take_address))
+        .route(&format!("{}{{token}}", crate::task::push::CALLBACK), get(pushed::hear))
         .merge(shelves::routes(app.publication.config.feed_rules.by))
         .route("/{*path}", get(static_file))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(reports::routes())
+        // Its body has a bound of its own.
+        .route(
+            &format!("{}{{token}}", crate::task::push::CALLBACK),
+            post(pushed::take).layer(DefaultBodyLimit::disable()),
+        )
         .layer(map_response_with_state(Arc::clone(&app), with_apology))
         .layer(map_response(with_policies))
         .with_state(app)
@@ -229,7 +242,7 @@ async fn article(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     if Slug::from_text(&slug).is_none_or(|known| known.as_str() != slug) {
-        return missing(&app);
+        return at_alias(&app, &format!("articles/{slug}")).await;
     }
     let presenter = app.presenter();
     match pages::article_page(&app.publication, &presenter, &app.common, &slug).await? {
@@ -241,15 +254,30 @@ async fn article(
 /// What is said at an article's address where no article is.
 async fn absent(app: &App, slug: &str) -> Result<Response, Failure> {
     match app.publication.store.whereabouts(slug).await? {
-        Whereabouts::Unknown => missing(app),
+        Whereabouts::Unknown => at_alias(app, &format!("articles/{slug}")).await,
         // Relative, for whoever stands before us may serve this below a path of its own.
         Whereabouts::Moved(now) => {
             Ok((StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, format!("../{now}/"))]).into_response())
         }
-        Whereabouts::Gone => {
-            let html = pages::gone_page(&app.publication, &app.presenter(), &app.common).await?;
-            Ok((StatusCode::GONE, private(html)).into_response())
+        Whereabouts::Gone => gone(app).await,
+    }
+}
+
+async fn gone(app: &App) -> Result<Response, Failure> {
+    let html = pages::gone_page(&app.publication, &app.presenter(), &app.common).await?;
+    Ok((StatusCode::GONE, private(html)).into_response())
+}
+
+/// What is said at a path where nothing is, but an article may say that it stood there before.
+async fn at_alias(app: &App, path: &str) -> Result<Response, Failure> {
+    let Some(path) = alias(path) else { return missing(app) };
+    match app.publication.store.whereabouts_of_alias(&path).await? {
+        Whereabouts::Unknown => missing(app),
+        Whereabouts::Moved(now) => {
+            let location = app.urls.local(&format!("/articles/{now}/"));
+            Ok((StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response())
         }
+        Whereabouts::Gone => gone(app).await,
     }
 }
 
@@ -345,7 +373,7 @@ async fn static_file(
     {
         return Ok(response);
     }
-    missing(&app)
+    at_alias(&app, &path).await
 }
 
 /// What is not there may be there in a moment: nobody keeps this answer.

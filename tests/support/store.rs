@@ -83,7 +83,15 @@ pub async fn release_articles(store: &Store, count: i64) -> Vec<(ArticleId, i64)
                 words: 1,
             };
             let feeds = vec![news(), feed("sport")];
-            FileRow { article, archive: false, size: 1, modified_ns: 1, content_hash: String::new(), feeds }
+            FileRow {
+                article,
+                archive: false,
+                aliases: vec![],
+                size: 1,
+                modified_ns: 1,
+                content_hash: String::new(),
+                feeds,
+            }
         })
         .collect();
     let ids = rows.iter().map(|row| row.article.id).zip(numbers).collect();

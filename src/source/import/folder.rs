@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::front_matter::{self, Value};
+use super::super::front_matter;
 use super::super::{Complaints, link};
 use super::{Brought, Fate, Piece, instant, said};
 use crate::domain::article::ArticleId;
@@ -113,19 +113,6 @@ fn article(
     let Some(article) = parsed.article else { return brought.problems.extend(parsed.problems) };
     let archive = article.date <= context.now && !article.draft && !has("archive");
     let text = if archive { with_keys(&text, &[("archive", "true".to_owned())]) } else { text };
-    if let Some((_, aliases)) = table.iter().find(|(key, _)| matches!(key.as_str(), "aliases" | "redirect_from")) {
-        let written = match &aliases.value {
-            Value::List(list) => list.iter().map(|node| node.value.describe()).collect::<Vec<_>>().join(", "),
-            value => value.describe(),
-        };
-        brought.account.push(said(
-            shown.to_owned(),
-            aliases.line,
-            &written,
-            Fate::Dropped,
-            "addresses from before: let your web server lead on from them",
-        ));
-    }
     brought.pieces.push(Piece {
         origin: shown.to_owned(),
         title: article.title,

@@ -13,13 +13,12 @@ mod piece;
 mod substack;
 mod wordpress;
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
 
-use super::Context;
+use super::{Context, decode};
 use crate::problem::Problem;
 
+pub(super) use self::page::body as body_of_page;
 pub use self::piece::{Form, Piece};
 
 /// What something that is brought can be.
@@ -71,7 +70,7 @@ impl Kind {
         {
             return refused("neither text nor an export that is known", "unpack it, or copy its text and bring that");
         }
-        let beginning = decoded(&bytes[..bytes.len().min(BEGINNING)]);
+        let beginning = decode::text(&bytes[..bytes.len().min(BEGINNING)], None);
         let beginning = beginning.trim_start();
         if (beginning.starts_with("<?xml") && !beginning.contains("<html"))
             || beginning.starts_with("<rss")
@@ -148,8 +147,8 @@ pub struct Entry {
 pub struct Way<'a> {
     /// Where it was found.
     pub url: Option<&'a url::Url>,
-    /// The encoding that the server says.
-    pub charset: Option<&'a str>,
+    /// The `Content-Type` that the server says.
+    pub content_type: Option<&'a str>,
 }
 
 /// Whatever a file or an address holds.
@@ -159,10 +158,10 @@ pub fn read(name: &str, bytes: &[u8], way: Way<'_>, context: &Context<'_>, own_l
         Err(problem) => return Brought { problems: vec![*problem], ..Brought::default() },
     };
     let brought = match kind {
-        Kind::WordPress => wordpress::read(name, &decoded(bytes), context, own_language),
-        Kind::Ghost => ghost::read(name, &decoded(bytes), context),
+        Kind::WordPress => wordpress::read(name, &decode::text(bytes, None), context, own_language),
+        Kind::Ghost => ghost::read(name, &decode::text(bytes, None), context),
         Kind::Substack => substack::read(name, bytes, context),
-        Kind::Page => page::read(name, bytes, way.charset, way.url, context, own_language),
+        Kind::Page => page::read(name, bytes, way.content_type, way.url, context, own_language),
         Kind::Text | Kind::Folder => pasted(name, bytes, context, own_language),
     };
     Brought { kind, ..brought }
@@ -191,17 +190,5 @@ fn said(file: String, line: usize, text: &str, fate: Fate, what: impl Into<Strin
 
 /// One article from a text that was copied from a page.
 pub fn pasted(name: &str, bytes: &[u8], context: &Context<'_>, own_language: &str) -> Brought {
-    pasted::read(name, &decoded(bytes), context, own_language)
-}
-
-/// Text in whatever encoding it is: UTF-8 or UTF-16 by its mark, UTF-8 if it can be that, else Windows-1252, as browsers
-/// take it (WHATWG Encoding Standard).
-fn decoded(bytes: &[u8]) -> Cow<'_, str> {
-    if let Some((encoding, length)) = encoding_rs::Encoding::for_bom(bytes) {
-        return encoding.decode_without_bom_handling(&bytes[length..]).0;
-    }
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
-    }
+    pasted::read(name, &decode::text(bytes, None), context, own_language)
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use dom_query::Document;
-use dom_smoothie::Readability;
+use dom_smoothie::{Article, Readability};
 use serde_json::Value;
 use url::Url;
 
@@ -17,15 +17,12 @@ use super::{Brought, Entry, Fate, Form, Piece, instant};
 use crate::domain::article::Slug;
 use crate::problem::Problem;
 use crate::source::sanitise;
-use crate::source::{Context, MAX_BYTES, date};
-
-/// Bytes in which a page says how it is encoded (WHATWG HTML, "prescan a byte stream").
-const PRESCAN: usize = 1024;
+use crate::source::{Context, MAX_BYTES, date, decode};
 
 pub(super) fn read(
     name: &str,
     bytes: &[u8],
-    charset: Option<&str>,
+    content_type: Option<&str>,
     url: Option<&Url>,
     context: &Context<'_>,
     own_language: &str,
@@ -35,14 +32,10 @@ pub(super) fn read(
         brought.problems.push(crate::source::too_large(name));
         return brought;
     }
-    let html = decoded(bytes, charset);
+    let html = decode::text(bytes, content_type);
     let html = sanitise::shallow(&html);
     let head = Head::of(html);
-    // Readability is not told the address: relative links are made absolute where all links are.
-    let document = Document::from(html);
-    markup::unembed(&document);
-    let found = Readability::with_document(document, None, None).ok().and_then(|mut page| page.parse().ok());
-    let Some(found) = found.filter(|found| found.text_content.chars().any(char::is_alphanumeric)) else {
+    let Some(found) = article_in(html) else {
         let problem = Problem::new(name, "no article in it that could be told from the page around it");
         brought.problems.push(problem.hint("copy the article's text into a file, and bring that"));
         return brought;
@@ -97,6 +90,23 @@ pub(super) fn read(
     brought
 }
 
+/// The article in a page, told from what is around it. Readability is not told the address: relative links are made
+/// absolute where all links are.
+fn article_in(html: &str) -> Option<Article> {
+    let document = Document::from(html);
+    markup::unembed(&document);
+    let found = Readability::with_document(document, None, None).ok()?.parse().ok()?;
+    found.text_content.chars().any(char::is_alphanumeric).then_some(found)
+}
+
+/// The body of the article in a page that was found at `url`, safe and with absolute links; none where there is no such.
+pub(in crate::source) fn body(bytes: &[u8], content_type: Option<&str>, url: &Url) -> Option<String> {
+    let html = decode::text(bytes, content_type);
+    let found = article_in(sanitise::shallow(&html))?;
+    // What is taken out of others' pages is theirs to know.
+    Some(markup::cleaned(&found.content, &Place { page: url, name: "", line: None }, &mut vec![]))
+}
+
 /// The last part of an address that is made of words: `/2024/03/the-bell.html` → `the-bell`.
 fn slug_of(address: &Url) -> Option<String> {
     let part = address.path_segments()?.rev().find(|part| !part.is_empty())?;
@@ -106,31 +116,6 @@ fn slug_of(address: &Url) -> Option<String> {
 
 fn primary(tag: &str) -> String {
     tag.split(['-', '_']).next().unwrap_or_default().to_lowercase()
-}
-
-/// The page's text: by its mark, by what the server said, by what it says of itself, or else as browsers guess.
-fn decoded<'a>(bytes: &'a [u8], charset: Option<&str>) -> std::borrow::Cow<'a, str> {
-    if encoding_rs::Encoding::for_bom(bytes).is_none() {
-        let said = charset.map(str::to_owned).or_else(|| said_charset(bytes));
-        let encoding = said.and_then(|said| encoding_rs::Encoding::for_label(said.trim().as_bytes()));
-        // What says that it is UTF-8 and is not, and what is UTF-8 whatever it says, is told by trying.
-        if let Some(encoding) =
-            encoding.filter(|encoding| *encoding != encoding_rs::UTF_8 && std::str::from_utf8(bytes).is_err())
-        {
-            return encoding.decode_without_bom_handling(bytes).0;
-        }
-    }
-    super::decoded(bytes)
-}
-
-/// The encoding in `<meta charset="…">` or `<meta http-equiv … content="text/html; charset=…">`.
-fn said_charset(bytes: &[u8]) -> Option<String> {
-    let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(PRESCAN)]).to_ascii_lowercase();
-    let (_, rest) = beginning.split_once("charset")?;
-    let rest = rest.trim_start().strip_prefix('=')?.trim_start().trim_start_matches(['"', '\'']);
-    let label: String =
-        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '.')).collect();
-    (!label.is_empty()).then_some(label)
 }
 
 /// What a page says of itself.

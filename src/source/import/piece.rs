@@ -59,6 +59,8 @@ pub struct Piece {
     pub enclosure: Option<Enclosure>,
     /// Slugs of other articles.
     pub related: Vec<String>,
+    /// Paths at which it stood before.
+    pub aliases: Vec<String>,
     /// Questions, and answers in Markdown.
     pub faq: Vec<(String, String)>,
     /// To be shown under "Don't miss".
@@ -115,7 +117,9 @@ impl Piece {
                 put(key, &quoted(value));
             }
         }
-        for (key, values) in [("authors", &self.authors), ("tags", &self.tags), ("related", &self.related)] {
+        for (key, values) in
+            [("authors", &self.authors), ("tags", &self.tags), ("related", &self.related), ("aliases", &self.aliases)]
+        {
             if !values.is_empty() {
                 put(key, &format!("[{}]", values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", ")));
             }

@@ -216,5 +216,5 @@ fn content<R: std::io::Read>(file: &mut zip::read::ZipFile<'_, R>, total: &mut u
             format!("unpacked it is more than {MAX_RATIO} times as large: it was not read")
         });
     }
-    Ok(Some(super::decoded(&bytes).into_owned()))
+    Ok(Some(crate::source::decode::text(&bytes, None).into_owned()))
 }

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::markup::{self, Place};
 use super::{Brought, Fate, Form, Piece, instant, piece, said};
+use crate::domain::article::alias;
 use crate::domain::media::Enclosure;
 use crate::problem::Problem;
 use crate::source::{Context, MAX_BYTES, date};
@@ -38,6 +39,8 @@ struct Item {
     terms: Vec<(bool, String)>,
     /// More about it, by key.
     meta: HashMap<String, String>,
+    /// Slugs of before.
+    old_slugs: Vec<String>,
     comments: usize,
 }
 
@@ -192,7 +195,12 @@ impl<'a> Export<'a> {
             }
             "wp:meta_key" => reading.meta_key = text,
             "wp:meta_value" => {
-                item.meta.insert(std::mem::take(&mut reading.meta_key), text);
+                let key = std::mem::take(&mut reading.meta_key);
+                if key.trim() == "_wp_old_slug" {
+                    item.old_slugs.push(text);
+                } else {
+                    item.meta.insert(key, text);
+                }
             }
             "wp:comment" => item.comments += 1,
             // Elements of comments are named otherwise than those of posts.
@@ -325,6 +333,7 @@ impl<'a> Export<'a> {
             summary,
             image,
             enclosure: item.meta.get("enclosure").and_then(|written| enclosure(written)),
+            aliases: old_addresses(item),
             featured: item.field("wp:is_sticky") == "1",
             draft,
             archive: !draft && at.is_none_or(|at| at <= self.context.now),
@@ -402,6 +411,19 @@ fn captions(html: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Where a post stood under the slugs that it had before: at its address, with that in the place of its last part.
+fn old_addresses(item: &Item) -> Vec<String> {
+    let Ok(page) = Url::parse(item.field("link")) else { return vec![] };
+    let path = page.path().trim_end_matches('/');
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut paths: Vec<String> = vec![];
+    for slug in &item.old_slugs {
+        let path = alias(&format!("{folder}/{}", percent_decoded(slug.trim())));
+        paths.extend(path.filter(|path| !paths.contains(path)).map(|path| path + "/"));
+    }
+    paths
 }
 
 /// What WordPress keeps of a slug in letters that are not Latin.

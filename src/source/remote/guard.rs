@@ -24,8 +24,9 @@ const MAX_NAMESPACES: usize = 200;
 const HEAD: usize = 512 * 1024;
 
 /// What a document is, by its first element.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Root {
+    #[default]
     Rss,
     Rdf,
     Atom,
@@ -44,7 +45,14 @@ pub(super) struct Scan {
     pub gone: Vec<(String, Option<DateTime<Utc>>)>,
     /// How often it changes, as it says itself (RSS's `ttl`, `sy:updatePeriod` and `sy:updateFrequency`).
     pub every: Option<TimeDelta>,
+    /// Addresses of its hubs, as they are written (`rel="hub"`).
+    pub hubs: Vec<String>,
+    /// Its own address, as it is written (`rel="self"`).
+    pub own: Option<String>,
 }
+
+/// Hubs of one feed that are looked at.
+const MAX_HUBS: usize = 5;
 
 /// Why a document is not looked at any further.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,11 +80,11 @@ pub(super) fn scan(text: &str) -> Result<Scan, Fault> {
     };
     // What stands before the root, a document type above all, is left out.
     let text = mended(&with_root(&text[at..], root)).into_owned();
-    let mut look = Look { root, entries: vec![], gone: vec![], ttl: None, period: None, frequency: None, inside: None };
+    let mut look = Look { root, ..Look::default() };
     look.through(&text)?;
-    let Look { entries, gone, ttl, period, frequency, .. } = look;
+    let Look { entries, gone, ttl, period, frequency, hubs, own, .. } = look;
     let every = [ttl, period.map(|period| period / frequency.unwrap_or(1).clamp(1, 1000))].into_iter().flatten().max();
-    Ok(Scan { root, text, entries, gone, every })
+    Ok(Scan { root, text, entries, gone, every, hubs, own })
 }
 
 /// Whether text that may begin with anything is a page.
@@ -247,6 +255,7 @@ fn has_many(attributes: &str) -> bool {
         && BytesStart::from_content(attributes, 0).html_attributes().take(MAX_ATTRIBUTES + 1).count() > MAX_ATTRIBUTES
 }
 
+#[derive(Default)]
 struct Look {
     root: Root,
     entries: Vec<Range<usize>>,
@@ -255,6 +264,8 @@ struct Look {
     period: Option<TimeDelta>,
     frequency: Option<i32>,
     inside: Option<Inside>,
+    hubs: Vec<String>,
+    own: Option<String>,
 }
 
 impl Look {
@@ -328,16 +339,27 @@ impl Look {
         if depth > 3 {
             return;
         }
+        let value = |wanted: &str| {
+            let attribute = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == wanted)?;
+            let value = quick_xml::escape::unescape(&attribute.value).ok()?.trim().to_owned();
+            Some(value)
+        };
         match start.local_name().as_ref() {
+            // In RSS it is Atom's element, and RSS's own has no attributes.
+            "link" => {
+                let rel = value("rel").unwrap_or_default();
+                let is = |wanted: &str| rel.split_whitespace().any(|word| word.eq_ignore_ascii_case(wanted));
+                if is("hub") && self.hubs.len() < MAX_HUBS {
+                    self.hubs.extend(value("href"));
+                }
+                if is("self") && self.own.is_none() {
+                    self.own = value("href");
+                }
+            }
             "ttl" => self.inside = Some(Inside::Ttl),
             "updatePeriod" => self.inside = Some(Inside::Period),
             "updateFrequency" => self.inside = Some(Inside::Frequency),
             "deleted-entry" if self.gone.len() < 10_000 => {
-                let value = |wanted: &str| {
-                    let attribute = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == wanted)?;
-                    let value = quick_xml::escape::unescape(&attribute.value).ok()?.trim().to_owned();
-                    Some(value)
-                };
                 let when = value("when").and_then(|when| DateTime::parse_from_rfc3339(&when).ok());
                 self.gone.extend(value("ref").map(|id| (id, when.map(|when| when.to_utc()))));
             }
@@ -448,6 +470,12 @@ mod tests {
             Some(TimeDelta::hours(6))
         );
         assert_eq!(rss("<item><ttl>90</ttl></item><ttl>0</ttl>"), None);
+        let named = scan(
+            "<rss version=\"2.0\"><channel><link>https://a.example/</link><a:link rel=\"self\" href=\"/feed\"/><a:link rel=\"hub\" \
+             href=\"https://h.example/?a&amp;b\"></a:link><item><a:link rel=\"hub\" href=\"x\"/></item></channel></rss>",
+        )
+        .unwrap();
+        assert_eq!((named.hubs, named.own.as_deref()), (vec!["https://h.example/?a&b".to_owned()], Some("/feed")));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) fn read(text: &str, url: &Url, file: &str) -> Result<Remote, Problem>
     let language = string(feed.get("language"));
     let mut remote = Remote {
         title: string(feed.get("title")).map(|title| one_line(&title)).filter(|title| !title.is_empty()),
+        topic: string(feed.get("feed_url")).and_then(|written| link(&written, url)),
+        hubs: hubs(feed, url),
         ..Remote::default()
     };
     for item in items.iter().take(super::MAX_ENTRIES) {
@@ -48,6 +50,13 @@ pub(super) fn read(text: &str, url: &Url, file: &str) -> Result<Remote, Problem>
         remote.entries.push(entry);
     }
     Ok(remote)
+}
+
+/// What it says of hubs: `{"type": "WebSub", "url": "…"}`.
+fn hubs(feed: &Map<String, Value>, url: &Url) -> Vec<Url> {
+    let all = feed.get("hubs").and_then(Value::as_array).into_iter().flatten().take(5);
+    let is_ours = |hub: &&Value| string(hub.get("type")).is_some_and(|kind| kind.eq_ignore_ascii_case("websub"));
+    all.filter(is_ours).filter_map(|hub| link(&string(hub.get("url"))?, url)).collect()
 }
 
 fn entry(item: &Map<String, Value>, base: &Url) -> Option<RemoteEntry> {

@@ -2,17 +2,17 @@
 //!
 //! | File | What it knows |
 //! |---|---|
-//! | `decode` | bytes to text, whatever was declared |
 //! | `guard` | XML looked through before it is read: depth, place of each entry, withdrawals, rhythm |
 //! | `xml` | RSS and Atom, by feed-rs |
 //! | `json` | JSON Feed |
 //! | `entry` | what an entry becomes |
+//! | `full` | when its text is looked for on its page, and what is taken from there |
 //!
 //! A document is refused as a whole only where nothing in it can be relied on. One bad entry is complained about, and the
 //! others come in. Nothing is fetched from here.
 
-mod decode;
 mod entry;
+mod full;
 mod guard;
 mod json;
 mod xml;
@@ -22,12 +22,14 @@ use std::collections::HashMap;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use url::Url;
 
+use super::decode;
 use super::link::bare;
 use crate::domain::media::{Enclosure, is_media_type, media_type as media_type_of};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
 
 pub use entry::{Manner, article, slug, title};
+pub use full::{full_text, is_summary, with_full_text};
 
 /// Entries of one document that are taken, the first of it.
 const MAX_ENTRIES: usize = 20_000;
@@ -60,6 +62,10 @@ pub struct Remote {
     pub gone: Vec<String>,
     /// How often it changes, as it says itself.
     pub every: Option<TimeDelta>,
+    /// Addresses of the hubs that tell of its changes, as it names them (WebSub §4).
+    pub hubs: Vec<Url>,
+    /// Its own address, as it names it: what hubs know it by.
+    pub topic: Option<Url>,
     /// What is wrong with single entries.
     pub problems: Vec<Problem>,
 }
@@ -139,7 +145,7 @@ pub fn read(document: &Document<'_>) -> Result<Remote, Problem> {
     // What is relative in it is relative to this.
     let url = bare(document.url);
     let file = url.to_string();
-    let text = decode::text(document.bytes, document.content_type);
+    let text = decode::document(document.bytes, document.content_type);
     if text.is_empty() {
         let what = if document.bytes.is_empty() {
             "there is an empty document"

@@ -110,6 +110,8 @@ fn remote(feed: Feed, scan: &Scan, url: &Url, file: &str, mut problems: Vec<Prob
             .map(|title| super::entry::plain(&words(title, &kind)))
             .filter(|title| !title.is_empty()),
         every: scan.every,
+        hubs: scan.hubs.iter().filter_map(|hub| link(hub, url)).collect(),
+        topic: scan.own.as_ref().and_then(|own| link(own, url)),
         ..Remote::default()
     };
     let mut updates = HashMap::new();

@@ -40,7 +40,43 @@ CREATE TABLE remotes (
     failures BIGINT NOT NULL,
     trouble TEXT,
     -- When it said that it is there no more.
-    gone_at BIGINT
+    gone_at BIGINT,
+    -- How often it changes, as its document says: what answers "not modified" does not say it again.
+    rhythm_s BIGINT
+);
+
+-- Entries of feeds elsewhere whose text is that of their pages, or was to be.
+CREATE TABLE full_texts (
+    source TEXT NOT NULL,
+    key TEXT NOT NULL,
+    -- A hash of the entry as it was when its page was asked for.
+    entry TEXT NOT NULL,
+    -- Whether the article has the page's text.
+    has_page BOOLEAN NOT NULL,
+    -- Whether the page is asked for at the next poll, how often it was, and what came of it.
+    is_due BOOLEAN NOT NULL,
+    attempts BIGINT NOT NULL,
+    why TEXT,
+    PRIMARY KEY (source, key)
+);
+
+-- What hubs elsewhere bring us: one subscription for each feed elsewhere that names a hub.
+CREATE TABLE pushes (
+    remote TEXT PRIMARY KEY,
+    hub TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    -- The end of the callback's address, and what is brought there is signed with.
+    token TEXT NOT NULL UNIQUE,
+    secret TEXT,
+    -- When the hub is asked next, and how often it was without an answer.
+    ask_at BIGINT NOT NULL,
+    attempts BIGINT NOT NULL,
+    -- Until when it brings what is new; nothing where it never said so, or does not.
+    lease_until BIGINT,
+    pushed_at BIGINT,
+    -- Polls in a row that found what it should have brought.
+    missed BIGINT NOT NULL,
+    trouble TEXT
 );
 
 CREATE TABLE articles (
@@ -136,6 +172,15 @@ CREATE TABLE former_slugs (
     article TEXT NOT NULL
 );
 CREATE INDEX former_slugs_article ON former_slugs (article);
+
+-- Paths at which articles say that they stood before.
+CREATE TABLE aliases (
+    path TEXT NOT NULL,
+    article TEXT NOT NULL,
+    PRIMARY KEY (path, article)
+);
+CREATE INDEX aliases_article ON aliases (article);
+
 -- An article on the shelf of its section, of a tag or of an author: `tag/harbour`. What is gone is told of once more.
 CREATE TABLE shelved (
     shelf TEXT NOT NULL,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
-use super::{Post, TICK, reach};
-use crate::domain::hub::Wish;
+use super::{FULL, NO_TOPIC, Post, TICK, reach, topics};
+use crate::domain::hub::{MOST_LISTENERS, Mode, Wish, denial};
 use crate::fetch::{Limits, Request};
 use crate::store::Asked;
 use crate::task::run::Event;
@@ -88,6 +88,13 @@ async fn ask_each(post: &Post, host: &str, asked: Vec<Asked>) -> Result<(), Task
             publication.store.deny_host(host).await?;
             return Ok(());
         }
+        if let Some(reason) = reason_against(post, &one).await? {
+            if !is_told(post, &one.wish, reason).await {
+                publication.hub.has_failed(host, now);
+            }
+            publication.store.deny(&one).await?;
+            continue;
+        }
         match wants(post, &one.wish).await? {
             Ok(()) => publication.store.grant(&one, publication.clock.now()).await?,
             Err(why) => {
@@ -98,6 +105,35 @@ async fn ask_each(post: &Post, host: &str, asked: Vec<Asked>) -> Result<(), Task
         }
     }
     Ok(())
+}
+
+/// Why we refuse what was accepted to be looked into, if we do: much may have happened since.
+async fn reason_against(post: &Post, asked: &Asked) -> Result<Option<&'static str>, TaskError> {
+    let publication = &post.publication;
+    if asked.wish.mode == Mode::Unsubscribe {
+        return Ok(None);
+    }
+    let site = post.site.load_full();
+    // Before the first publish of this process nothing is known of what there is.
+    let is_topic = site.documents.is_empty()
+        || topics(&site, &publication.config.live_urls()).any(|(topic, _)| topic == asked.wish.topic);
+    let (listeners, is_listener) = publication.store.listeners(&asked.id).await?;
+    Ok(match (is_topic, listeners >= MOST_LISTENERS && !is_listener) {
+        (false, _) => Some(NO_TOPIC),
+        (true, true) => Some(FULL),
+        (true, false) => None,
+    })
+}
+
+/// Tells a callback that we refuse, and why (WebSub §5.2). Whether it heard.
+async fn is_told(post: &Post, wish: &Wish, reason: &str) -> bool {
+    let request = Request::get(denial(wish, reason))
+        .within(reach(&post.publication))
+        .limited(LIMITS)
+        .without_redirects()
+        .without_body();
+    let answer = post.publication.hub.fetcher.fetch(request).await;
+    answer.is_ok_and(|answer| answer.status.is_success())
 }
 
 /// Whether the callback answers with our challenge; if not, what it did.

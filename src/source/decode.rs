@@ -1,22 +1,26 @@
-//! Bytes of a feed's document to text, whatever was declared, and whether or not that is true.
+//! Bytes that came from elsewhere to text, whatever was declared, and whether or not that is true.
 //!
-//! A byte order mark goes before the charset of the answer, and that before the XML declaration (RFC 7303 §3.2). What is
-//! valid UTF-8 is UTF-8 all the same, whichever encoding of single bytes was declared: text in one of those hardly ever
-//! is by accident.
+//! A byte order mark goes before the charset of the answer, and that before what the document says of itself in its XML
+//! declaration or its meta elements (RFC 7303 §3.2; WHATWG HTML, "determining the character encoding"). What is valid UTF-8
+//! is UTF-8 all the same, whichever encoding of single bytes was declared: text in one of those hardly ever is by accident.
 
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-/// The text, without byte order mark and XML declaration, and without whatever stands before the first `<` or `{`.
-pub(super) fn text<'a>(bytes: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
-    match decoded(bytes, content_type) {
+/// Bytes in which a document says how it is encoded (WHATWG HTML, "prescan a byte stream").
+const PRESCAN: usize = 1024;
+
+/// The text of a feed: without byte order mark and XML declaration, and whatever stands before the first `<` or `{`.
+pub(super) fn document<'a>(bytes: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
+    match text(bytes, content_type) {
         Cow::Borrowed(text) => Cow::Borrowed(trimmed(text)),
         Cow::Owned(text) => Cow::Owned(trimmed(&text).to_owned()),
     }
 }
 
-fn decoded<'a>(bytes: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
+/// The text, without byte order mark. `content_type` is what its server said.
+pub(super) fn text<'a>(bytes: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
     if let Some((encoding, length)) = Encoding::for_bom(bytes) {
         return encoding.decode_without_bom_handling(&bytes[length..]).0;
     }
@@ -58,9 +62,24 @@ fn charset(content_type: &str) -> Option<&'static Encoding> {
     Encoding::for_label(parameter.trim().trim_matches(['"', '\'']).as_bytes())
 }
 
-/// The encoding that an XML declaration names.
+/// The encoding that a document names: in its XML declaration, or in `<meta charset="…">` and its like.
 fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
-    let head = bytes.get(..bytes.len().min(1024))?;
+    let head = bytes.get(..bytes.len().min(PRESCAN))?;
+    in_declaration(head).or_else(|| in_meta(head))
+}
+
+fn in_meta(head: &[u8]) -> Option<&'static Encoding> {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    head.match_indices("<meta").find_map(|(at, _)| {
+        let tag = head[at..].split('>').next()?;
+        let label =
+            tag.split_once("charset")?.1.trim_start().strip_prefix('=')?.trim_start().trim_start_matches(['"', '\'']);
+        let label = label.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | ':' | '.')).next()?;
+        Encoding::for_label(label.as_bytes())
+    })
+}
+
+fn in_declaration(head: &[u8]) -> Option<&'static Encoding> {
     let start = head.windows(5).position(|window| window == b"<?xml")?;
     let end = head[start..].windows(2).position(|window| window == b"?>")? + start;
     let declaration = std::str::from_utf8(&head[start..end]).ok()?;
@@ -114,8 +133,14 @@ mod tests {
             (b" \n junk <?xml version=\"1.0\"?>\n<a>x</a>".to_vec(), None, "<a>x</a>"),
             (b"<?xml-stylesheet href=\"x\"?><a>x</a>".to_vec(), None, "<?xml-stylesheet href=\"x\"?><a>x</a>"),
             (b"".to_vec(), None, ""),
+            (b"<meta charset=KOI8-R><a>\xB8</a>".to_vec(), None, "<meta charset=KOI8-R><a>╦</a>"),
+            (
+                b"<meta http-equiv=x content=\"text/html; charset=windows-1251\">\xB8".to_vec(),
+                Some("text/html"),
+                "<meta http-equiv=x content=\"text/html; charset=windows-1251\">ё",
+            ),
         ] {
-            assert_eq!(text(&bytes, content_type), meant, "{content_type:?} {bytes:?}");
+            assert_eq!(document(&bytes, content_type), meant, "{content_type:?} {bytes:?}");
         }
     }
 
@@ -123,6 +148,6 @@ mod tests {
     fn a_few_scars_do_not_spoil_the_rest() {
         let mut bytes = "<a>Ещё не всё — ".as_bytes().to_vec();
         bytes.extend(b"\xD0</a>");
-        assert_eq!(text(&bytes, None), "<a>Ещё не всё — \u{FFFD}</a>");
+        assert_eq!(document(&bytes, None), "<a>Ещё не всё — \u{FFFD}</a>");
     }
 }
