@@ -365,7 +365,7 @@ fn raw_html(random: &mut Random, index: usize) -> String {
         1 => format!(
             "<figure><img src=\"/pictures/{index}.jpg\" alt=\"a boat\"><figcaption>A boat</figcaption></figure>"
         ),
-        2 => "<p>Press <kbd>Ctrl</kbd>, then <a href=\"javascript:alert(1)\">here</a>.</p>".to_owned(),
+        2 => "<p>Press <kbd>Ctrl</kbd>, then <a href=\"/here/\" onclick=\"alert(1)\">here</a>.</p>".to_owned(),
         _ => "<p style=\"position:fixed\" id=\"top\">Seen, but <u>not</u> everywhere.</p>".to_owned(),
     }
 }
