@@ -167,8 +167,13 @@ mod tests {
         let before = manifest(&all);
         let others = Manifest::new(&all, "others".into());
         assert_eq!(others.changed(Some(&before), std::iter::empty()), None);
-        let scattered: Vec<Found> = (0..5000).map(|number| found(number, u64::from(number % 250 == 0))).collect();
-        assert_eq!(manifest(&scattered).changed(Some(&before), std::iter::empty()), None);
+        let edited: Vec<Found> = (0..5000).map(|number| found(number, 2)).collect();
+        let everything = vec![(String::new(), None)];
+        assert_eq!(manifest(&edited).changed(Some(&before), std::iter::empty()), Some(everything));
+        let many = |edited: usize| -> Vec<Found> {
+            (0..50_000).map(|number| found(number, 1 + u64::from(number % 2000 < edited))).collect()
+        };
+        assert_eq!(manifest(&many(1)).changed(Some(&manifest(&many(0))), std::iter::empty()), None);
         assert!(manifest(&[]).changed(Some(&manifest(&[])), std::iter::empty()).unwrap().is_empty());
     }
 }
