@@ -1,7 +1,8 @@
 //! The two engines, and every difference between them.
 //!
 //! One SQL text serves both (the portable subset of `migrations/`); [`on!`] expands it with the concrete pool.
-//! The differences that remain: how a transaction that writes begins ([`begin!`]), how rows are claimed
+//! The differences that remain: how a transaction that writes begins ([`begin!`],
+//! [`begin_bulk!`]), how rows are claimed
 //! ([`Database::skip_locked`], [`Database::claims`]), how a list of ids is passed ([`Database::list`]), how JSON is looked
 //! into ([`Database::values`]), and how much room a table's rows keep to grow.
 
@@ -27,6 +28,9 @@ const TRUSTED: Duration = Duration::from_secs(1);
 /// What a SQLite connection keeps in memory, as in the options of the pool.
 const CACHE: &str = "PRAGMA cache_size = -2000";
 
+/// After so long without a sync its connection gives its memory back.
+const BULK_IDLE: Duration = Duration::from_secs(10);
+
 /// How long a PostgreSQL server has for its first answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,6 +41,8 @@ pub(super) enum Database {
         pool: SqlitePool,
         /// The one connection that claims and settles: what it has read stays in its cache while nobody else writes.
         ledger: SqlitePool,
+        /// The one connection that takes articles in by the thousand: see [`begin_bulk!`].
+        bulk: SqlitePool,
         /// The folder of outcomes that are noted before they are entered.
         books: PathBuf,
     },
@@ -88,6 +94,27 @@ macro_rules! begin {
 }
 pub(super) use begin;
 
+/// As [`begin!`], for the batches of a sync. What then goes over all articles in one statement has no use for memory: it would
+/// keep what it may have to undo there.
+///
+/// Each article is a row in an index a dozen times over, in as many orders: with the little that other connections keep in
+/// memory SQLite reads and writes the same pages again and again, and puts what a statement may have to undo into a file.
+macro_rules! begin_bulk {
+    ($database:expr, $tx:ident => $body:expr) => {
+        match &$database {
+            $crate::store::dialect::Database::Sqlite { bulk, .. } => {
+                let mut $tx = bulk.begin_with("BEGIN IMMEDIATE").await?;
+                $body
+            }
+            $crate::store::dialect::Database::Postgres(pool) => {
+                let mut $tx = pool.begin().await?;
+                $body
+            }
+        }
+    };
+}
+pub(super) use begin_bulk;
+
 impl Database {
     pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
         let opened = |source| StoreError::Open { url: without_password(url), source };
@@ -123,6 +150,13 @@ impl Database {
                     // A file does not hang up; asking it whether it is still there costs two switches of threads.
                     .test_before_acquire(false)
                     .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
+                let bulk = options
+                    .clone()
+                    .pragma("cache_size", "-16000")
+                    .pragma("temp_store", "MEMORY")
+                    // A page that several transactions write goes into the database once.
+                    .pragma("wal_autocheckpoint", "8000");
+                let bulk = pool.clone().max_connections(1).idle_timeout(BULK_IDLE).connect_lazy_with(bulk);
                 let ledger = options
                     .clone()
                     .synchronous(SqliteSynchronous::Normal)
@@ -132,7 +166,7 @@ impl Database {
                     .row_buffer_size(1024);
                 let ledger = pool.clone().max_connections(1).connect_lazy_with(ledger);
                 let pool = pool.max_connections(4).connect_with(options).await.map_err(opened)?;
-                Self::Sqlite { pool, ledger, books }
+                Self::Sqlite { pool, ledger, bulk, books }
             }
             _ => return Err(StoreError::Kind { url: without_password(url) }),
         };
@@ -188,8 +222,9 @@ impl Database {
 
     /// Closes it, with everything written; for SQLite the write-ahead log is folded in.
     pub(super) async fn close(&self) {
-        if let Self::Sqlite { ledger, .. } = self {
+        if let Self::Sqlite { ledger, bulk, .. } = self {
             ledger.close().await;
+            bulk.close().await;
         }
         on!(self, pool => pool.close().await);
     }
@@ -261,6 +296,14 @@ impl Database {
             Self::Postgres(_) => {
                 format!("(CAST(s.attributes AS jsonb) -> CAST(${number} AS TEXT)) IS NOT NULL")
             }
+        }
+    }
+
+    /// A text that is compared byte by byte, as here: the engines' own order may follow a language.
+    pub(super) fn bytewise(&self, text: &str) -> String {
+        match self {
+            Self::Sqlite { .. } => text.to_owned(),
+            Self::Postgres(_) => format!("{text} COLLATE \"C\""),
         }
     }
 

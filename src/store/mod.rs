@@ -64,7 +64,7 @@ pub use trials::WAITS_FOR_PICK;
 pub use volumes::{Live, Volume};
 pub use welcomes::Welcome;
 
-use dialect::{Database, begin, ledger, on};
+use dialect::{Database, begin, begin_bulk, ledger, on};
 
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]

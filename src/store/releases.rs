@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use super::volumes::come_in;
 use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, instant, millis, on};
 
-/// What waits for its date; the words are those of the index `articles_waiting`.
+/// What waits for its date, by the index `articles_release`: what else has no number are drafts and what was withdrawn.
 const WAITING: &str = "release_number IS NULL AND withdrawn_at IS NULL AND NOT draft";
 
 impl Store {

@@ -12,15 +12,16 @@ use super::articles::details_json;
 use super::shelves::{Shelved, insert_shelved, unshelve};
 use super::slugs::{ALIAS, FORMER};
 use super::volumes::settle;
-use super::{NEXT_REVISION, Store, StoreError, begin, id, json, millis, on};
+use super::{NEXT_REVISION, Store, StoreError, begin_bulk, id, json, millis, on};
 use crate::domain::article::{Article, ArticleId};
 use crate::domain::feed::FeedName;
 use crate::domain::shelf::{Kinds, places_of};
 use crate::problem::Problem;
 
 /// Rows per statement: 21 columns stay well under SQLite's 32,766 parameters, and the ~40 µs that a statement
-/// costs are spread over enough rows to vanish.
-pub(super) const ROWS_PER_STATEMENT: usize = 200;
+/// costs are spread over enough rows to vanish. A batch of a sync is a multiple: what is left over is read by the database
+/// anew each time.
+pub(super) const ROWS_PER_STATEMENT: usize = 256;
 
 /// What the store remembers of a file, to see whether it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,17 @@ pub struct Complaint {
     pub problems: Vec<Problem>,
 }
 
+type KnownColumns = (String, String, String, i64, i64, String, bool);
+
+const KNOWN: &str =
+    "SELECT key, id, slug, size, modified_ns, content_hash, withdrawn_at IS NOT NULL FROM articles WHERE source = $1";
+
+fn known_file(columns: KnownColumns) -> Result<(String, KnownFile), StoreError> {
+    let (key, article, slug, size, modified_ns, content_hash, withdrawn) = columns;
+    let id = ArticleId(id(&article)?);
+    Ok((key, KnownFile { id, slug, size: size.cast_unsigned(), modified_ns, content_hash, withdrawn }))
+}
+
 type ComplaintColumns = (String, Option<i64>, String, Option<String>, i64, i64);
 
 /// Gives the article `$1` the key `$2`, unless another sync was faster and the key is taken.
@@ -105,7 +117,7 @@ macro_rules! insert_entries {
                     .push_bind(article.to_string())
                     .push_bind($crate::store::millis(*date));
             });
-            insert.push(" ON CONFLICT (feed, article) DO UPDATE SET date = excluded.date");
+            insert.push(" ON CONFLICT (article, feed) DO UPDATE SET date = excluded.date");
             let is_full = entries.len() == $crate::store::sync::ROWS_PER_STATEMENT;
             insert.build().persistent(is_full).execute(&mut *$tx).await?;
         }
@@ -233,15 +245,58 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn known_files(&self, source: &str) -> Result<HashMap<String, KnownFile>, StoreError> {
-        let sql = "SELECT key, id, slug, size, modified_ns, content_hash, withdrawn_at IS NOT NULL FROM articles WHERE source = $1";
-        let rows: Vec<(String, String, String, i64, i64, String, bool)> =
-            on!(self.database, pool => sqlx::query_as(sql).bind(source).fetch_all(pool).await)?;
-        rows.into_iter()
-            .map(|(key, article, slug, size, modified_ns, content_hash, withdrawn)| {
-                let id = ArticleId(id(&article)?);
-                Ok((key, KnownFile { id, slug, size: size.cast_unsigned(), modified_ns, content_hash, withdrawn }))
-            })
-            .collect()
+        let rows: Vec<KnownColumns> =
+            on!(self.database, pool => sqlx::query_as(KNOWN).bind(source).fetch_all(pool).await)?;
+        rows.into_iter().map(known_file).collect()
+    }
+
+    /// The same of the files in these stretches of keys alone (from the first on, before the second), and of what is withdrawn.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known_files_within(
+        &self,
+        source: &str,
+        stretches: &[(String, Option<String>)],
+    ) -> Result<HashMap<String, KnownFile>, StoreError> {
+        let key = self.database.bytewise("key");
+        let within = format!("{KNOWN} AND {key} >= $2 AND {key} < $3");
+        let withdrawn = format!("{KNOWN} AND withdrawn_at IS NOT NULL");
+        let rows: Vec<KnownColumns> = on!(self.database, pool => {
+            let mut rows: Vec<KnownColumns> =
+                sqlx::query_as(AssertSqlSafe(withdrawn)).bind(source).fetch_all(pool).await?;
+            for (start, end) in stretches {
+                // No path begins with the last character of all, which stands for nothing.
+                let end = end.as_deref().unwrap_or("\u{10FFFF}");
+                let some = sqlx::query_as(AssertSqlSafe(within.clone())).bind(source).bind(start).bind(end);
+                rows.extend(some.fetch_all(pool).await?);
+            }
+            rows
+        });
+        rows.into_iter().map(known_file).collect()
+    }
+
+    /// Which of these slugs articles of a source have that are not withdrawn, each with the article's key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn owners_of_slugs(&self, source: &str, slugs: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = format!(
+            "SELECT slug, key FROM articles WHERE slug IN {} AND source = $2 AND withdrawn_at IS NULL",
+            self.database.list(1)
+        );
+        Ok(on!(self.database, pool => {
+            sqlx::query_as(AssertSqlSafe(sql)).bind(json(slugs)).bind(source).fetch_all(pool).await
+        })?)
+    }
+
+    /// Whether there never was an article.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_without_articles(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM articles)";
+        Ok(on!(self.database, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?)
     }
 
     /// The complaints about a source's files, by key.
@@ -314,7 +369,7 @@ impl Store {
             "SELECT slug FROM articles WHERE slug IN {} AND source <> $2 AND withdrawn_at IS NULL",
             self.database.list(1)
         );
-        begin!(self.database, tx => {
+        begin_bulk!(self.database, tx => {
             // Complaints and times are on no page.
             let revision: i64 = match batch.rows.len() {
                 0 => 0,
@@ -408,7 +463,7 @@ impl Store {
         );
         let [forget_entries, forget_mentions, forget_complaints] = self.forgetting();
         let unshelve = unshelve(&self.database.list(1));
-        begin!(self.database, tx => {
+        begin_bulk!(self.database, tx => {
             let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(withdraw)).bind(&ids).bind(millis(now)).bind(revision).execute(&mut *tx).await?;
             sqlx::query(AssertSqlSafe(forget_entries)).bind(&ids).execute(&mut *tx).await?;
@@ -429,6 +484,16 @@ impl Store {
             format!("DELETE FROM mentions WHERE article IN {list}"),
             format!("DELETE FROM complaints WHERE source = $2 AND key IN {list}"),
         ]
+    }
+
+    /// Begins a sync of a source that was synced before: whoever breaks it off leaves this fingerprint.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin_sync(&self, source: &str, fingerprint: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE sources SET fingerprint = $2 WHERE name = $1";
+        on!(self.database, pool => sqlx::query(sql).bind(source).bind(fingerprint).execute(pool).await.map(drop))?;
+        Ok(())
     }
 
     /// Ends a sync: remembers the source's fingerprint.

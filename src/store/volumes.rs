@@ -20,7 +20,7 @@ pub(super) fn come_in() -> String {
     format!(
         "INSERT INTO bindings (feed, article, came) SELECT e.feed, e.article, $1 FROM articles a \
          JOIN entries e ON e.article = a.id WHERE a.revision >= $2 AND {PUBLIC} \
-         ON CONFLICT (feed, article) DO UPDATE SET left_at = NULL WHERE bindings.left_at IS NOT NULL"
+         ON CONFLICT (article, feed) DO UPDATE SET left_at = NULL WHERE bindings.left_at IS NOT NULL"
     )
 }
 

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 
+use brotli::enc::BrotliEncoderParams;
 use chrono::{DateTime, Utc};
+use rayon::prelude::*;
 
 use super::fingerprint;
 use crate::domain::entry::{Entry, FeedDocument, LEAST_KEPT_S};
@@ -66,12 +68,19 @@ impl Coding {
             return None;
         }
         let mut coded = Vec::with_capacity(bytes.len() / 3);
+        // Told how much is to come, a coder takes tables of that size: else it takes, and clears, tens of megabytes.
         let written = match self {
             Self::Brotli => {
-                let mut writer = brotli::CompressorWriter::new(&mut coded, 64 * 1024, effort.brotli, 22);
-                writer.write_all(bytes).and_then(|()| writer.flush())
+                let bits = i32::try_from(usize::BITS - bytes.len().leading_zeros()).unwrap_or(22);
+                let parameters = BrotliEncoderParams {
+                    quality: effort.brotli,
+                    lgwin: bits.clamp(16, 22),
+                    size_hint: bytes.len(),
+                    ..BrotliEncoderParams::default()
+                };
+                brotli::BrotliCompress(&mut &*bytes, &mut coded, &parameters).map(drop)
             }
-            Self::Zstd => zstd::stream::copy_encode(bytes, &mut coded, effort.zstd),
+            Self::Zstd => zstd::bulk::compress(bytes, effort.zstd).map(|bytes| coded = bytes),
             // Its header bears neither name nor time: the same bytes give the same bytes.
             Self::Gzip => {
                 let mut writer = flate2::write::GzEncoder::new(&mut coded, flate2::Compression::new(effort.gzip));
@@ -85,7 +94,7 @@ impl Coding {
 /// How hard each coding tries, on its own scale.
 #[derive(Debug, Clone, Copy)]
 struct Effort {
-    brotli: u32,
+    brotli: i32,
     zstd: i32,
     gzip: u32,
 }
@@ -224,7 +233,7 @@ impl Document {
 
     fn code(&mut self) {
         let coded = |coding: Coding| Some((coding, coding.of(&self.bytes)?.into()));
-        self.codings = Coding::ALL.into_iter().filter_map(coded).collect();
+        self.codings = Coding::ALL.into_par_iter().filter_map(coded).collect();
     }
 
     /// The feed with what is new or changed alone since the version with this ETag, in whatever coding it was; where this

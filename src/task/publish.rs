@@ -150,9 +150,9 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
     let (site, entries) = site(publication, config.urls()).await?;
     report.feeds = site.documents.keys().filter(|path| path.starts_with("/feeds/")).count();
     report.entries = entries;
-    for (path, document) in &site.documents {
-        files.write_coded(path, &document.bytes)?;
-    }
+    let written: Result<Vec<_>, _> =
+        site.documents.par_iter().map(|(path, document)| write_coded(&files.root, path, &document.bytes)).collect();
+    files.written += written?.into_iter().sum::<usize>();
     let presenter = Presenter::new(publication, config.urls());
     let common = presenter.common()?;
     for (path, page) in listing_pages(publication, &presenter, &common).await? {
@@ -412,22 +412,6 @@ impl Files {
         Ok(())
     }
 
-    /// A document, and beside it the same in each coding, made anew only where its bytes are new.
-    fn write_coded(&mut self, path: &str, bytes: &[u8]) -> Result<(), TaskError> {
-        let is_new = write_if_new(&self.root, path, bytes)?;
-        self.written += usize::from(is_new);
-        for coding in Coding::ALL {
-            let path = format!("{path}.{}", coding.ending());
-            if is_new || !self.root.join(path.trim_start_matches('/')).exists() {
-                match coding.of(bytes) {
-                    Some(coded) => drop(write_if_new(&self.root, &path, &coded)?),
-                    None => drop(remove(&self.root, &path)?),
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn remove(&mut self, path: &str) -> Result<(), TaskError> {
         self.removed += usize::from(remove(&self.root, path)?);
         Ok(())
@@ -557,6 +541,23 @@ pub(super) fn remove(root: &Path, path: &str) -> Result<bool, TaskError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(TaskError::Write { path: path.display().to_string(), source }),
     }
+}
+
+/// Writes a document, and beside it the same in each coding, made anew only where its bytes are new. Returns how many of the
+/// documents are new: 0 or 1.
+fn write_coded(root: &Path, path: &str, bytes: &[u8]) -> Result<usize, TaskError> {
+    let is_new = write_if_new(root, path, bytes)?;
+    Coding::ALL.into_par_iter().try_for_each(|coding| {
+        let path = format!("{path}.{}", coding.ending());
+        if is_new || !root.join(path.trim_start_matches('/')).exists() {
+            match coding.of(bytes) {
+                Some(coded) => drop(write_if_new(root, &path, &coded)?),
+                None => drop(remove(root, &path)?),
+            }
+        }
+        Ok::<_, TaskError>(())
+    })?;
+    Ok(usize::from(is_new))
 }
 
 /// Writes a file unless it has these bytes already; returns whether it did.

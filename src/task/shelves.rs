@@ -4,8 +4,12 @@ pub mod served;
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::present::{Presenter, Value};
+use super::publish::founded_by;
 use super::{Publication, TaskError};
+use crate::config::Urls;
 use crate::domain::article::{Article, Released};
 use crate::domain::entry::{FeedDocument, OutlineFeed};
 use crate::domain::feed::{Feed, FeedName, Select};
@@ -18,6 +22,18 @@ use crate::template::view::{Common, LinkView, Page, PageFeedView, PageView, Shel
 
 /// Which kinds of shelves the store has.
 const KINDS: &str = "shelves_by";
+
+/// Says that articles come to stand on shelves as the configuration has it, where there is none yet.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn begin(publication: &Publication) -> Result<(), TaskError> {
+    let kinds = publication.config.feed_rules.by;
+    if !kinds.is_empty() {
+        publication.store.set_fact(KINDS, &kinds.to_string()).await?;
+    }
+    Ok(())
+}
 
 /// Brings the shelves up to date after articles changed, and says what has no feed for there being too many.
 ///
@@ -189,6 +205,28 @@ pub(super) async fn all(publication: &Publication) -> Result<Vec<Shelf>, TaskErr
         return Ok(vec![]);
     }
     Ok(publication.store.shelves().await?)
+}
+
+/// Makes every document of every shelf, as the URLs given bear them, and hands each to `with` on whichever core. Returns how
+/// many shelves there are.
+///
+/// # Errors
+/// When the store fails.
+pub async fn every(
+    publication: &Publication,
+    urls: Urls,
+    with: &(dyn Fn(Format, Vec<u8>) + Sync),
+) -> Result<usize, TaskError> {
+    let presenter = Presenter::new(publication, urls);
+    let founded_by = founded_by(publication).await?;
+    let shelves = all(publication).await?;
+    for shelf in &shelves {
+        let shown = Shown::new(publication, &presenter, shelf);
+        if let Some(document) = shown.document(&shown.articles().await?, &founded_by).await? {
+            Format::ALL.into_par_iter().for_each(|format| with(format, format.bytes(&document)));
+        }
+    }
+    Ok(shelves.len())
 }
 
 /// Shelves for `feeds.opml`: a group of each kind.

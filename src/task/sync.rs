@@ -3,6 +3,8 @@
 //! One bad file never stops the others: it is complained about, and the complaint is kept, so that it is repeated while
 //! nothing changes. An article that is public stays as it was while its file has a fault.
 
+mod manifest;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
@@ -10,6 +12,7 @@ use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use self::manifest::{Manifest, is_within};
 use super::{Progress, Publication, TaskError, fingerprint, shelves};
 use crate::domain::article::{Article, ArticleId, entry_id_prefix};
 use crate::domain::feed::{Feed, FeedName};
@@ -20,11 +23,14 @@ use crate::store::{Complaint, FileRow, KnownFile, StoreError, SyncBatch};
 /// What the store calls the articles' folder.
 pub(super) const SOURCE: &str = "folder";
 
+/// Under this name the store keeps how its entries were selected.
+const SELECTIONS: &str = "selections";
+
 /// Raised when parsing or rendering changes, so that every article is rendered anew.
 const RENDERING: u32 = 1;
 
 /// Files per batch: enough to keep every core busy, few enough that three batches in flight stay under 20 MB.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 
 /// What a sync did.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -81,20 +87,29 @@ async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<
     let name = publication.config.name_of(&publication.config.articles);
     let context = context_fingerprint(publication);
     let selections = selections_fingerprint(&publication.feeds, &publication.config.publication.language);
-    let fingerprint = folder_fingerprint(&found, &context, &selections);
+    let manifest = Manifest::new(&found, fingerprint([&context, &selections]));
+    let fingerprint = manifest.text();
     let before = store.source_fingerprint(SOURCE).await?;
     let mut report = SyncReport { found: found.len(), first: before.is_none(), ..SyncReport::default() };
 
     if before.as_ref() != Some(&fingerprint) && !finds.may_hide("") {
+        if store.is_without_articles().await? {
+            // Whatever comes is written as it is selected and shelved now: nothing will have to be made anew.
+            store.set_fact(SELECTIONS, &selections).await?;
+            shelves::begin(publication).await?;
+        }
         let mut pass = Pass {
             publication,
             name: &name,
             context: &context,
             unseen: &finds,
+            manifest: &manifest,
+            before: before.as_deref().and_then(Manifest::read),
             report: &mut report,
             lost: HashMap::new(),
             moved: HashSet::new(),
             elsewhere: HashMap::new(),
+            knows_all: true,
         };
         pass.run(found, progress).await?;
         rebuild_entries(publication, &selections).await?;
@@ -149,11 +164,6 @@ fn selections_fingerprint(feeds: &[Feed], language: &str) -> String {
     fingerprint(parts.chain([language.to_owned()]))
 }
 
-fn folder_fingerprint(found: &[Found], context: &str, selections: &str) -> String {
-    let files = found.iter().map(|file| format!("{}\0{}\0{}", file.key, file.size, file.modified_ns));
-    fingerprint(files.chain([context.to_owned(), selections.to_owned()]))
-}
-
 /// Which feeds take an article.
 pub(super) fn feeds_of(feeds: &[Feed], language: &str, article: &Article) -> Vec<FeedName> {
     if article.draft {
@@ -164,14 +174,13 @@ pub(super) fn feeds_of(feeds: &[Feed], language: &str, article: &Article) -> Vec
 
 /// Makes every entry anew where a feed was added, removed or selects otherwise than before.
 async fn rebuild_entries(publication: &Publication, selections: &str) -> Result<(), TaskError> {
-    const FACT: &str = "selections";
-    if publication.store.fact(FACT).await?.as_deref() == Some(selections) {
+    if publication.store.fact(SELECTIONS).await?.as_deref() == Some(selections) {
         return Ok(());
     }
     let language = &publication.config.publication.language;
     let feeds_of = |article: &Article| feeds_of(&publication.feeds, language, article);
     publication.store.rebuild_entries(&feeds_of, publication.clock.now()).await?;
-    Ok(publication.store.set_fact(FACT, selections).await?)
+    Ok(publication.store.set_fact(SELECTIONS, selections).await?)
 }
 
 /// A file that has to be read.
@@ -199,6 +208,9 @@ struct Pass<'a> {
     context: &'a str,
     /// What could not be looked at.
     unseen: &'a Finds,
+    /// What the folder looks like, and what it looked like the last time.
+    manifest: &'a Manifest,
+    before: Option<Manifest>,
     report: &'a mut SyncReport,
     /// The articles whose file is not there, by the hash of its bytes.
     lost: HashMap<String, ArticleId>,
@@ -206,14 +218,23 @@ struct Pass<'a> {
     moved: HashSet<ArticleId>,
     /// The slugs of articles that came from other sources, and from which.
     elsewhere: HashMap<String, String>,
+    /// Whether all files of before were looked at, and not just those in whose part of the folder something changed.
+    knows_all: bool,
 }
 
 impl Pass<'_> {
     async fn run(&mut self, found: Vec<Found>, progress: Progress<'_>) -> Result<(), TaskError> {
         let store = &self.publication.store;
-        let known = store.known_files(SOURCE).await?;
         let complaints = store.complaints(SOURCE).await?;
         let same_context = store.fact("context").await?.as_deref() == Some(self.context);
+        let before = self.before.as_ref().filter(|_| same_context);
+        let stretches = self.manifest.changed(before, complaints.iter().map(|complaint| complaint.key.as_str()));
+        self.knows_all = stretches.is_none();
+        let known = match &stretches {
+            None => store.known_files(SOURCE).await?,
+            Some(stretches) => store.known_files_within(SOURCE, stretches).await?,
+        };
+        let is_looked_at = |file: &&Found| stretches.as_ref().is_none_or(|stretches| is_within(stretches, &file.key));
         let keys: HashSet<&str> = found.iter().map(|file| file.key.as_str()).collect();
 
         let is_gone = |key: &str| !keys.contains(key) && !self.unseen.may_hide(key);
@@ -229,7 +250,7 @@ impl Pass<'_> {
             .filter(|complaint| is_gone(&complaint.key))
             .map(|complaint| complaint.key.clone())
             .collect();
-        let slugs: HashMap<String, String> = known
+        let owners: HashMap<String, String> = known
             .iter()
             .filter(|(key, file)| !file.withdrawn && keys.contains(key.as_str()))
             .map(|(key, file)| (file.slug.clone(), key.clone()))
@@ -237,8 +258,11 @@ impl Pass<'_> {
         let now = self.publication.clock.now();
         // What was complained about is read again even if its bytes are those of the article: they may be so once more.
         let faulty: HashSet<&str> = complaints.iter().map(|complaint| complaint.key.as_str()).collect();
+        let fresh = found.iter().filter(is_looked_at).filter(|file| !known.contains_key(&file.key)).count();
+        let mut fresh = ArticleId::several(now, fresh).into_iter();
         let jobs: Vec<Job> = found
             .iter()
+            .filter(is_looked_at)
             .filter_map(|file| {
                 let before = known.get(&file.key);
                 let unchanged = before.is_some_and(|before| {
@@ -252,7 +276,7 @@ impl Pass<'_> {
                     path: file.path.clone(),
                     size: file.size,
                     modified_ns: file.modified_ns,
-                    id: before.map_or_else(|| ArticleId::new(now), |before| before.id),
+                    id: before.map_or_else(|| fresh.next().unwrap_or_else(|| ArticleId::new(now)), |before| before.id),
                     content_hash: before
                         .filter(|before| same_context && !before.withdrawn && !faulty.contains(file.key.as_str()))
                         .map(|before| before.content_hash.clone()),
@@ -263,8 +287,11 @@ impl Pass<'_> {
         if jobs.is_empty() && gone.is_empty() && mended.is_empty() {
             return Ok(());
         }
+        if let Some(before) = &self.before {
+            store.begin_sync(SOURCE, &before.without_changes(self.manifest).text()).await?;
+        }
         self.elsewhere = store.slugs_of_others(SOURCE).await?.into_iter().collect();
-        self.read(jobs, &known, slugs, progress).await?;
+        self.read(jobs, &known, owners, progress).await?;
         gone.retain(|id| !self.moved.contains(id));
         self.report.withdrawn = gone.len();
         if !(gone.is_empty() && mended.is_empty()) {
@@ -278,7 +305,7 @@ impl Pass<'_> {
         &mut self,
         jobs: Vec<Job>,
         known: &HashMap<String, KnownFile>,
-        slugs: HashMap<String, String>,
+        owners: HashMap<String, String>,
         progress: Progress<'_>,
     ) -> Result<(), TaskError> {
         let total = jobs.len() as u64;
@@ -297,10 +324,11 @@ impl Pass<'_> {
                 }
             }
         });
-        let mut slugs = Slugs { owners: slugs, disputed: vec![] };
+        let mut slugs = Slugs { owners, disputed: vec![] };
         let mut count = 0;
         while let Some(done) = receiver.recv().await {
             count += done.len() as u64;
+            self.look_up_owners(&done, known, &mut slugs).await?;
             let batch = self.batch(done, known, &mut slugs);
             self.publication.store.write_sync(SOURCE, &batch).await?;
             progress(count, total);
@@ -317,6 +345,23 @@ impl Pass<'_> {
             }
             self.publication.store.write_sync(SOURCE, &batch).await?;
         }
+        Ok(())
+    }
+
+    /// Who has the slugs of what was read, of those that were not looked at: these stay as they are.
+    async fn look_up_owners(
+        &self,
+        done: &[Done],
+        known: &HashMap<String, KnownFile>,
+        slugs: &mut Slugs,
+    ) -> Result<(), TaskError> {
+        if self.knows_all {
+            return Ok(());
+        }
+        let read = done.iter().filter_map(|done| done.parsed.as_ref()?.article.as_ref());
+        let read: Vec<&str> = read.map(|article| article.slug.as_str()).collect();
+        let owners = self.publication.store.owners_of_slugs(SOURCE, &read).await?;
+        slugs.owners.extend(owners.into_iter().filter(|(_, key)| !known.contains_key(key)));
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -192,7 +193,8 @@ pub(super) fn is_of_volume(path: &str) -> bool {
     path.strip_prefix("feeds/").and_then(|path| path.split('/').nth(1)) == Some("archive")
 }
 
-/// Writes the volumes of every feed that have changed since a revision (0: all), or are not there.
+/// Writes the volumes of every feed that have changed since a revision (0: all), or are not there. There is no coding beside
+/// them: even a quick gzip adds four fifths to the instructions of a whole publish, and who wants everything comes once.
 ///
 /// # Errors
 /// When the store fails or a file cannot be written.
@@ -208,23 +210,79 @@ pub(super) async fn write(
         let last = publication.store.last_volume(&feed.name).await?;
         let there = there(root, &feed.name);
         let of_feed = OfFeed { presenter, feed, founded_by: &founded_by, last };
-        for numbers in runs(&stale(publication, &of_feed, &there, since).await?, feed.limit) {
-            let volumes = publication.store.volumes(&feed.name, numbers.0, numbers.1).await?;
-            let related = presenter.related(volumes.iter().flat_map(|volume| &volume.articles)).await?;
-            done.volumes += volumes.len();
-            let written: Vec<_> = volumes
-                .into_par_iter()
-                .map(|volume| write_volume(root, &feed.name, volume.number, &of_feed.document(volume, &related)))
-                .collect();
-            for written in written {
-                done.new += written?;
-            }
-        }
+        let numbers = stale(publication, &of_feed, &there, since).await?;
+        let new = AtomicUsize::new(0);
+        let write = |number, format: Format, bytes: Vec<u8>| {
+            let path = format!("{}/{}", folder(&feed.name, number), format.file_name());
+            new.fetch_add(usize::from(write_if_new(root, &path, &bytes)?), Ordering::Relaxed);
+            Ok(())
+        };
+        done.volumes += make_each(publication, &of_feed, &numbers, &write).await?;
+        done.new += new.into_inner();
         for number in there.range(last + 1..) {
             done.removed += remove_volume(root, &feed.name, *number)?;
         }
     }
     Ok(done)
+}
+
+/// Makes every document of every volume, as the URLs given bear them, and hands each to `with` on whichever core. Returns
+/// how many volumes there are.
+///
+/// # Errors
+/// When the store fails.
+pub async fn every(
+    publication: &Publication,
+    urls: Urls,
+    with: &(dyn Fn(Format, Vec<u8>) + Sync),
+) -> Result<usize, TaskError> {
+    let presenter = Presenter::new(publication, urls);
+    let founded_by = founded_by(publication).await?;
+    let mut count = 0;
+    for feed in publication.feeds.iter() {
+        let last = publication.store.last_volume(&feed.name).await?;
+        let of_feed = OfFeed { presenter: &presenter, feed, founded_by: &founded_by, last };
+        let numbers = (1..=last).collect();
+        let hand_on = |_, format, bytes| {
+            with(format, bytes);
+            Ok(())
+        };
+        count += make_each(publication, &of_feed, &numbers, &hand_on).await?;
+    }
+    Ok(count)
+}
+
+/// Makes the documents of volumes of a feed, a few hundred articles at a time, and hands each to `with` on whichever core;
+/// meanwhile the next are read. Returns how many volumes there were.
+async fn make_each(
+    publication: &Publication,
+    of_feed: &OfFeed<'_>,
+    numbers: &BTreeSet<i64>,
+    with: &(dyn Fn(i64, Format, Vec<u8>) -> Result<(), TaskError> + Sync),
+) -> Result<usize, TaskError> {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let (store, name, runs) = (publication.store.clone(), of_feed.feed.name.clone(), runs(numbers, of_feed.feed.limit));
+    let reader = tokio::spawn(async move {
+        for (first, last) in runs {
+            let volumes = store.volumes(&name, first, last).await?;
+            if sender.send(volumes).await.is_err() {
+                break;
+            }
+        }
+        Ok::<_, TaskError>(())
+    });
+    let mut count = 0;
+    while let Some(volumes) = receiver.recv().await {
+        let related = of_feed.presenter.related(volumes.iter().flat_map(|volume| &volume.articles)).await?;
+        count += volumes.len();
+        volumes.into_par_iter().try_for_each(|volume| {
+            let number = volume.number;
+            let document = of_feed.document(volume, &related);
+            Format::ALL.into_iter().try_for_each(|format| with(number, format, format.bytes(&document)))
+        })?;
+    }
+    reader.await??;
+    Ok(count)
 }
 
 /// Removes the volumes of a feed that is not there any more. Returns how many files those were.
@@ -280,17 +338,6 @@ fn folder(feed: &FeedName, number: i64) -> String {
 fn there(root: &Path, feed: &FeedName) -> BTreeSet<i64> {
     let Ok(listing) = std::fs::read_dir(root.join(format!("feeds/{feed}/archive"))) else { return BTreeSet::new() };
     listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// Writes a volume in every format; returns how many files have new bytes. There is no coding beside them: even a quick
-/// gzip adds four fifths to the instructions of a whole publish, and who wants everything comes once.
-fn write_volume(root: &Path, feed: &FeedName, number: i64, document: &FeedDocument) -> Result<usize, TaskError> {
-    let mut written = 0;
-    for format in Format::ALL {
-        let path = format!("{}/{}", folder(feed, number), format.file_name());
-        written += usize::from(write_if_new(root, &path, &format.bytes(document))?);
-    }
-    Ok(written)
 }
 
 fn remove_volume(root: &Path, feed: &FeedName, number: i64) -> Result<usize, TaskError> {

@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Timelike as _, Utc};
 
 use crate::task::document::{Coding, Document};
 
@@ -118,7 +118,7 @@ pub(super) fn conditional(
     set(header::ETAG, etag);
     set(header::CACHE_CONTROL, keep);
     if let Some(modified) = modified {
-        set(header::LAST_MODIFIED, &modified.format(HTTP_DATE).to_string());
+        set(header::LAST_MODIFIED, &as_http_date(modified));
     }
     (headers, is_known(etag, modified, request))
 }
@@ -136,6 +136,29 @@ fn is_known(etag: &str, modified: Option<DateTime<Utc>>, request: &HeaderMap) ->
     }
 }
 
+/// The date in the words of [`HTTP_DATE`], written without reading those each time.
+fn as_http_date(at: DateTime<Utc>) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = MONTHS.get(at.month0() as usize).copied().unwrap_or_default();
+    let (weekday, day, year) = (at.weekday(), at.day(), at.year());
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
 fn http_date(text: &str) -> Option<DateTime<Utc>> {
     NaiveDateTime::parse_from_str(text, HTTP_DATE).ok().map(|naive| naive.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_written_as_it_is_read() {
+        for seconds in [0, 1_700_000_000, 951_782_400, 1_795_156_805] {
+            let at = DateTime::from_timestamp(seconds, 0).unwrap();
+            assert_eq!(as_http_date(at), at.format(HTTP_DATE).to_string());
+            assert_eq!(http_date(&as_http_date(at)), Some(at));
+        }
+    }
 }

@@ -325,9 +325,9 @@ async fn in_archive(app: &App, name: &str, page: Option<&str>, headers: &HeaderM
 }
 
 /// A document of an archive, or one of its pages without its slash.
-async fn document_or_page(state: State<Arc<App>>, uri: OriginalUri, poll: Poll) -> Result<Response, Failure> {
+async fn document_or_page(state: State<Arc<App>>, uri: OriginalUri, request: Request) -> Result<Response, Failure> {
     if uri.path().contains('.') {
-        return document(state, poll).await;
+        return document(state, request).await;
     }
     Ok(with_slash(uri).await.into_response())
 }
@@ -338,7 +338,8 @@ async fn with_slash(uri: OriginalUri) -> Redirect {
     Redirect::permanent(&format!("./{}/", uri.path().rsplit('/').next().unwrap_or_default()))
 }
 
-async fn document(State(app): State<Arc<App>>, poll: Poll) -> Result<Response, Failure> {
+async fn document(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+    let poll = Poll::taken(request, &app);
     match app.site.load().documents.get(poll.uri.path()) {
         Some(document) => Ok(poll.answer(&app, document)),
         None => missing(&app),

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -32,6 +32,15 @@ impl FromRequestParts<Arc<App>> for Poll {
         let visitor = Visitor::from_request_parts(parts, app).await?;
         let is_get = parts.method == Method::GET;
         Ok(Self { visitor, is_get, uri: parts.uri.clone(), headers: parts.headers.clone() })
+    }
+}
+
+impl Poll {
+    /// A request that nobody else looks at: nothing of it has to be copied.
+    pub(super) fn taken(request: Request, app: &App) -> Self {
+        let (parts, _) = request.into_parts();
+        let visitor = Visitor::of(&parts, app);
+        Self { visitor, is_get: parts.method == Method::GET, uri: parts.uri, headers: parts.headers }
     }
 }
 

@@ -30,8 +30,15 @@ impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(Self::of(parts, app))
+    }
+}
+
+impl Visitor {
+    /// Who sent this request.
+    pub(super) fn of(parts: &Parts, app: &App) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        Ok(peer.map_or(Self { ip: None, network: None }, |peer| seen(app, peer, &parts.headers)))
+        peer.map_or(Self { ip: None, network: None }, |peer| seen(app, peer, &parts.headers))
     }
 }
 

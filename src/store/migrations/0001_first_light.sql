@@ -115,11 +115,12 @@ CREATE TABLE bodies (
 );
 
 CREATE INDEX articles_slug ON articles (slug);
-CREATE INDEX articles_release ON articles (release_number);
+-- What waits for its date has no number yet.
+CREATE INDEX articles_release ON articles (release_number, source);
 CREATE INDEX articles_revision ON articles (revision);
 CREATE INDEX articles_date ON articles (date, id);
+CREATE INDEX articles_withdrawn ON articles (source) WHERE withdrawn_at IS NOT NULL;
 CREATE INDEX articles_featured ON articles (date, id) WHERE featured;
-CREATE INDEX articles_waiting ON articles (source, date) WHERE release_number IS NULL AND withdrawn_at IS NULL AND NOT draft;
 
 -- What an article names under "Also read".
 CREATE TABLE mentions (
@@ -147,10 +148,10 @@ CREATE TABLE entries (
     feed TEXT NOT NULL,
     article TEXT NOT NULL,
     date BIGINT NOT NULL,
-    PRIMARY KEY (feed, article)
+    -- By article first: rows come in the order of articles, and an index that is appended to costs little at any size.
+    PRIMARY KEY (article, feed)
 );
 CREATE INDEX entries_date ON entries (feed, date, article);
-CREATE INDEX entries_article ON entries (article);
 
 -- Each article that was ever in a feed: the volume that it is bound into for ever, if it is, and since when it is not in
 -- the feed any more.
@@ -161,10 +162,9 @@ CREATE TABLE bindings (
     came BIGINT NOT NULL,
     volume BIGINT,
     left_at BIGINT,
-    PRIMARY KEY (feed, article)
+    PRIMARY KEY (article, feed)
 );
 CREATE INDEX bindings_volume ON bindings (feed, volume);
-CREATE INDEX bindings_article ON bindings (article);
 
 -- Slugs that public articles had before: their old addresses lead to the new one.
 CREATE TABLE former_slugs (

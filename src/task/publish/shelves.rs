@@ -1,11 +1,10 @@
 //! The files of shelves: what changed since the last publish, and nothing of what is gone.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Files, Presenter, Publication, TaskError, founded_by, with_codings, write_if_new};
+use super::{Files, Presenter, Publication, TaskError, founded_by, with_codings, write_coded, write_if_new};
 use crate::domain::shelf::{Kind, Shelf};
 use crate::syndication::Format;
 use crate::task::shelves::{Shown, all};
@@ -62,12 +61,11 @@ impl Files {
             let shown = Shown::new(publication, presenter, shelf);
             let articles = shown.articles().await?;
             if let Some(document) = shown.document(&articles, &founded_by).await? {
-                let document = Arc::new(document);
-                let made: Vec<_> =
-                    Format::ALL.into_par_iter().map(|format| (format, format.bytes(&document))).collect();
-                for (format, bytes) in made {
-                    self.write_coded(&format!("/{place}/{}", format.file_name()), &bytes)?;
-                }
+                let write = |format: Format| {
+                    write_coded(&self.root, &format!("/{place}/{}", format.file_name()), &format.bytes(&document))
+                };
+                self.written +=
+                    Format::ALL.into_par_iter().map(write).collect::<Result<Vec<_>, _>>()?.into_iter().sum::<usize>();
             }
             self.write(&format!("/{place}/index.html"), shown.page(&articles, common)?.as_bytes())?;
         }
