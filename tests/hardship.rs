@@ -128,7 +128,7 @@ async fn a_disk_that_is_full_is_waited_for() {
     place.run(&["sync"]).ended(0);
     place.article("lamp", "The lamp is lit again", "2026-11-20", "After nine dark winters.");
     place.run(&["sync"]).ended(0);
-    let room = std::fs::metadata(place.path().join("tidings.db")).unwrap().len() + 700_000;
+    let room = std::fs::metadata(place.path().join("tidings.db")).unwrap().len() + 400_000;
     let program = place.command(&["digest", "send", "news", "--latest", "1", "--yes"]);
     let mut limited = Command::new("sh");
     // A program that ignores the signal is told by an error instead, and this one's children inherit that.

@@ -228,7 +228,7 @@ fn a_whole_export_is_listed_first_and_one_bad_post_stops_none() {
     place.write("export.xml", include_str!("fixtures/exports/wordpress.xml"));
     let ran = place.run(&["import", "export.xml", "--dry-run"]).ended(1);
     assert!(ran.out.contains("articles/the-bell.html  2019-11-09  The bell & the barge"), "{}", ran.out);
-    assert!(ran.err.contains("export.xml:119: a post without a title\n  hint: "), "{}", ran.err);
+    assert!(ran.err.contains("export.xml:124: a post without a title\n  hint: "), "{}", ran.err);
     assert_eq!(place.files("articles").len(), 0);
     let ran = place.run(&["import", "export.xml", "--yes"]).ended(1);
     assert!(

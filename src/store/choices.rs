@@ -152,7 +152,7 @@ impl Store {
         let restore = "UPDATE subscriptions SET state = ended_from, ended_from = NULL, ended_at = NULL WHERE subscriber = $1 \
                        AND ($2 = '' OR feed = $2) AND state = 'ended' AND ended_from IS NOT NULL AND ended_at >= $3 AND ended_at < $4 \
                        RETURNING feed, cadence";
-        let skipped = "SELECT d.digest, d.cursor_from FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $2 \
+        let skipped = "SELECT d.digest, d.cursor_from FROM digests g CROSS JOIN deliveries d WHERE g.newsletter = $2 AND (g.finished_at IS NULL OR g.finished_at >= $3) \
                        AND d.digest = g.id AND d.subscriber = $1 AND d.state = 'skipped' AND d.outcome IN ('left', 'left or suppressed') AND d.settled_at >= $3";
         // A digest that is locked here is not marked as sent before this is done.
         let hold = format!("UPDATE digests SET revision = revision WHERE id = $1 AND state IN {UNDER_WAY}");
@@ -216,10 +216,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn reasons(&self, who: Option<SubscriberId>, limit: i64) -> Result<Vec<Reason>, StoreError> {
-        let sql = "SELECT feed, at, reason, words FROM reasons WHERE $1 = '' OR subscriber = $1 ORDER BY at DESC, feed LIMIT $2";
+        let whose = if who.is_some() { "subscriber = $1" } else { "$1 = ''" };
+        let sql = format!("SELECT feed, at, reason, words FROM reasons WHERE {whose} ORDER BY at DESC, feed LIMIT $2");
         let who = who.map(|who| who.to_string()).unwrap_or_default();
         let rows: Vec<(String, i64, String, String)> =
-            on!(self.database, pool => sqlx::query_as(sql).bind(who).bind(limit).fetch_all(pool).await)?;
+            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(who).bind(limit).fetch_all(pool).await)?;
         let reason = |(feed, at, reason, words): (String, i64, String, String)| {
             Ok(Reason { feed: FeedName::parse(&feed), at: instant(at)?, reason, words })
         };

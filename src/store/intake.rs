@@ -282,9 +282,10 @@ impl Statements {
         );
         let change_subscriptions = format!(
             "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
-             ended_at = r.ended_at, paused_until = r.paused_until, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
+             ended_at = r.ended_at, paused_until = CASE WHEN r.state = 'paused' THEN COALESCE(r.paused_until, subscriptions.paused_until) END, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
              WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
-             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, ''))",
+             AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, '') \
+             OR (r.state = 'paused' AND r.paused_until <> COALESCE(subscriptions.paused_until, 0)))",
             database.rows(1, &SUBSCRIPTIONS)
         );
         // What came before has a line of its own in the ledger; what comes now says so itself.

@@ -42,7 +42,8 @@ pub struct Recorded {
 /// Where a soft bounce of the address `$1` counts: since the last success of the subscriber `$2`, and since `$3`. A
 /// digest is a success when nothing was heard of it since it was sent before `$4`.
 const COUNTING: &str = "r.address_hash = $1 AND r.kind = 'soft_bounce' AND r.created_at > $3 AND r.created_at > COALESCE(\
-     (SELECT MAX(d.settled_at) FROM digests g CROSS JOIN deliveries d WHERE d.digest = g.id AND d.subscriber = $2 AND d.state = 'sent' AND d.settled_at <= $4 \
+     (SELECT MAX(d.settled_at) FROM digests g CROSS JOIN deliveries d WHERE d.digest = g.id AND (g.finished_at IS NULL OR g.finished_at > $3) \
+      AND d.subscriber = $2 AND d.state = 'sent' AND d.settled_at > $3 AND d.settled_at <= $4 \
       AND NOT EXISTS (SELECT 1 FROM reports b WHERE b.subscriber = d.subscriber AND b.digest = d.digest)), 0)";
 
 impl Store {

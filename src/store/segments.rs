@@ -10,15 +10,15 @@ use super::groups::{GroupColumns, group};
 use super::subscribers::UNSUPPRESSED;
 use super::{ReaderGroup, Store, StoreError, id, json, millis, on};
 use crate::domain::feed::FeedName;
-use crate::domain::segment::{Between, Setting, Test, Whom, Within};
+use crate::domain::segment::{Between, Moment, Setting, Test, Whom, Within};
 use crate::domain::subscription::{SubscriberId, SubscriptionState};
 
 /// So many words are bound one by one.
 const FEW: usize = 100;
 
-/// What the subscriber `s` was sent, digest by digest.
+/// Who was sent something. Nobody is looked up by themselves: deliveries have no index by subscriber.
 const DELIVERED: &str =
-    "FROM digests g CROSS JOIN deliveries d WHERE d.digest = g.id AND d.subscriber = s.id AND d.state = 'sent'";
+    "SELECT d.subscriber FROM digests g CROSS JOIN deliveries d WHERE d.digest = g.id AND d.state = 'sent'";
 
 /// A selection as SQL about the subscriber `s`, with what is bound to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,10 +96,21 @@ impl Writer<'_> {
             Whom::Has(name, test) => self.has(name, test),
             Whom::Joined(within) => format!("({})", self.within("s.created_at", *within)),
             Whom::Delivered(within) => {
-                let last = format!("(SELECT MAX(d.settled_at) {DELIVERED})");
-                format!("COALESCE({}, 1 = 0)", self.within(&last, *within))
+                let now = self.setting.now;
+                let mut since = |moment: Moment| {
+                    let from = self.bind(Bound::Instant(millis(moment.at(now))));
+                    format!(
+                        "s.id IN ({DELIVERED} AND (g.finished_at IS NULL OR g.finished_at >= ${from}) AND d.settled_at >= ${from})"
+                    )
+                };
+                let after = within.after.map(&mut since);
+                let not_since = within.before.map(|before| format!("NOT {}", since(before)));
+                // The last one is before a moment where there is one, but none since.
+                let any = (after.is_none() && not_since.is_some()).then(|| format!("s.id IN ({DELIVERED})"));
+                let parts: Vec<String> = [after, any, not_since].into_iter().flatten().collect();
+                if parts.is_empty() { "1 = 1".to_owned() } else { format!("({})", parts.join(" AND ")) }
             }
-            Whom::NeverDelivered => format!("NOT EXISTS (SELECT 1 {DELIVERED})"),
+            Whom::NeverDelivered => format!("NOT s.id IN ({DELIVERED})"),
             Whom::Bounces(between) => self.reports("'hard_bounce', 'soft_bounce'", *between),
             Whom::Complaints(between) => self.reports("'complaint'", *between),
             Whom::Suppressed(is_suppressed) => {

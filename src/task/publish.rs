@@ -546,7 +546,8 @@ pub(super) fn remove(root: &Path, path: &str) -> Result<bool, TaskError> {
 /// Writes a document, and beside it the same in each coding, made anew only where its bytes are new. Returns how many of the
 /// documents are new: 0 or 1.
 fn write_coded(root: &Path, path: &str, bytes: &[u8]) -> Result<usize, TaskError> {
-    let is_new = write_if_new(root, path, bytes)?;
+    let is_new = !has_bytes(&root.join(path.trim_start_matches('/')), bytes);
+    // The document comes last: whatever ends this midway, the next time finds it and its codings to be made.
     Coding::ALL.into_par_iter().try_for_each(|coding| {
         let path = format!("{path}.{}", coding.ending());
         if is_new || !root.join(path.trim_start_matches('/')).exists() {
@@ -557,16 +558,22 @@ fn write_coded(root: &Path, path: &str, bytes: &[u8]) -> Result<usize, TaskError
         }
         Ok::<_, TaskError>(())
     })?;
+    if is_new {
+        write_if_new(root, path, bytes)?;
+    }
     Ok(usize::from(is_new))
+}
+
+fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.len() == bytes.len() as u64)
+        && std::fs::read(path).is_ok_and(|before| before == bytes)
 }
 
 /// Writes a file unless it has these bytes already; returns whether it did.
 pub(super) fn write_if_new(root: &Path, path: &str, bytes: &[u8]) -> Result<bool, TaskError> {
     let path = root.join(path.trim_start_matches('/'));
     let failed = |source| TaskError::Write { path: path.display().to_string(), source };
-    if path.metadata().is_ok_and(|metadata| metadata.len() == bytes.len() as u64)
-        && std::fs::read(&path).is_ok_and(|before| before == bytes)
-    {
+    if has_bytes(&path, bytes) {
         return Ok(false);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

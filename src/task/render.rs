@@ -5,7 +5,7 @@
 
 mod sample;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -356,22 +356,12 @@ impl<'a> Renderer<'a> {
     /// When the store fails.
     pub async fn complete(&self, claimed: &mut [Claimed]) -> Result<(), StoreError> {
         let mut alerts = HashMap::new();
-        let mut naming = HashSet::new();
         for one in claimed.iter() {
             if alerts.contains_key(&one.digest) {
                 continue;
             }
             let of_digest = match self.loaded(one.digest).await {
-                Ok(cell) => cell.get().and_then(Option::as_ref).map(|loaded| {
-                    let template = |articles| loaded.newsletter.template_for(loaded.digest.key.cadence, articles);
-                    if [1, 2]
-                        .into_iter()
-                        .any(|articles| self.publication.templates.names_attributes(template(articles)))
-                    {
-                        naming.insert(one.digest);
-                    }
-                    loaded.alerts.clone()
-                }),
+                Ok(cell) => cell.get().and_then(Option::as_ref).map(|loaded| loaded.alerts.clone()),
                 Err(TaskError::Store(error)) => return Err(error),
                 // Whoever prepares the message says what is wrong with its newsletter.
                 Err(_) => None,
@@ -379,13 +369,12 @@ impl<'a> Renderer<'a> {
             alerts.insert(one.digest, of_digest.unwrap_or_default());
         }
         self.publication.store.mark_alerted(claimed, &alerts).await?;
-        let who: Vec<SubscriberId> =
-            claimed.iter().filter(|one| naming.contains(&one.digest)).map(|one| one.subscriber).collect();
-        if who.is_empty() {
+        if claimed.is_empty() || !self.publication.templates.names_attributes() {
             return Ok(());
         }
+        let who: Vec<SubscriberId> = claimed.iter().map(|one| one.subscriber).collect();
         let known = self.publication.store.attributes_of(&who).await?;
-        for one in claimed.iter_mut().filter(|one| naming.contains(&one.digest)) {
+        for one in claimed {
             one.attributes = known.get(&one.subscriber).cloned().unwrap_or_default();
         }
         Ok(())

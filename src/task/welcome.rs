@@ -187,7 +187,7 @@ impl<'a> Addressed<'a> {
         let feeds: Vec<&Feed> = self.feeds.iter().map(|(feed, _)| *feed).collect();
         let (name, feed) = (self.to.name.as_deref(), feeds[0]);
         let mut own = renderer.own(self.to.id, name, &feed.name);
-        if publication.templates.names_attributes("welcome") {
+        if publication.templates.names_attributes() {
             own.attributes =
                 publication.store.attributes_of(&[self.to.id]).await?.remove(&self.to.id).unwrap_or_default();
         }

@@ -313,12 +313,9 @@ impl Templates {
         &self.words
     }
 
-    /// Whether a mail may show attributes of its reader: it names some, or a part does that it could include.
-    pub fn names_attributes(&self, name: &str) -> bool {
-        self.naming.iter().any(|one @ (kind, known)| {
-            let is_part = self.files.get(one).is_some_and(|file| file.starts_with("templates/mail/parts/"));
-            *kind != Kind::Page && (known == name || is_part)
-        })
+    /// Whether a mail may show attributes of its reader: any template of mail names some, since one may include another.
+    pub fn names_attributes(&self) -> bool {
+        self.naming.iter().any(|(kind, _)| *kind != Kind::Page)
     }
 
     /// Whether there is a mail template of this name, in both its forms.

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 /// Longest line that is read, in bytes.
 const MAX_LINE: usize = 64 * 1024;
 /// Longest object of JSON, in bytes: it may hold a ledger.
-const MAX_OBJECT: usize = 256 * 1024;
+const MAX_OBJECT: usize = 4 * 1024 * 1024;
 /// A line longer than this is none: the file is something else.
 const MAX_SKIPPED: usize = 8 * 1024 * 1024;
 /// So many quotation marks may be missing until the file is given up.

@@ -308,8 +308,12 @@ impl<'a> Reading<'a> {
             let is_confirmed = matches!(state, SubscriptionState::Active | SubscriptionState::Paused);
             let confirmed_at =
                 date(Column::ConfirmedAt, at).or_else(|| is_confirmed.then(|| created_at.unwrap_or(self.now)));
-            let has_ended = state == SubscriptionState::Ended;
-            let ended_at = has_ended.then(|| date(Column::EndedAt, at).unwrap_or(self.now));
+            let ended_at = match state {
+                SubscriptionState::Ended => Some(date(Column::EndedAt, at).unwrap_or(self.now)),
+                // Who left and was asked again since has not said yes: they still have left.
+                SubscriptionState::Pending => date(Column::EndedAt, at),
+                SubscriptionState::Active | SubscriptionState::Paused => None,
+            };
             let created_at = created_at.unwrap_or(self.now);
             let preferred = Preferred::parse(of(Column::Preferred, at)).filter(|own| *own != Preferred::default());
             let is_paused = state == SubscriptionState::Paused;
