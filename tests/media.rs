@@ -135,6 +135,25 @@ async fn a_file_that_is_exchanged_is_told_of_rightly_though_its_article_stays() 
 }
 
 #[tokio::test]
+async fn a_file_that_a_page_saw_first_reaches_the_feeds_all_the_same() {
+    let place = waves();
+    place.remove("static/audio/a tone.wav");
+    let site = Site::serve(place, Clock::system()).await;
+    let rss = async || String::from_utf8(site.get("/feeds/waves/rss.xml").await.body).unwrap();
+    assert!(!rss().await.contains("tone.wav\" length"));
+    let mut longer = tone();
+    longer.extend([128; 1000]);
+    for file in [&tone(), &longer] {
+        site.place.write("static/audio/a tone.wav", file);
+        let page = String::from_utf8(site.get("/articles/horn/").await.body).unwrap();
+        assert!(page.contains("tone.wav"), "{page}");
+        site.refresh().await;
+        let rss = rss().await;
+        assert!(rss.contains(&format!("length=\"{}\"", file.len())), "{rss}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_has_a_player_and_mail_has_a_link() {
     let site = Site::serve(waves(), Clock::system()).await;
     let answer = site.get("/articles/horn/").await;

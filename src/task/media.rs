@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use lofty::config::ParseOptions;
@@ -53,6 +54,8 @@ pub struct Media {
     folder: PathBuf,
     urls: Urls,
     known: Mutex<HashMap<PathBuf, Known>>,
+    /// How often what was known of a file turned out not to hold any more.
+    generation: AtomicU64,
 }
 
 /// Why a file below `static/` cannot be given out.
@@ -81,7 +84,12 @@ impl Unfit {
 impl Media {
     /// For a publication.
     pub fn new(config: &Config) -> Self {
-        Self { folder: config.static_files.clone(), urls: config.urls(), known: Mutex::default() }
+        Self {
+            folder: config.static_files.clone(),
+            urls: config.urls(),
+            known: Mutex::default(),
+            generation: AtomicU64::new(0),
+        }
     }
 
     /// An enclosure with what is known of its file, or nothing where that is one of ours and cannot be given out.
@@ -110,11 +118,31 @@ impl Media {
         Image { size: found.or(image.size), ..image.clone() }
     }
 
-    /// Whether a file is another than when it was looked at: it came, went, or was written to. Then what was made of it
-    /// has to be made anew, though no article changed.
-    pub fn is_stale(&self) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().any(|(path, (before, _))| *before != path.symlink_metadata().ok().as_ref().map(stamp))
+    /// What is made of files is good for as long as this stays the same: it is another once a file is known to have come,
+    /// gone or been written to since it was looked at. Whoever keeps what they make asks before they make it.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Looks whether each file is still what it was, forgets those that are not, and says of which generation the rest is.
+    pub fn refresh(&self) -> u64 {
+        // Nobody waits for the disk to look into what is known.
+        let known: Vec<_> = self.known().iter().map(|(path, (before, _))| (path.clone(), *before)).collect();
+        let is_other = |(path, before): &(PathBuf, Option<Stamp>)| *before != now(path);
+        let stale: Vec<_> = known.into_iter().filter(is_other).collect();
+        let mut known = self.known();
+        for (path, before) in stale {
+            // Somebody else may have looked meanwhile, and counted it.
+            if known.get(&path).is_some_and(|(after, _)| *after == before) {
+                known.remove(&path);
+                self.generation.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        self.generation()
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PathBuf, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the file stands that a URL below the publication's own means; no part of its way is hidden or leads out.
@@ -130,8 +158,7 @@ impl Media {
         let metadata = path.symlink_metadata().ok();
         let stamp = metadata.as_ref().map(stamp);
         let length = stamp.map_or(0, |(length, _)| length);
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, found)) = known().get(&path).filter(|(before, _)| *before == stamp) {
+        if let Some((_, found)) = self.known().get(&path).filter(|(before, _)| *before == stamp) {
             return found.map(|facts| (length, facts));
         }
         let found = match metadata {
@@ -140,11 +167,16 @@ impl Media {
             Some(_) if length == 0 => Err(Unfit::Empty),
             Some(_) => Ok(Facts::of(&path)),
         };
-        let mut known = known();
-        if known.len() >= KEPT {
+        let mut known = self.known();
+        let is_full = known.len() >= KEPT && !known.contains_key(&path);
+        if is_full {
             known.clear();
         }
-        known.insert(path, (stamp, found));
+        let before = known.insert(path, (stamp, found));
+        // What is forgotten may change unseen.
+        if is_full || before.is_some_and(|(before, _)| before != stamp) {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         found.map(|facts| (length, facts))
     }
 
@@ -260,6 +292,11 @@ fn size(speech: &Speech<'_>, bytes: u64) -> String {
     let (unit, word) = if bytes < 1_000_000 { (1_000, "media_kb") } else { (1_000_000, "media_mb") };
     let number = i64::try_from((bytes + unit / 2) / unit).unwrap_or(i64::MAX).max(1);
     speech.word(word, &[("number", Value::Number(number))])
+}
+
+/// What a file is by now, where there is one.
+fn now(path: &Path) -> Option<Stamp> {
+    path.symlink_metadata().ok().as_ref().map(stamp)
 }
 
 /// What tells a file from what it was.

@@ -45,6 +45,10 @@ pub struct Site {
     pub documents: HashMap<String, Document>,
     /// The store's revision that it shows.
     pub revision: i64,
+    /// The generation of files that it tells of: see [`Media::generation`].
+    ///
+    /// [`Media::generation`]: super::media::Media::generation
+    pub files: u64,
 }
 
 impl Site {
@@ -90,7 +94,8 @@ pub struct PublishReport {
 pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize), TaskError> {
     let presenter = Presenter::new(publication, urls);
     let founded_by = founded_by(publication).await?;
-    let mut site = Site { revision: publication.store.revision().await?, ..Site::default() };
+    let files = publication.media.generation();
+    let mut site = Site { revision: publication.store.revision().await?, files, ..Site::default() };
     let (mut entries, mut updated) = (0, None);
     for feed in publication.feeds.iter() {
         let document = volumes::live(publication, &presenter, feed, &founded_by).await?;

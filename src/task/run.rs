@@ -125,7 +125,7 @@ pub async fn sync_and_publish(
     let synced = sync::sync(publication, &|_, _| {}).await?;
     // By the store's revision and not by this sync's report: another process may have synced before us.
     let before = site.load_full();
-    let is_other = before.documents.is_empty() || publication.media.is_stale();
+    let is_other = before.documents.is_empty() || publication.media.refresh() != before.files;
     if is_other || before.revision != publication.store.revision().await? {
         let (mut built, _) = publish::site(publication, publication.config.live_urls()).await?;
         built.replace(&before, publication.clock.now());
