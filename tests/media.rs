@@ -134,6 +134,32 @@ async fn a_file_that_is_exchanged_is_told_of_rightly_though_its_article_stays() 
     assert!(!place.has("public/audio/a tone.wav"));
 }
 
+#[test]
+fn a_copy_has_the_time_of_its_file_and_is_made_anew_for_other_bytes_alone() {
+    let place = waves();
+    let touch = |days: u64| {
+        let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(24 * days);
+        let file = std::fs::File::options().write(true).open(place.path().join("static/audio/a tone.wav")).unwrap();
+        file.set_modified(at).unwrap();
+        at
+    };
+    let copied = || place.path().join("public/audio/a tone.wav").metadata().unwrap().modified().unwrap();
+    let first = touch(20_000);
+    place.run(&["publish"]).ended(0);
+    assert_eq!(copied(), first);
+    touch(20_100);
+    place.run(&["publish"]).ended(0);
+    assert_eq!(copied(), first, "it has the same bytes");
+    let mut other = tone();
+    *other.last_mut().unwrap() ^= 1;
+    place.write("static/audio/a tone.wav", &other);
+    let third = touch(19_000);
+    place.run(&["publish"]).ended(0);
+    assert_eq!((copied(), std::fs::read(place.path().join("public/audio/a tone.wav")).unwrap()), (third, other));
+    let left = std::fs::read_dir(place.path().join("public/audio")).unwrap().count();
+    assert_eq!(left, 2, "nothing but the files");
+}
+
 #[tokio::test]
 async fn a_file_that_a_page_saw_first_reaches_the_feeds_all_the_same() {
     let place = waves();
@@ -150,6 +176,37 @@ async fn a_file_that_a_page_saw_first_reaches_the_feeds_all_the_same() {
         site.refresh().await;
         let rss = rss().await;
         assert!(rss.contains(&format!("length=\"{}\"", file.len())), "{rss}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_exchanged_is_told_of_rightly_in_what_is_made_when_it_is_asked_for() {
+    let place = waves();
+    place.write("config.toml", format!("{}\n[feeds]\nby = [\"section\"]\n", place.read("config.toml")));
+    place.write("feeds/brief.toml", "title = \"Brief\"\nlimit = 2\nselect = { section = \"waves\" }\n");
+    for day in 3..8 {
+        place.write(
+            &format!("articles/day{day}.md"),
+            format!("+++\ntitle = \"Day {day}\"\ndate = 2026-03-0{day}\nsection = \"waves\"\n+++\nWaves.\n"),
+        );
+    }
+    let site = Site::serve(place, Clock::system()).await;
+    let documents = async || {
+        let volumes: Vec<String> = (1..5).map(|number| format!("/feeds/brief/archive/{number}/rss.xml")).collect();
+        let mut of_volumes = String::new();
+        for volume in volumes {
+            of_volumes += &String::from_utf8(site.get(&volume).await.body).unwrap();
+        }
+        [of_volumes, String::from_utf8(site.get("/sections/waves/rss.xml").await.body).unwrap()]
+    };
+    for more in [0, 1000] {
+        let mut longer = tone();
+        longer.extend(vec![128; more]);
+        site.place.write("static/audio/a tone.wav", &longer);
+        site.refresh().await;
+        for document in documents().await {
+            assert!(document.contains(&format!("length=\"{}\"", longer.len())), "{more}: {document}");
+        }
     }
 }
 
@@ -199,7 +256,14 @@ async fn a_player_gets_the_part_that_it_asks_for() {
         ("bytes=0-0", &format!("W/{etag}"), all.clone()),
         ("bytes=0-0", "Mon, 02 Mar 2026 00:00:00 GMT", all.clone()),
         ("bytes=0-0", "nothing", all.clone()),
-        ("bytes=999999999-", "", none),
+        ("bytes=-999999999", "", (206, 0..whole.len())),
+        ("bytes=-99999999999999999999", "", (206, 0..whole.len())),
+        ("bytes=0005-0009", "", (206, 5..10)),
+        ("bytes=5-99999999999999999999", "", (206, 5..whole.len())),
+        ("bytes= 0-15", "", (206, 0..16)),
+        ("bytes=999999999-", "", none.clone()),
+        ("bytes=99999999999999999999-", "", none.clone()),
+        ("bytes=-0", "", none),
         // What nobody can read, several at once and other units are as if not there.
         ("bytes=9-1", "", all.clone()),
         ("bytes=-", "", all.clone()),
@@ -222,10 +286,39 @@ async fn a_player_gets_the_part_that_it_asks_for() {
         assert_eq!(named, expected, "{range} {if_range}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     }
+    let head = ask(site.at, "HEAD", path, &[("Range", "bytes=0-9")], b"").await;
+    assert_eq!((head.status, head.header("content-length")), (200, Some(whole.len().to_string().as_str())));
+    site.place.write("static/empty.mp3", "");
+    for (range, status) in [("bytes=0-", 416), ("bytes=-5", 200)] {
+        assert_eq!(site.get_with("/empty.mp3", &[("Range", range)]).await.status, status, "{range}");
+    }
     let known = site.get_with(path, &[("If-None-Match", &etag), ("Range", "bytes=0-9")]).await;
     assert_eq!((known.status, known.body.len()), (304, 0));
     let other = site.get_with(path, &[("If-Match", "\"another\""), ("Range", "bytes=0-9")]).await;
     assert_eq!(other.status, 412, "{last}");
+}
+
+#[tokio::test]
+async fn a_file_goes_out_as_what_feeds_say_it_is() {
+    let place = waves();
+    for name in ["one.m4a", "one.wav", "one.opus", "one.srt", "one.txt", "one.unknown"] {
+        place.write(&format!("static/{name}"), "bytes");
+    }
+    let site = Site::serve(place, Clock::system()).await;
+    for (path, kind) in [
+        ("/one.m4a", Some("audio/x-m4a")),
+        ("/one.wav", Some("audio/wav")),
+        ("/one.opus", Some("audio/ogg")),
+        ("/one.srt", Some("application/x-subrip")),
+        ("/one.txt", Some("text/plain; charset=utf-8")),
+        ("/audio/tone.vtt", Some("text/vtt; charset=utf-8")),
+        ("/one.unknown", Some("application/octet-stream")),
+    ] {
+        let answer = site.get(path).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, kind), "{path}");
+        let known = site.get_with(path, &[("If-None-Match", answer.header("etag").unwrap())]).await;
+        assert_eq!((known.status, known.header("content-type")), (304, None), "{path}");
+    }
 }
 
 #[test]
