@@ -373,6 +373,13 @@ fn what_is_wrong_with_a_file_is_named_with_its_line_and_the_article_goes_out_wit
             "enclosure = \"/audio/a tone.wav\"\n[episode]\npersons = [{ name = \"Mara\", role = \"gest\" }]",
             "r.md:6: role is not known: \"gest\"",
         ),
+        (
+            "s",
+            "enclosure = { url = \"https://test.example/old/one.mp3\", length = 777 }",
+            "s.md:4: the enclosure is not there: static/old/one.mp3: feeds name it as it is written",
+        ),
+        ("t", "enclosure = \"/.hidden/two.mp3\"", "t.md:4: the enclosure is not given out"),
+        ("u", "enclosure = { url = \"/audio/a:b.mp3\", length = 777 }", "u.md:4: the enclosure is not given out"),
     ];
     for (name, key, _) in cases {
         place.write(&format!("articles/{name}.md"), line(key));
@@ -387,7 +394,8 @@ fn what_is_wrong_with_a_file_is_named_with_its_line_and_the_article_goes_out_wit
         assert!(told[at + 1].starts_with("  hint: "), "{name}: {told:#?}");
         assert!(rss.contains(&format!("https://test.example/articles/{name}/")), "{name} does not go out");
     }
-    for unwanted in ["gone", "folder.mp3", "empty.mp3", "secret", "link.mp3"] {
+    assert!(rss.contains("https://test.example/old/one.mp3\" length=\"777\""), "{rss}");
+    for unwanted in ["gone", "folder.mp3", "empty.mp3", "secret", "link.mp3", "two.mp3", "b.mp3"] {
         assert!(!rss.contains(&format!("{unwanted}\" length=")) && !rss.contains("javascript:"), "{unwanted}: {rss}");
     }
     assert_eq!(rss.matches("https://cdn.example/a.mp3\" length=\"0\"").count(), 2, "{rss}");

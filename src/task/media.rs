@@ -67,6 +67,16 @@ pub enum Unfit {
     NoFile,
     /// Nothing is in it.
     Empty,
+    /// Part of its way is hidden, or is no plain name.
+    Hidden,
+}
+
+/// Where a URL leads to.
+enum Place {
+    /// Below `static/`, unless nothing is given out from there.
+    Ours(Result<PathBuf, Unfit>),
+    /// Away from the publication.
+    Elsewhere,
 }
 
 impl Unfit {
@@ -77,6 +87,7 @@ impl Unfit {
             Self::Missing => format!("is not there: static{path}"),
             Self::NoFile => format!("is no file: static{path}"),
             Self::Empty => format!("is empty: static{path}"),
+            Self::Hidden => format!("is not given out, for part of its path is hidden or no plain name: static{path}"),
         }
     }
 }
@@ -94,7 +105,10 @@ impl Media {
 
     /// An enclosure with what is known of its file, or nothing where that is one of ours and cannot be given out.
     pub fn of(&self, enclosure: &Enclosure) -> Option<Enclosure> {
-        self.look(enclosure).ok()
+        match self.look(enclosure) {
+            Err(unfit) if is_kept(enclosure, unfit) => Some(enclosure.clone()),
+            looked => looked.ok(),
+        }
     }
 
     /// The same, or why not.
@@ -102,8 +116,8 @@ impl Media {
     /// # Errors
     /// What is wrong with the file.
     pub fn look(&self, enclosure: &Enclosure) -> Result<Enclosure, Unfit> {
-        let Some(path) = self.path(&enclosure.url) else { return Ok(enclosure.clone()) };
-        let (length, facts) = self.facts(path)?;
+        let Place::Ours(path) = self.place(&enclosure.url) else { return Ok(enclosure.clone()) };
+        let (length, facts) = self.facts(path?)?;
         Ok(Enclosure {
             length: Some(length),
             duration_s: enclosure.duration_s.or(facts.duration_s),
@@ -113,8 +127,10 @@ impl Media {
 
     /// A picture with its size, where it is one of ours.
     pub fn measured(&self, image: &Image) -> Image {
-        let path = self.path(&image.url).filter(|_| image.size.is_none());
-        let found = path.and_then(|path| self.facts(path).ok()?.1.size);
+        let found = match self.place(&image.url) {
+            Place::Ours(Ok(path)) if image.size.is_none() => self.facts(path).ok().and_then(|(_, facts)| facts.size),
+            _ => None,
+        };
         Image { size: found.or(image.size), ..image.clone() }
     }
 
@@ -146,11 +162,12 @@ impl Media {
     }
 
     /// Where the file stands that a URL below the publication's own means; no part of its way is hidden or leads out.
-    fn path(&self, url: &str) -> Option<PathBuf> {
-        let below = url.strip_prefix(self.urls.base())?.strip_prefix('/')?.split(['?', '#']).next()?;
-        let decoded = percent_decoded(below)?;
+    fn place(&self, url: &str) -> Place {
+        let below = url.strip_prefix(self.urls.base()).and_then(|below| below.strip_prefix('/'));
+        let Some(below) = below.and_then(|below| below.split(['?', '#']).next()) else { return Place::Elsewhere };
         let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', ':']);
-        decoded.split('/').all(is_plain).then(|| self.folder.join(decoded))
+        let decoded = percent_decoded(below).filter(|decoded| decoded.split('/').all(is_plain));
+        Place::Ours(decoded.map(|decoded| self.folder.join(decoded)).ok_or(Unfit::Hidden))
     }
 
     /// Size of a file and what is found in it, as `serve` and `publish` would give it out: nothing that a link leads to.
@@ -188,6 +205,12 @@ impl Media {
     }
 }
 
+/// Whether an enclosure goes out as it is written, though its file is not in `static/`: who says how large it is may have it
+/// given out by another server of the same host.
+fn is_kept(enclosure: &Enclosure, unfit: Unfit) -> bool {
+    unfit == Unfit::Missing && enclosure.length.is_some()
+}
+
 /// What is wrong with the files that an article names, each at its line of the file `name`, which holds `text`.
 pub(super) fn faults(media: &Media, article: &Article, name: &str, text: &str) -> Vec<Problem> {
     let Some(enclosure) = &article.enclosure else { return vec![] };
@@ -202,7 +225,12 @@ pub(super) fn faults(media: &Media, article: &Article, name: &str, text: &str) -
     let mut problems = vec![];
     match media.look(enclosure) {
         Err(unfit) => {
-            let what = format!("the enclosure {}: the article goes out without it", unfit.said(media, &enclosure.url));
+            let outcome = if is_kept(enclosure, unfit) {
+                "feeds name it as it is written, with the length given"
+            } else {
+                "the article goes out without it"
+            };
+            let what = format!("the enclosure {}: {outcome}", unfit.said(media, &enclosure.url));
             problems.push(problem(&enclosure.url, what).hint(FILE_HINT));
         }
         Ok(found) if found.length.is_none() => {
