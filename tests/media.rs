@@ -236,6 +236,33 @@ async fn the_page_has_a_player_and_mail_has_a_link() {
 }
 
 #[tokio::test]
+async fn a_page_plays_only_what_it_lets_a_browser_fetch() {
+    let place = waves();
+    for (name, url, transcript) in [
+        ("plain", "http://cdn.example/far.mp4", "/audio/tone.vtt"),
+        ("ours", "https://cdn.example/far.mp4", "/audio/tone.vtt"),
+        ("theirs", "https://cdn.example/far.mp4", "https://cdn.example/far.vtt"),
+    ] {
+        let text = format!(
+            "+++\ntitle = \"T\"\ndate = 2026-03-01\nenclosure = {{ url = \"{url}\", length = 9 }}\n\
+             [episode]\ntranscript = \"{transcript}\"\n+++\nText.\n"
+        );
+        place.write(&format!("articles/{name}.md"), text);
+    }
+    let site = Site::serve(place, Clock::system()).await;
+    let page = async |name: &str| String::from_utf8(site.get(&format!("/articles/{name}/")).await.body).unwrap();
+    let plain = page("plain").await;
+    assert!(!plain.contains("<video") && plain.contains("<a href=\"http://cdn.example/far.mp4\""), "{plain}");
+    let own = site.url("/audio/tone.vtt");
+    assert!(plain.contains(&format!("<a href=\"{own}\"")), "{plain}");
+    let ours = page("ours").await;
+    assert!(ours.contains("<video") && ours.contains(&format!("<track kind=\"captions\" src=\"{own}\"")), "{ours}");
+    let theirs = page("theirs").await;
+    assert!(theirs.contains("<video") && !theirs.contains("<track"), "{theirs}");
+    assert!(theirs.contains("<a href=\"https://cdn.example/far.vtt\""), "{theirs}");
+}
+
+#[tokio::test]
 async fn a_player_gets_the_part_that_it_asks_for() {
     let site = Site::serve(waves(), Clock::system()).await;
     let (path, whole) = ("/audio/a%20tone.wav", tone());

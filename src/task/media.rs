@@ -282,15 +282,19 @@ pub(super) fn view(presenter: &Presenter<'_>, article: &Article, language: &str)
         Purpose::Video => "media_watch",
         Purpose::File => "media_download",
     };
+    // Our pages let a browser play what is ours or comes over https; captions it takes from where the page is alone.
+    let is_ours = |url: &str| url.strip_prefix(presenter.urls.base()).is_some_and(|below| below.starts_with('/'));
+    let plays = |as_such| purpose == as_such && (enclosure.url.starts_with("https://") || is_ours(&enclosure.url));
+    let (is_audio, is_video) = (plays(Purpose::Audio), plays(Purpose::Video));
     let (timed, read): (Vec<_>, Vec<_>) = enclosure
         .episode
         .transcripts
         .iter()
-        .partition(|transcript| purpose == Purpose::Video && transcript.media_type == "text/vtt");
+        .partition(|transcript| is_video && transcript.media_type == "text/vtt" && is_ours(&transcript.url));
     let transcript = speech.word("media_transcript", &[]);
     Some(EnclosureView {
-        is_audio: purpose == Purpose::Audio,
-        is_video: purpose == Purpose::Video,
+        is_audio,
+        is_video,
         label: with_facts(&speech, word, facts.as_deref()),
         download: with_facts(&speech, "media_download", facts.as_deref()),
         transcripts: read.iter().map(|read| LinkView { url: read.url.clone(), label: transcript.clone() }).collect(),
