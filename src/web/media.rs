@@ -44,10 +44,12 @@ pub(super) async fn answer(file: PathBuf, mut request: Request) -> std::io::Resu
     let mut response = service.try_call(request).await?.map(Body::new);
     let headers = response.headers_mut();
     if let Some(kind) = kind
-        && headers.contains_key(header::CONTENT_TYPE)
+        && let Some(named) = headers.get_mut(header::CONTENT_TYPE)
     {
         let kind = if kind.starts_with("text/") { format!("{kind}; charset=utf-8") } else { kind.to_owned() };
-        headers.extend(HeaderValue::from_str(&kind).ok().map(|kind| (header::CONTENT_TYPE, kind)));
+        if let Ok(kind) = HeaderValue::from_str(&kind) {
+            *named = kind;
+        }
     }
     // Players on other sites read transcripts and chapters by script.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
