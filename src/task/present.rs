@@ -481,7 +481,12 @@ impl<'a> Presenter<'a> {
     fn podcast(&self, feed: &Feed, podcast: &Podcast) -> Podcast {
         let address = || self.publication.config.urls().feed_file(&feed.name, "rss.xml");
         let guid = podcast.guid.clone().unwrap_or_else(|| guid_of(&address()).to_string());
-        Podcast { guid: Some(guid), ..podcast.clone() }
+        let mut podcast = Podcast { guid: Some(guid), ..podcast.clone() };
+        let persons = podcast.persons.iter_mut().flat_map(|person| [person.image.as_mut(), person.url.as_mut()]);
+        for url in persons.flatten().chain(podcast.funding.iter_mut().map(|funding| &mut funding.url)) {
+            *url = self.shown(url);
+        }
+        podcast
     }
 
     /// Every feed, for `feeds.opml`.
