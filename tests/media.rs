@@ -222,6 +222,8 @@ async fn the_page_has_a_player_and_mail_has_a_link() {
     );
     assert!(page.contains("download>Download (1 min, 12 kB)</a>"), "{page}");
     assert!(answer.header("content-security-policy").unwrap().contains("media-src 'self'"));
+    let rss = String::from_utf8(site.get("/feeds/waves/rss.xml").await.body).unwrap();
+    assert!(rss.contains(&format!("<podcast:funding url=\"{}\">", site.url("/give"))), "{rss}");
     let page = String::from_utf8(site.get("/articles/far/").await.body).unwrap();
     assert!(page.contains("<video controls preload=\"none\" src=\"https://cdn.example/far.mp4\""), "{page}");
     let mail = |form: &str| site.place.run(&["digest", "preview", "news", "--latest", "2", "--as", form]).ended(0).out;
