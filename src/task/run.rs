@@ -305,9 +305,10 @@ async fn keep_scheduling(
 ) {
     let seen = std::cell::Cell::new(None);
     let look = async || {
-        // What begins to be sent, by whichever process, has its place in the archive at once.
-        let revision = publication.store.revision().await?;
-        if seen.replace(Some(revision)).is_some_and(|seen| seen != revision) {
+        // What begins to be sent, by whichever process, has its place in the archive at once; and a page may have seen a
+        // file first, where the folder tells of no changes.
+        let now = (publication.store.revision().await?, publication.media.generation());
+        if seen.replace(Some(now)).is_some_and(|seen| seen != now) {
             changed.notify_one();
         }
         if publication.store.next_due_release(SOURCE).await?.is_some_and(|due| due <= publication.clock.now()) {
