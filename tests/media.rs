@@ -134,6 +134,82 @@ async fn a_file_that_is_exchanged_is_told_of_rightly_though_its_article_stays() 
     assert!(!place.has("public/audio/a tone.wav"));
 }
 
+#[test]
+fn a_copy_has_the_time_of_its_file_and_is_made_anew_for_other_bytes_alone() {
+    let place = waves();
+    let touch = |days: u64| {
+        let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(24 * days);
+        let file = std::fs::File::options().write(true).open(place.path().join("static/audio/a tone.wav")).unwrap();
+        file.set_modified(at).unwrap();
+        at
+    };
+    let copied = || place.path().join("public/audio/a tone.wav").metadata().unwrap().modified().unwrap();
+    let first = touch(20_000);
+    place.run(&["publish"]).ended(0);
+    assert_eq!(copied(), first);
+    touch(20_100);
+    place.run(&["publish"]).ended(0);
+    assert_eq!(copied(), first, "it has the same bytes");
+    let mut other = tone();
+    *other.last_mut().unwrap() ^= 1;
+    place.write("static/audio/a tone.wav", &other);
+    let third = touch(19_000);
+    place.run(&["publish"]).ended(0);
+    assert_eq!((copied(), std::fs::read(place.path().join("public/audio/a tone.wav")).unwrap()), (third, other));
+    let left = std::fs::read_dir(place.path().join("public/audio")).unwrap().count();
+    assert_eq!(left, 2, "nothing but the files");
+}
+
+#[tokio::test]
+async fn a_file_that_a_page_saw_first_reaches_the_feeds_all_the_same() {
+    let place = waves();
+    place.remove("static/audio/a tone.wav");
+    let site = Site::serve(place, Clock::system()).await;
+    let rss = async || String::from_utf8(site.get("/feeds/waves/rss.xml").await.body).unwrap();
+    assert!(!rss().await.contains("tone.wav\" length"));
+    let mut longer = tone();
+    longer.extend([128; 1000]);
+    for file in [&tone(), &longer] {
+        site.place.write("static/audio/a tone.wav", file);
+        let page = String::from_utf8(site.get("/articles/horn/").await.body).unwrap();
+        assert!(page.contains("tone.wav"), "{page}");
+        site.refresh().await;
+        let rss = rss().await;
+        assert!(rss.contains(&format!("length=\"{}\"", file.len())), "{rss}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_exchanged_is_told_of_rightly_in_what_is_made_when_it_is_asked_for() {
+    let place = waves();
+    place.write("config.toml", format!("{}\n[feeds]\nby = [\"section\"]\n", place.read("config.toml")));
+    place.write("feeds/brief.toml", "title = \"Brief\"\nlimit = 2\nselect = { section = \"waves\" }\n");
+    for day in 3..8 {
+        place.write(
+            &format!("articles/day{day}.md"),
+            format!("+++\ntitle = \"Day {day}\"\ndate = 2026-03-0{day}\nsection = \"waves\"\n+++\nWaves.\n"),
+        );
+    }
+    let site = Site::serve(place, Clock::system()).await;
+    let documents = async || {
+        let volumes: Vec<String> = (1..5).map(|number| format!("/feeds/brief/archive/{number}/rss.xml")).collect();
+        let mut of_volumes = String::new();
+        for volume in volumes {
+            of_volumes += &String::from_utf8(site.get(&volume).await.body).unwrap();
+        }
+        [of_volumes, String::from_utf8(site.get("/sections/waves/rss.xml").await.body).unwrap()]
+    };
+    for more in [0, 1000] {
+        let mut longer = tone();
+        longer.extend(vec![128; more]);
+        site.place.write("static/audio/a tone.wav", &longer);
+        site.refresh().await;
+        for document in documents().await {
+            assert!(document.contains(&format!("length=\"{}\"", longer.len())), "{more}: {document}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_page_has_a_player_and_mail_has_a_link() {
     let site = Site::serve(waves(), Clock::system()).await;
@@ -146,6 +222,8 @@ async fn the_page_has_a_player_and_mail_has_a_link() {
     );
     assert!(page.contains("download>Download (1 min, 12 kB)</a>"), "{page}");
     assert!(answer.header("content-security-policy").unwrap().contains("media-src 'self'"));
+    let rss = String::from_utf8(site.get("/feeds/waves/rss.xml").await.body).unwrap();
+    assert!(rss.contains(&format!("<podcast:funding url=\"{}\">", site.url("/give"))), "{rss}");
     let page = String::from_utf8(site.get("/articles/far/").await.body).unwrap();
     assert!(page.contains("<video controls preload=\"none\" src=\"https://cdn.example/far.mp4\""), "{page}");
     let mail = |form: &str| site.place.run(&["digest", "preview", "news", "--latest", "2", "--as", form]).ended(0).out;
@@ -157,6 +235,33 @@ async fn the_page_has_a_player_and_mail_has_a_link() {
         );
         assert!(html.contains(&format!(">{label}</a>")), "{html}");
     }
+}
+
+#[tokio::test]
+async fn a_page_plays_only_what_it_lets_a_browser_fetch() {
+    let place = waves();
+    for (name, url, transcript) in [
+        ("plain", "http://cdn.example/far.mp4", "/audio/tone.vtt"),
+        ("ours", "https://cdn.example/far.mp4", "/audio/tone.vtt"),
+        ("theirs", "https://cdn.example/far.mp4", "https://cdn.example/far.vtt"),
+    ] {
+        let text = format!(
+            "+++\ntitle = \"T\"\ndate = 2026-03-01\nenclosure = {{ url = \"{url}\", length = 9 }}\n\
+             [episode]\ntranscript = \"{transcript}\"\n+++\nText.\n"
+        );
+        place.write(&format!("articles/{name}.md"), text);
+    }
+    let site = Site::serve(place, Clock::system()).await;
+    let page = async |name: &str| String::from_utf8(site.get(&format!("/articles/{name}/")).await.body).unwrap();
+    let plain = page("plain").await;
+    assert!(!plain.contains("<video") && plain.contains("<a href=\"http://cdn.example/far.mp4\""), "{plain}");
+    let own = site.url("/audio/tone.vtt");
+    assert!(plain.contains(&format!("<a href=\"{own}\"")), "{plain}");
+    let ours = page("ours").await;
+    assert!(ours.contains("<video") && ours.contains(&format!("<track kind=\"captions\" src=\"{own}\"")), "{ours}");
+    let theirs = page("theirs").await;
+    assert!(theirs.contains("<video") && !theirs.contains("<track"), "{theirs}");
+    assert!(theirs.contains("<a href=\"https://cdn.example/far.vtt\""), "{theirs}");
 }
 
 #[tokio::test]
@@ -180,7 +285,14 @@ async fn a_player_gets_the_part_that_it_asks_for() {
         ("bytes=0-0", &format!("W/{etag}"), all.clone()),
         ("bytes=0-0", "Mon, 02 Mar 2026 00:00:00 GMT", all.clone()),
         ("bytes=0-0", "nothing", all.clone()),
-        ("bytes=999999999-", "", none),
+        ("bytes=-999999999", "", (206, 0..whole.len())),
+        ("bytes=-99999999999999999999", "", (206, 0..whole.len())),
+        ("bytes=0005-0009", "", (206, 5..10)),
+        ("bytes=5-99999999999999999999", "", (206, 5..whole.len())),
+        ("bytes= 0-15", "", (206, 0..16)),
+        ("bytes=999999999-", "", none.clone()),
+        ("bytes=99999999999999999999-", "", none.clone()),
+        ("bytes=-0", "", none),
         // What nobody can read, several at once and other units are as if not there.
         ("bytes=9-1", "", all.clone()),
         ("bytes=-", "", all.clone()),
@@ -203,10 +315,39 @@ async fn a_player_gets_the_part_that_it_asks_for() {
         assert_eq!(named, expected, "{range} {if_range}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     }
+    let head = ask(site.at, "HEAD", path, &[("Range", "bytes=0-9")], b"").await;
+    assert_eq!((head.status, head.header("content-length")), (200, Some(whole.len().to_string().as_str())));
+    site.place.write("static/empty.mp3", "");
+    for (range, status) in [("bytes=0-", 416), ("bytes=-5", 200)] {
+        assert_eq!(site.get_with("/empty.mp3", &[("Range", range)]).await.status, status, "{range}");
+    }
     let known = site.get_with(path, &[("If-None-Match", &etag), ("Range", "bytes=0-9")]).await;
     assert_eq!((known.status, known.body.len()), (304, 0));
     let other = site.get_with(path, &[("If-Match", "\"another\""), ("Range", "bytes=0-9")]).await;
     assert_eq!(other.status, 412, "{last}");
+}
+
+#[tokio::test]
+async fn a_file_goes_out_as_what_feeds_say_it_is() {
+    let place = waves();
+    for name in ["one.m4a", "one.wav", "one.opus", "one.srt", "one.txt", "one.unknown"] {
+        place.write(&format!("static/{name}"), "bytes");
+    }
+    let site = Site::serve(place, Clock::system()).await;
+    for (path, kind) in [
+        ("/one.m4a", Some("audio/x-m4a")),
+        ("/one.wav", Some("audio/wav")),
+        ("/one.opus", Some("audio/ogg")),
+        ("/one.srt", Some("application/x-subrip")),
+        ("/one.txt", Some("text/plain; charset=utf-8")),
+        ("/audio/tone.vtt", Some("text/vtt; charset=utf-8")),
+        ("/one.unknown", Some("application/octet-stream")),
+    ] {
+        let answer = site.get(path).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, kind), "{path}");
+        let known = site.get_with(path, &[("If-None-Match", answer.header("etag").unwrap())]).await;
+        assert_eq!((known.status, known.header("content-type")), (304, None), "{path}");
+    }
 }
 
 #[test]
@@ -261,6 +402,13 @@ fn what_is_wrong_with_a_file_is_named_with_its_line_and_the_article_goes_out_wit
             "enclosure = \"/audio/a tone.wav\"\n[episode]\npersons = [{ name = \"Mara\", role = \"gest\" }]",
             "r.md:6: role is not known: \"gest\"",
         ),
+        (
+            "s",
+            "enclosure = { url = \"https://test.example/old/one.mp3\", length = 777 }",
+            "s.md:4: the enclosure is not there: static/old/one.mp3: feeds name it as it is written",
+        ),
+        ("t", "enclosure = \"/.hidden/two.mp3\"", "t.md:4: the enclosure is not given out"),
+        ("u", "enclosure = { url = \"/audio/a:b.mp3\", length = 777 }", "u.md:4: the enclosure is not given out"),
     ];
     for (name, key, _) in cases {
         place.write(&format!("articles/{name}.md"), line(key));
@@ -275,7 +423,8 @@ fn what_is_wrong_with_a_file_is_named_with_its_line_and_the_article_goes_out_wit
         assert!(told[at + 1].starts_with("  hint: "), "{name}: {told:#?}");
         assert!(rss.contains(&format!("https://test.example/articles/{name}/")), "{name} does not go out");
     }
-    for unwanted in ["gone", "folder.mp3", "empty.mp3", "secret", "link.mp3"] {
+    assert!(rss.contains("https://test.example/old/one.mp3\" length=\"777\""), "{rss}");
+    for unwanted in ["gone", "folder.mp3", "empty.mp3", "secret", "link.mp3", "two.mp3", "b.mp3"] {
         assert!(!rss.contains(&format!("{unwanted}\" length=")) && !rss.contains("javascript:"), "{unwanted}: {rss}");
     }
     assert_eq!(rss.matches("https://cdn.example/a.mp3\" length=\"0\"").count(), 2, "{rss}");

@@ -89,6 +89,19 @@ async fn what_is_saved_is_in_the_feeds_within_moments() {
 }
 
 #[tokio::test]
+async fn a_file_is_seen_in_a_static_folder_that_comes_later() {
+    let served = Served::start();
+    let text = article("Heard", "A body.").replace("\n+++\n", "\nenclosure = \"/horn.mp3\"\n+++\n");
+    served.place.write("articles/heard.md", text);
+    let feed = served.feed_with("A body.").await;
+    assert!(!feed.contains("horn.mp3"), "{feed}");
+    for bytes in ["no music", "no music at all"] {
+        served.place.write("static/horn.mp3", bytes);
+        served.feed_with(&format!("length=\"{}\"", bytes.len())).await;
+    }
+}
+
+#[tokio::test]
 async fn a_burst_of_files_is_one_sync() {
     let mut served = Served::start();
     let began = Instant::now();

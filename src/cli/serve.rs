@@ -28,8 +28,8 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
     let publication = &app.publication;
     // Before the first sync, so that nothing saved meanwhile is missed.
     let (articles, files) = (&publication.config.articles, &publication.config.static_files);
-    let _watcher = match run::watch(articles, files, Arc::clone(&app.changed)) {
-        Ok(watcher) => Some(watcher),
+    let mut watch = match run::Watch::new(articles, files, Arc::clone(&app.changed)) {
+        Ok(watch) => Some(watch),
         Err(error) => {
             output::complain(&format!("changes to articles are not seen by themselves: {error}"));
             None
@@ -42,12 +42,17 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
     let (word, stop) = Stop::new();
     let told = |event: Event| tell(publication, &event);
     let server = web::serve(listener, Arc::clone(&app), stop.clone());
+    let watching = async {
+        if let Some(watch) = &mut watch {
+            watch.follow(stop.clone()).await;
+        }
+    };
     let syncing = run::keep_in_sync(publication, &app.changed, stop.clone(), &app.site, &told);
     let sending = run::keep_sending(publication, &app.poke, &app.changed, stop.clone(), &told);
     let hubs = keep_telling_hubs(publication, &app.site, stop.clone(), &told);
     let counting = app.readers.keep_writing(publication, stop.clone());
     let working = async {
-        let (served, (), (), (), ()) = tokio::join!(server, syncing, sending, hubs, counting);
+        let (served, (), (), (), (), ()) = tokio::join!(server, watching, syncing, sending, hubs, counting);
         // After the last answer.
         app.readers.write(publication).await?;
         served.context("the server failed").map(|()| Ended::Well)

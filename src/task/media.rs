@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use lofty::config::ParseOptions;
@@ -53,6 +54,8 @@ pub struct Media {
     folder: PathBuf,
     urls: Urls,
     known: Mutex<HashMap<PathBuf, Known>>,
+    /// How often what was known of a file turned out not to hold any more.
+    generation: AtomicU64,
 }
 
 /// Why a file below `static/` cannot be given out.
@@ -64,6 +67,16 @@ pub enum Unfit {
     NoFile,
     /// Nothing is in it.
     Empty,
+    /// Part of its way is hidden, or is no plain name.
+    Hidden,
+}
+
+/// Where a URL leads to.
+enum Place {
+    /// Below `static/`, unless nothing is given out from there.
+    Ours(Result<PathBuf, Unfit>),
+    /// Away from the publication.
+    Elsewhere,
 }
 
 impl Unfit {
@@ -74,6 +87,7 @@ impl Unfit {
             Self::Missing => format!("is not there: static{path}"),
             Self::NoFile => format!("is no file: static{path}"),
             Self::Empty => format!("is empty: static{path}"),
+            Self::Hidden => format!("is not given out, for part of its path is hidden or no plain name: static{path}"),
         }
     }
 }
@@ -81,12 +95,20 @@ impl Unfit {
 impl Media {
     /// For a publication.
     pub fn new(config: &Config) -> Self {
-        Self { folder: config.static_files.clone(), urls: config.urls(), known: Mutex::default() }
+        Self {
+            folder: config.static_files.clone(),
+            urls: config.urls(),
+            known: Mutex::default(),
+            generation: AtomicU64::new(0),
+        }
     }
 
     /// An enclosure with what is known of its file, or nothing where that is one of ours and cannot be given out.
     pub fn of(&self, enclosure: &Enclosure) -> Option<Enclosure> {
-        self.look(enclosure).ok()
+        match self.look(enclosure) {
+            Err(unfit) if is_kept(enclosure, unfit) => Some(enclosure.clone()),
+            looked => looked.ok(),
+        }
     }
 
     /// The same, or why not.
@@ -94,8 +116,8 @@ impl Media {
     /// # Errors
     /// What is wrong with the file.
     pub fn look(&self, enclosure: &Enclosure) -> Result<Enclosure, Unfit> {
-        let Some(path) = self.path(&enclosure.url) else { return Ok(enclosure.clone()) };
-        let (length, facts) = self.facts(path)?;
+        let Place::Ours(path) = self.place(&enclosure.url) else { return Ok(enclosure.clone()) };
+        let (length, facts) = self.facts(path?)?;
         Ok(Enclosure {
             length: Some(length),
             duration_s: enclosure.duration_s.or(facts.duration_s),
@@ -105,24 +127,47 @@ impl Media {
 
     /// A picture with its size, where it is one of ours.
     pub fn measured(&self, image: &Image) -> Image {
-        let path = self.path(&image.url).filter(|_| image.size.is_none());
-        let found = path.and_then(|path| self.facts(path).ok()?.1.size);
+        let found = match self.place(&image.url) {
+            Place::Ours(Ok(path)) if image.size.is_none() => self.facts(path).ok().and_then(|(_, facts)| facts.size),
+            _ => None,
+        };
         Image { size: found.or(image.size), ..image.clone() }
     }
 
-    /// Whether a file is another than when it was looked at: it came, went, or was written to. Then what was made of it
-    /// has to be made anew, though no article changed.
-    pub fn is_stale(&self) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().any(|(path, (before, _))| *before != path.symlink_metadata().ok().as_ref().map(stamp))
+    /// What is made of files is good for as long as this stays the same: it is another once a file is known to have come,
+    /// gone or been written to since it was looked at. Whoever keeps what they make asks before they make it.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Looks whether each file is still what it was, forgets those that are not, and says of which generation the rest is.
+    pub fn refresh(&self) -> u64 {
+        // Nobody waits for the disk to look into what is known.
+        let known: Vec<_> = self.known().iter().map(|(path, (before, _))| (path.clone(), *before)).collect();
+        let is_other = |(path, before): &(PathBuf, Option<Stamp>)| *before != now(path);
+        let stale: Vec<_> = known.into_iter().filter(is_other).collect();
+        let mut known = self.known();
+        for (path, before) in stale {
+            // Somebody else may have looked meanwhile, and counted it.
+            if known.get(&path).is_some_and(|(after, _)| *after == before) {
+                known.remove(&path);
+                self.generation.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        self.generation()
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PathBuf, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the file stands that a URL below the publication's own means; no part of its way is hidden or leads out.
-    fn path(&self, url: &str) -> Option<PathBuf> {
-        let below = url.strip_prefix(self.urls.base())?.strip_prefix('/')?.split(['?', '#']).next()?;
-        let decoded = percent_decoded(below)?;
+    fn place(&self, url: &str) -> Place {
+        let below = url.strip_prefix(self.urls.base()).and_then(|below| below.strip_prefix('/'));
+        let Some(below) = below.and_then(|below| below.split(['?', '#']).next()) else { return Place::Elsewhere };
         let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', ':']);
-        decoded.split('/').all(is_plain).then(|| self.folder.join(decoded))
+        let decoded = percent_decoded(below).filter(|decoded| decoded.split('/').all(is_plain));
+        Place::Ours(decoded.map(|decoded| self.folder.join(decoded)).ok_or(Unfit::Hidden))
     }
 
     /// Size of a file and what is found in it, as `serve` and `publish` would give it out: nothing that a link leads to.
@@ -130,8 +175,7 @@ impl Media {
         let metadata = path.symlink_metadata().ok();
         let stamp = metadata.as_ref().map(stamp);
         let length = stamp.map_or(0, |(length, _)| length);
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, found)) = known().get(&path).filter(|(before, _)| *before == stamp) {
+        if let Some((_, found)) = self.known().get(&path).filter(|(before, _)| *before == stamp) {
             return found.map(|facts| (length, facts));
         }
         let found = match metadata {
@@ -140,11 +184,16 @@ impl Media {
             Some(_) if length == 0 => Err(Unfit::Empty),
             Some(_) => Ok(Facts::of(&path)),
         };
-        let mut known = known();
-        if known.len() >= KEPT {
+        let mut known = self.known();
+        let is_full = known.len() >= KEPT && !known.contains_key(&path);
+        if is_full {
             known.clear();
         }
-        known.insert(path, (stamp, found));
+        let before = known.insert(path, (stamp, found));
+        // What is forgotten may change unseen.
+        if is_full || before.is_some_and(|(before, _)| before != stamp) {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         found.map(|facts| (length, facts))
     }
 
@@ -154,6 +203,12 @@ impl Media {
         let below = path.strip_prefix(&self.folder).ok();
         root.zip(below).is_some_and(|(root, below)| path.canonicalize().is_ok_and(|real| real == root.join(below)))
     }
+}
+
+/// Whether an enclosure goes out as it is written, though its file is not in `static/`: who says how large it is may have it
+/// given out by another server of the same host.
+fn is_kept(enclosure: &Enclosure, unfit: Unfit) -> bool {
+    unfit == Unfit::Missing && enclosure.length.is_some()
 }
 
 /// What is wrong with the files that an article names, each at its line of the file `name`, which holds `text`.
@@ -170,7 +225,12 @@ pub(super) fn faults(media: &Media, article: &Article, name: &str, text: &str) -
     let mut problems = vec![];
     match media.look(enclosure) {
         Err(unfit) => {
-            let what = format!("the enclosure {}: the article goes out without it", unfit.said(media, &enclosure.url));
+            let outcome = if is_kept(enclosure, unfit) {
+                "feeds name it as it is written, with the length given"
+            } else {
+                "the article goes out without it"
+            };
+            let what = format!("the enclosure {}: {outcome}", unfit.said(media, &enclosure.url));
             problems.push(problem(&enclosure.url, what).hint(FILE_HINT));
         }
         Ok(found) if found.length.is_none() => {
@@ -222,15 +282,19 @@ pub(super) fn view(presenter: &Presenter<'_>, article: &Article, language: &str)
         Purpose::Video => "media_watch",
         Purpose::File => "media_download",
     };
+    // Our pages let a browser play what is ours or comes over https; captions it takes from where the page is alone.
+    let is_ours = |url: &str| url.strip_prefix(presenter.urls.base()).is_some_and(|below| below.starts_with('/'));
+    let plays = |as_such| purpose == as_such && (enclosure.url.starts_with("https://") || is_ours(&enclosure.url));
+    let (is_audio, is_video) = (plays(Purpose::Audio), plays(Purpose::Video));
     let (timed, read): (Vec<_>, Vec<_>) = enclosure
         .episode
         .transcripts
         .iter()
-        .partition(|transcript| purpose == Purpose::Video && transcript.media_type == "text/vtt");
+        .partition(|transcript| is_video && transcript.media_type == "text/vtt" && is_ours(&transcript.url));
     let transcript = speech.word("media_transcript", &[]);
     Some(EnclosureView {
-        is_audio: purpose == Purpose::Audio,
-        is_video: purpose == Purpose::Video,
+        is_audio,
+        is_video,
         label: with_facts(&speech, word, facts.as_deref()),
         download: with_facts(&speech, "media_download", facts.as_deref()),
         transcripts: read.iter().map(|read| LinkView { url: read.url.clone(), label: transcript.clone() }).collect(),
@@ -260,6 +324,11 @@ fn size(speech: &Speech<'_>, bytes: u64) -> String {
     let (unit, word) = if bytes < 1_000_000 { (1_000, "media_kb") } else { (1_000_000, "media_mb") };
     let number = i64::try_from((bytes + unit / 2) / unit).unwrap_or(i64::MAX).max(1);
     speech.word(word, &[("number", Value::Number(number))])
+}
+
+/// What a file is by now, where there is one.
+fn now(path: &Path) -> Option<Stamp> {
+    path.symlink_metadata().ok().as_ref().map(stamp)
 }
 
 /// What tells a file from what it was.

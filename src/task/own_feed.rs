@@ -61,10 +61,10 @@ pub enum Found {
     Nothing,
 }
 
-/// What was made last, and of which revision of the store.
+/// What was made last, and of which revision of the store and generation of files.
 #[derive(Debug)]
 struct Made {
-    revision: i64,
+    of: (i64, u64),
     documents: HashMap<(Vec<FeedName>, Format), Arc<Pattern>>,
 }
 
@@ -108,7 +108,7 @@ impl OwnFeeds {
 
     /// Those that are reached under the URLs given.
     pub fn new(urls: Urls) -> Self {
-        Self { urls, made: Mutex::new(Made { revision: -1, documents: HashMap::new() }) }
+        Self { urls, made: Mutex::new(Made { of: (-1, 0), documents: HashMap::new() }) }
     }
 
     /// What the address with this token and file name leads to.
@@ -136,15 +136,16 @@ impl OwnFeeds {
         format: Format,
     ) -> Result<Arc<Pattern>, TaskError> {
         let mut made = self.made.lock().await;
-        let revision = publication.store.revision().await?;
+        let files = publication.media.generation();
+        let of = (publication.store.revision().await?, files);
         let key = (chosen, format);
-        if made.revision == revision
+        if made.of == of
             && let Some(pattern) = made.documents.get(&key)
         {
             return Ok(Arc::clone(pattern));
         }
-        if made.revision != revision || made.documents.len() >= KEPT {
-            *made = Made { revision, documents: HashMap::new() };
+        if made.of != of || made.documents.len() >= KEPT {
+            *made = Made { of, documents: HashMap::new() };
         }
         let document = document(publication, &self.urls, &key.0, Self::MARK).await?;
         let pattern = Arc::new(Pattern::new(&format.bytes(&document), Self::MARK));

@@ -230,7 +230,7 @@ impl<'a> Presenter<'a> {
             .map_or_else(|| self.urls.article(article.slug.as_str()), |original| original.url.clone())
     }
 
-    /// An article in a list.
+    /// An article in a list of a page, without its questions: those stand on its own page and in mail.
     pub fn card(&self, article: &Article) -> Card {
         let language = article.language.as_ref().unwrap_or(&self.publication.config.publication.language);
         Card {
@@ -251,9 +251,14 @@ impl<'a> Presenter<'a> {
             minutes: article.minutes(),
             language: language.clone(),
             dir: direction(language),
-            faq: self.questions(article),
+            faq: vec![],
             alerted: false,
         }
+    }
+
+    /// The same with its questions.
+    fn whole_card(&self, article: &Article) -> Card {
+        Card { faq: self.questions(article), ..self.card(article) }
     }
 
     fn questions(&self, article: &Article) -> Vec<QuestionView> {
@@ -280,7 +285,7 @@ impl<'a> Presenter<'a> {
     ) -> ArticleView {
         let updated = article.updated.filter(|updated| *updated > article.date);
         ArticleView {
-            card: self.card(article),
+            card: self.whole_card(article),
             html: self.shown(&article.html),
             standfirst: article.summary_given.then(|| article.summary.clone()),
             tags: article.tags.clone(),
@@ -476,7 +481,12 @@ impl<'a> Presenter<'a> {
     fn podcast(&self, feed: &Feed, podcast: &Podcast) -> Podcast {
         let address = || self.publication.config.urls().feed_file(&feed.name, "rss.xml");
         let guid = podcast.guid.clone().unwrap_or_else(|| guid_of(&address()).to_string());
-        Podcast { guid: Some(guid), ..podcast.clone() }
+        let mut podcast = Podcast { guid: Some(guid), ..podcast.clone() };
+        let persons = podcast.persons.iter_mut().flat_map(|person| [person.image.as_mut(), person.url.as_mut()]);
+        for url in persons.flatten().chain(podcast.funding.iter_mut().map(|funding| &mut funding.url)) {
+            *url = self.shown(url);
+        }
+        podcast
     }
 
     /// Every feed, for `feeds.opml`.
@@ -508,7 +518,7 @@ impl<'a> Presenter<'a> {
         sorted.sort_by_key(|released| {
             (std::cmp::Reverse(released.article.date), std::cmp::Reverse(released.release.number))
         });
-        let card = |released: &&Released| self.card(&released.article);
+        let card = |released: &&Released| self.whole_card(&released.article);
         let featured: Vec<Card> = sorted.iter().filter(|released| released.article.featured).map(card).collect();
         let latest: Vec<Card> = sorted.iter().filter(|released| !released.article.featured).map(card).collect();
         let articles: Vec<Card> = featured.iter().chain(&latest).cloned().collect();
@@ -565,7 +575,7 @@ impl<'a> Presenter<'a> {
             dir,
             publication: self.publication(),
             newsletter,
-            articles: self.cards(articles),
+            articles: articles.iter().map(|released| self.whole_card(&released.article)).collect(),
             own_feed_url: own_feed_url.to_owned(),
             reader,
         }

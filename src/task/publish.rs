@@ -6,6 +6,8 @@
 mod shelves;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,6 +47,10 @@ pub struct Site {
     pub documents: HashMap<String, Document>,
     /// The store's revision that it shows.
     pub revision: i64,
+    /// The generation of files that it tells of: see [`Media::generation`].
+    ///
+    /// [`Media::generation`]: super::media::Media::generation
+    pub files: u64,
 }
 
 impl Site {
@@ -90,7 +96,8 @@ pub struct PublishReport {
 pub async fn site(publication: &Publication, urls: Urls) -> Result<(Site, usize), TaskError> {
     let presenter = Presenter::new(publication, urls);
     let founded_by = founded_by(publication).await?;
-    let mut site = Site { revision: publication.store.revision().await?, ..Site::default() };
+    let files = publication.media.generation();
+    let mut site = Site { revision: publication.store.revision().await?, files, ..Site::default() };
     let (mut entries, mut updated) = (0, None);
     for feed in publication.feeds.iter() {
         let document = volumes::live(publication, &presenter, feed, &founded_by).await?;
@@ -486,15 +493,13 @@ impl Files {
     /// Copies every file below `folder`, with its path there, and removes what it copied before and is gone. What else
     /// was written just now, such as a page, is not removed.
     fn copy_tree(&mut self, folder: &Path, pages: &HashSet<String>) -> Result<(), TaskError> {
-        let mut paths = vec![];
-        list_files(folder, &mut |path, _| paths.push(path.to_owned()));
+        let mut files = vec![];
+        list_files(folder, &mut |path, metadata| files.push((path.to_owned(), metadata.clone())));
         let mut names = vec![];
-        for path in paths {
+        for (path, metadata) in files {
             let Ok(relative) = path.strip_prefix(folder) else { continue };
-            let bytes =
-                std::fs::read(&path).map_err(|source| TaskError::Write { path: path.display().to_string(), source })?;
             let name = relative.to_string_lossy().into_owned();
-            self.write(&name, &bytes)?;
+            self.written += usize::from(copy_if_new(&self.root, &name, &path, &metadata)?);
             names.push(name);
         }
         names.sort();
@@ -576,16 +581,64 @@ pub(super) fn write_if_new(root: &Path, path: &str, bytes: &[u8]) -> Result<bool
     if has_bytes(&path, bytes) {
         return Ok(false);
     }
+    put(root, &path, &|temporary| std::fs::write(temporary, bytes)).map_err(failed)?;
+    Ok(true)
+}
+
+/// Writes a file beside its place with `write`, and renames it into it.
+fn put(root: &Path, path: &Path, write: &dyn Fn(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = std::fs::write(&temporary, bytes).or_else(|_| {
+    let written = write(&temporary).or_else(|_| {
         // The usual reason is that the folder is not there yet.
         std::fs::create_dir_all(path.parent().unwrap_or(root))?;
-        std::fs::write(&temporary, bytes)
+        write(&temporary)
     });
-    written.and_then(|()| std::fs::rename(&temporary, &path)).map_err(|error| {
+    written.and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
         let _ = std::fs::remove_file(&temporary);
-        failed(error)
-    })?;
+    })
+}
+
+/// Copies a file unless its copy has its bytes already; returns whether it did. The copy has its time as well, by which it
+/// is known again without being read: a recording may be larger than memory.
+fn copy_if_new(root: &Path, path: &str, from: &Path, metadata: &std::fs::Metadata) -> Result<bool, TaskError> {
+    let path = root.join(path);
+    let failed = |source| TaskError::Write { path: path.display().to_string(), source };
+    let modified = metadata.modified().ok();
+    if let Ok(there) = path.metadata()
+        && there.len() == metadata.len()
+        && (modified.is_some_and(|modified| there.modified().is_ok_and(|copied| copied == modified))
+            || is_same(from, &path).unwrap_or(false))
+    {
+        return Ok(false);
+    }
+    let source = File::open(from).map_err(|source| TaskError::Write { path: from.display().to_string(), source })?;
+    put(root, &path, &|temporary| {
+        let mut copy = File::create(temporary)?;
+        (&source).rewind()?;
+        std::io::copy(&mut &source, &mut copy)?;
+        // Where times cannot be set, the bytes are compared.
+        let _ = modified.map(|modified| copy.set_modified(modified));
+        Ok(())
+    })
+    .map_err(failed)?;
     Ok(true)
+}
+
+/// Whether two files have the same bytes.
+fn is_same(one: &Path, other: &Path) -> std::io::Result<bool> {
+    let open = |path| Ok::<_, std::io::Error>(BufReader::with_capacity(64 * 1024, File::open(path)?));
+    let (mut one, mut other) = (open(one)?, open(other)?);
+    loop {
+        let (a, b) = (one.fill_buf()?, other.fill_buf()?);
+        let length = a.len().min(b.len());
+        if a[..length] != b[..length] {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(a.len() == b.len());
+        }
+        one.consume(length);
+        other.consume(length);
+    }
 }

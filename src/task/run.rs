@@ -1,6 +1,6 @@
 //! The long-running side: what `serve` does while it serves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,21 +64,53 @@ pub enum Event {
     Failed(TaskError),
 }
 
-/// Watches the articles' folder, and `beside` it where that is there; each change gives a word to `changed`.
-///
-/// # Errors
-/// When the system cannot watch it.
-pub fn watch(folder: &Path, beside: &Path, changed: Arc<Notify>) -> notify::Result<impl Watcher + use<>> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            changed.notify_one();
+/// Watches the articles' folder, and one beside it that may come and go.
+#[derive(Debug)]
+pub struct Watch {
+    watcher: notify::RecommendedWatcher,
+    beside: PathBuf,
+    is_beside_watched: bool,
+    changed: Arc<Notify>,
+}
+
+impl Watch {
+    /// Watches `folder`, and `beside` where that is there; each change gives a word to `changed`.
+    ///
+    /// # Errors
+    /// When the system cannot watch it.
+    pub fn new(folder: &Path, beside: &Path, changed: Arc<Notify>) -> notify::Result<Self> {
+        let told = Arc::clone(&changed);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                told.notify_one();
+            }
+        })?;
+        watcher.watch(folder, RecursiveMode::Recursive)?;
+        let is_beside_watched = beside.is_dir();
+        if is_beside_watched {
+            watcher.watch(beside, RecursiveMode::Recursive)?;
         }
-    })?;
-    watcher.watch(folder, RecursiveMode::Recursive)?;
-    if beside.is_dir() {
-        watcher.watch(beside, RecursiveMode::Recursive)?;
+        Ok(Self { watcher, beside: beside.to_owned(), is_beside_watched, changed })
     }
-    Ok(watcher)
+
+    /// Watches the folder beside as soon as it is there, until the word to stop. What would tell of it is the folder that
+    /// both are in, where the database is written to as well.
+    pub async fn follow(&mut self, mut stop: Stop) {
+        loop {
+            tokio::select! {
+                () = stop.given() => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            let is_there = self.beside.is_dir();
+            if !is_there {
+                self.is_beside_watched = false;
+            } else if !self.is_beside_watched && self.watcher.watch(&self.beside, RecursiveMode::Recursive).is_ok() {
+                self.is_beside_watched = true;
+                // What came with it was not seen.
+                self.changed.notify_one();
+            }
+        }
+    }
 }
 
 /// Syncs and publishes whenever `changed` is given a word, until the word to stop.
@@ -125,7 +157,7 @@ pub async fn sync_and_publish(
     let synced = sync::sync(publication, &|_, _| {}).await?;
     // By the store's revision and not by this sync's report: another process may have synced before us.
     let before = site.load_full();
-    let is_other = before.documents.is_empty() || publication.media.is_stale();
+    let is_other = before.documents.is_empty() || publication.media.refresh() != before.files;
     if is_other || before.revision != publication.store.revision().await? {
         let (mut built, _) = publish::site(publication, publication.config.live_urls()).await?;
         built.replace(&before, publication.clock.now());
@@ -273,9 +305,10 @@ async fn keep_scheduling(
 ) {
     let seen = std::cell::Cell::new(None);
     let look = async || {
-        // What begins to be sent, by whichever process, has its place in the archive at once.
-        let revision = publication.store.revision().await?;
-        if seen.replace(Some(revision)).is_some_and(|seen| seen != revision) {
+        // What begins to be sent, by whichever process, has its place in the archive at once; and a page may have seen a
+        // file first, where the folder tells of no changes.
+        let now = (publication.store.revision().await?, publication.media.generation());
+        if seen.replace(Some(now)).is_some_and(|seen| seen != now) {
             changed.notify_one();
         }
         if publication.store.next_due_release(SOURCE).await?.is_some_and(|due| due <= publication.clock.now()) {

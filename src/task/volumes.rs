@@ -84,10 +84,13 @@ impl OfFeed<'_> {
 /// Which document of a volume.
 type Key = (FeedName, i64, Format);
 
-/// Documents that were made of one revision of the store.
+/// Revision of the store and generation of files.
+type Of = (i64, u64);
+
+/// Documents that were made of one revision of the store and one generation of files.
 #[derive(Debug, Default)]
 struct Made {
-    revision: i64,
+    of: Of,
     documents: HashMap<Key, Arc<Document>>,
     /// The same in the order in which they were made.
     order: VecDeque<Key>,
@@ -137,28 +140,29 @@ impl Volumes {
         let is_plain = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
         let number = number.parse().ok().filter(|_| is_plain);
         let (Some(format), Some(feed), Some(number)) = (format, feed, number) else { return Ok(None) };
-        let revision = publication.store.revision().await?;
+        let files = publication.media.generation();
+        let of = (publication.store.revision().await?, files);
         let key = (feed.name.clone(), number, format);
-        if let Some(document) = self.kept(revision, &key) {
+        if let Some(document) = self.kept(of, &key) {
             return Ok(Some(document));
         }
         let Some(document) = self.make(publication, feed, number).await? else { return Ok(None) };
         let made = move || Document::new(format.bytes(&document), format.content_type()).coded_quickly();
         let document = Arc::new(tokio::task::spawn_blocking(made).await?);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.revision == revision {
+        if made.of == of {
             made.keep(key, &document);
         }
         Ok(Some(document))
     }
 
-    /// The document, if it was made of this revision; what was made of one before is forgotten.
-    fn kept(&self, revision: i64, key: &Key) -> Option<Arc<Document>> {
+    /// The document, if it was made of this; what was made of what was before is forgotten.
+    fn kept(&self, of: Of, key: &Key) -> Option<Arc<Document>> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.revision < revision {
-            *made = Made { revision, ..Made::default() };
+        if made.of < of {
+            *made = Made { of, ..Made::default() };
         }
-        made.documents.get(key).filter(|_| made.revision == revision).cloned()
+        made.documents.get(key).filter(|_| made.of == of).cloned()
     }
 
     async fn make(

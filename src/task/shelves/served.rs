@@ -28,6 +28,8 @@ struct Kept {
     good_in: i64,
     /// The revision of its shelf.
     revision: i64,
+    /// The generation of files that it tells of.
+    files: u64,
     used_at: u64,
 }
 
@@ -39,9 +41,9 @@ struct Kepts {
 }
 
 impl Kepts {
-    fn good_in(&mut self, key: &Key, publish: i64) -> Option<Arc<Document>> {
+    fn good_in(&mut self, key: &Key, publish: i64, files: u64) -> Option<Arc<Document>> {
         self.uses += 1;
-        let kept = self.documents.get_mut(key).filter(|kept| kept.good_in == publish)?;
+        let kept = self.documents.get_mut(key).filter(|kept| kept.good_in == publish && kept.files == files)?;
         kept.used_at = self.uses;
         Some(Arc::clone(&kept.document))
     }
@@ -111,7 +113,8 @@ impl Served {
         let format = Format::ALL.into_iter().find(|format| format.file_name() == file);
         let Some(format) = format else { return Ok(None) };
         let key = (kind, slug.to_owned(), format);
-        let known = self.kept().good_in(&key, publish);
+        let files = publication.media.generation();
+        let known = self.kept().good_in(&key, publish, files);
         if known.is_some() {
             return Ok(known);
         }
@@ -122,15 +125,15 @@ impl Served {
         let _turn = self.making.lock().await;
         let before = {
             let mut kept = self.kept();
-            if let Some(document) = kept.good_in(&key, publish) {
+            if let Some(document) = kept.good_in(&key, publish, files) {
                 return Ok(Some(document));
             }
             match kept.documents.get_mut(&key) {
-                Some(known) if known.revision == shelf.revision => {
+                Some(known) if known.revision == shelf.revision && known.files == files => {
                     known.good_in = publish;
                     return Ok(Some(Arc::clone(&known.document)));
                 }
-                known => known.map(|known| Arc::clone(&known.document)),
+                known => known.map(|known| (Arc::clone(&known.document), known.files)),
             }
         };
         let presenter = Presenter::new(publication, self.urls.clone());
@@ -138,7 +141,10 @@ impl Served {
         let shown = Shown::new(publication, &presenter, &shelf);
         let shown = shown.document(&shown.articles().await?, &founded_by).await?;
         let Some(shown) = shown else { return Ok(None) };
-        let changed_at = shelf.changed_at.max(self.began_at);
+        // No article changes with a file, and a document that does is of now.
+        let are_others = before.as_ref().is_some_and(|(_, before)| *before != files);
+        let changed_at = if are_others { publication.clock.now() } else { shelf.changed_at.max(self.began_at) };
+        let before = before.map(|(before, _)| before);
         let made = tokio::task::spawn_blocking(move || {
             let mut document = Document::of_feed(&Arc::new(document::Shown::new(shown)), format);
             document.replace(before.as_deref(), changed_at);
@@ -147,8 +153,8 @@ impl Served {
         let document = made.await?;
         let mut kept = self.kept();
         let used_at = kept.uses;
-        let new = Kept { document: Arc::clone(&document), good_in: publish, revision: shelf.revision, used_at };
-        kept.keep(key, new, MOST_BYTES);
+        let (revision, kept_as) = (shelf.revision, Arc::clone(&document));
+        kept.keep(key, Kept { document: kept_as, good_in: publish, revision, files, used_at }, MOST_BYTES);
         Ok(Some(document))
     }
 }
@@ -163,13 +169,14 @@ mod tests {
         let key = |number: u32| (Kind::Tag, number.to_string(), Format::Atom);
         for number in 0..100 {
             let document = Arc::new(Document::new(vec![b'a'; 1000], "text/plain"));
-            kepts.good_in(&key(0), 1);
+            kepts.good_in(&key(0), 1, 0);
             let used_at = kepts.uses;
-            kepts.keep(key(number), Kept { document, good_in: 1, revision: 1, used_at }, 100_000);
+            kepts.keep(key(number), Kept { document, good_in: 1, revision: 1, files: 0, used_at }, 100_000);
             assert!(kepts.bytes <= 100_000, "{}", kepts.bytes);
         }
-        assert!(kepts.good_in(&key(0), 1).is_some() && kepts.good_in(&key(99), 1).is_some());
-        assert!(kepts.good_in(&key(50), 1).is_none() && kepts.good_in(&key(99), 2).is_none());
+        assert!(kepts.good_in(&key(0), 1, 0).is_some() && kepts.good_in(&key(99), 1, 0).is_some());
+        assert!(kepts.good_in(&key(50), 1, 0).is_none() && kepts.good_in(&key(99), 2, 0).is_none());
+        assert!(kepts.good_in(&key(99), 1, 1).is_none());
         for number in 0..100 {
             kepts.forget(&key(number));
         }
