@@ -326,19 +326,23 @@ async fn a_hub_is_asked_where_it_can_reach_us_and_over_tls_alone() {
         Server::saying(move |_, _| reply("200 OK", &format!("Link: <{hub}>; rel=\"hub\"\r\n"), &feed(&one(1))))
     };
     let (secured, clear) = (own("https://hub.example.org/"), own("http://hub.example.org/"));
-    for (url, server, is_wanted) in [
-        ("https://lantern.port.org", &secured, true),
-        ("https://lantern.port.org", &clear, false),
-        ("http://lantern.port.org", &secured, false),
-        ("https://lantern.example", &secured, false),
-        ("https://lantern.local", &secured, false),
-        ("https://lantern", &secured, false),
-        ("https://192.168.1.2", &secured, false),
-        ("https://[fd00::1]", &secured, false),
-        ("https://8.8.8.8", &secured, true),
+    let at = |server: &Server| server.url("/feed.xml");
+    // What is behind a name and password is not for a hub to know of.
+    let locked = at(&secured).replace("://", "://reader:secret@");
+    for (url, feed, is_wanted) in [
+        ("https://lantern.port.org", at(&secured), true),
+        ("https://lantern.port.org", locked, false),
+        ("https://lantern.port.org", at(&clear), false),
+        ("http://lantern.port.org", at(&secured), false),
+        ("https://lantern.example", at(&secured), false),
+        ("https://lantern.local", at(&secured), false),
+        ("https://lantern", at(&secured), false),
+        ("https://192.168.1.2", at(&secured), false),
+        ("https://[fd00::1]", at(&secured), false),
+        ("https://8.8.8.8", at(&secured), true),
     ] {
         let place = Place::new();
-        let source = format!("[[source]]\nfeed = \"{}\"\nname = \"other\"\n", server.url("/feed.xml"));
+        let source = format!("[[source]]\nfeed = \"{feed}\"\nname = \"other\"\n");
         place.write("config.toml", format!("{CONFIG}\n[serve]\nurl = \"{url}\"\n\n{source}"));
         let mut publication = Publication::open(place.config(), clock(&noon())).await.unwrap();
         publication.fetcher = Fetcher::new(Manners {
@@ -350,6 +354,6 @@ async fn a_hub_is_asked_where_it_can_reach_us_and_over_tls_alone() {
         let report = poll::poll_now(&publication, &sources).await.unwrap().remove(0);
         assert_eq!(report.trouble, None);
         let push = publication.store.push_of("other").await.unwrap();
-        assert_eq!(push.is_some(), is_wanted, "{url}");
+        assert_eq!(push.is_some(), is_wanted, "{url} {feed}");
     }
 }

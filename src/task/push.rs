@@ -17,6 +17,7 @@ use crate::config::{Config, Source, is_reserved};
 use crate::domain::notice::wait_after;
 use crate::fetch::address::is_public;
 use crate::fetch::{Answer, Limits, Reach, Request};
+use crate::source::bare;
 use crate::source::remote::Remote;
 use crate::store::Push;
 
@@ -47,7 +48,11 @@ const MAX_CHALLENGE: usize = 1024;
 const PRIVATE: &str = "private = true";
 
 /// Where a hub can reach us about a source: over TLS on the public internet, or anywhere for a source in our own network.
+/// Nowhere for a source with a name and password: what is behind them is not for a hub to know of.
 fn base(config: &Config, source: &Source) -> Option<String> {
+    if is_locked(&source.feed) {
+        return None;
+    }
     let urls = config.live_urls();
     let url = Url::parse(urls.base()).ok()?;
     let is_reachable = match url.host()? {
@@ -61,13 +66,20 @@ fn base(config: &Config, source: &Source) -> Option<String> {
     (source.may_be_private || (is_reachable && url.scheme() == "https")).then(|| urls.at(CALLBACK))
 }
 
-/// The hubs and the own address that an answer names in its `Link` headers (RFC 8288), before those of the document.
+/// Whether a name or password stands in an address.
+fn is_locked(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// The hubs and the own address that an answer names in its `Link` headers (RFC 8288), before those of the document. What is
+/// relative in them takes no name and password along.
 pub(super) fn named(answer: &Answer) -> (Vec<Url>, Option<Url>) {
     let (mut hubs, mut topic) = (vec![], None);
+    let found_at = bare(&answer.url);
     let headers = answer.headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
     for link in headers.flat_map(|header| header.split(',').map(str::trim)).take(50) {
         let Some((target, parameters)) = link.strip_prefix('<').and_then(|rest| rest.split_once('>')) else { continue };
-        let Ok(target) = answer.url.join(target.trim()) else { continue };
+        let Ok(target) = found_at.join(target.trim()) else { continue };
         let rel = parameters.split(';').find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
@@ -96,7 +108,9 @@ pub(super) async fn want(
 ) -> Result<(), TaskError> {
     let (hubs, topic) = named;
     let is_fit = |hub: &&Url| matches!((hub.scheme(), source.may_be_private), ("https", _) | ("http", true));
-    let hub = hubs.iter().chain(&remote.hubs).find(is_fit).filter(|_| base(&publication.config, source).is_some());
+    // It may have been redirected to an address with a name and password.
+    let may_be_told = base(&publication.config, source).is_some() && !is_locked(found_at);
+    let hub = hubs.iter().chain(&remote.hubs).find(is_fit).filter(|_| may_be_told);
     let store = &publication.store;
     let Some(hub) = hub else {
         if store.push_of(&source.name).await?.is_some() {
@@ -112,8 +126,8 @@ pub(super) async fn want(
     };
     let wanted = Push {
         remote: source.name.clone(),
-        hub: hub.to_string(),
-        topic: topic.to_string(),
+        hub: bare(hub).into(),
+        topic: bare(&topic).into(),
         token: random()?,
         // In clear it would be nobody's secret (§5.1), except in our own network.
         secret: Some(random()?),
@@ -343,7 +357,7 @@ mod tests {
         headers.append("link", "<https://h.example/>; rel=\"hub\", </self>;rel=self".parse().unwrap());
         headers.append("link", "<https://h2.example/>; title=x; rel=\"other hub\"".parse().unwrap());
         headers.append("link", "nonsense; rel=hub".parse().unwrap());
-        let url: Url = "https://a.example/feed".parse().unwrap();
+        let url: Url = "https://name:secret@a.example/feed".parse().unwrap();
         let answer = Answer { status: hyper::StatusCode::OK, headers, url, moved_for_good: false, body: vec![] };
         let (hubs, topic) = named(&answer);
         assert_eq!(hubs.iter().map(Url::as_str).collect::<Vec<_>>(), ["https://h.example/", "https://h2.example/"]);
