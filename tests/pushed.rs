@@ -298,6 +298,12 @@ async fn only_what_is_signed_as_agreed_is_taken_in(url: String) {
         assert_eq!(reader.articles().await, 1);
         reader.publication().store.note_push_trouble(token, None).await.unwrap();
     }
+    // A hub that signs otherwise is not relied on, however often it says yes; the feed is polled.
+    until("it is due", || reader.is_due()).await;
+    reader.granted("864000").await;
+    assert!(!reader.is_alive().await);
+    reader.poll().await;
+    assert!(!reader.is_due().await);
     assert_eq!(reader.brought(&token.replace(&token[..4], "zzzz"), signed(&secret, &body), &body).await, 410);
     let coded = [("X-Hub-Signature", signed(&secret, &body)), ("Content-Encoding", "gzip".into())];
     let headers: Vec<_> = coded.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -317,6 +323,7 @@ async fn only_what_is_signed_as_agreed_is_taken_in(url: String) {
     assert_eq!(reader.brought(token, signed(&secret, &body), &body).await, 202);
     until("it was read", || async { reader.push().await.trouble.is_none() }).await;
     assert_eq!(reader.articles().await, 2);
+    assert!(reader.is_alive().await);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, instant, millis, on};
 
-/// Polls in a row that found what a hub should have brought, and from which on it is not relied on.
+/// Times in a row that a hub did not bring what it should have, and from which on it is not relied on.
 const MISSED: i64 = 2;
 
 /// A subscription at a hub elsewhere.
@@ -28,7 +28,7 @@ pub struct Push {
     pub lease_until: Option<DateTime<Utc>>,
     /// When it brought something last.
     pub pushed_at: Option<DateTime<Utc>>,
-    /// Polls in a row that found what it should have brought.
+    /// Times in a row that a poll found what it should have brought, or that it was not signed as agreed.
     pub missed: i64,
     /// What is wrong with it.
     pub trouble: Option<String>,
@@ -159,7 +159,8 @@ impl Store {
         Ok(())
     }
 
-    /// A hub is going to bring what is new until then, and is asked again before that.
+    /// A hub is going to bring what is new until then, and is asked again before that. A yes brings nothing: what it missed
+    /// counts until it does.
     ///
     /// # Errors
     /// When the database fails.
@@ -169,7 +170,7 @@ impl Store {
         lease_until: DateTime<Utc>,
         ask_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE pushes SET lease_until = $2, ask_at = $3, attempts = 0, missed = 0, trouble = NULL WHERE token = $1";
+        let sql = "UPDATE pushes SET lease_until = $2, ask_at = $3, attempts = 0, trouble = NULL WHERE token = $1";
         on!(self.database, pool => {
             sqlx::query(sql).bind(token).bind(millis(lease_until)).bind(millis(ask_at)).execute(pool).await.map(drop)
         })?;
@@ -210,7 +211,7 @@ impl Store {
         Ok(())
     }
 
-    /// A poll found what a hub should have brought.
+    /// A poll found what a hub should have brought, or it was not signed as agreed.
     ///
     /// # Errors
     /// When the database fails.

@@ -279,7 +279,11 @@ pub async fn take(
     });
     if !is_signed {
         let trouble = "what came in the hub's name was not signed as agreed, and was left aside";
-        store.note_push_trouble(&push.token, Some(trouble)).await?;
+        store.note_missed(&push.remote, trouble).await?;
+        // There may be something new after all. A hub that is not relied on has nothing polled.
+        if push.is_alive(now) {
+            store.poll_soon(&push.remote, now).await?;
+        }
         return Ok(None);
     }
     let Some(source) = publication.config.sources.iter().find(|source| source.name == push.remote) else {

@@ -74,7 +74,7 @@ CREATE TABLE pushes (
     -- Until when it brings what is new; nothing where it never said so, or does not.
     lease_until BIGINT,
     pushed_at BIGINT,
-    -- Polls in a row that found what it should have brought.
+    -- Times in a row that a poll found what it should have brought, or that it was not signed as agreed.
     missed BIGINT NOT NULL,
     trouble TEXT
 );
