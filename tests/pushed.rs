@@ -28,6 +28,7 @@ support::engines::for_each_engine! {
     what_our_hub_tells_another_publication_is_there_at_once_and_once,
     a_hub_that_refuses_dies_or_forgets_is_not_relied_on,
     only_what_is_signed_as_agreed_is_taken_in,
+    of_what_a_hub_brought_the_next_poll_sees_the_whole,
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -324,6 +325,42 @@ async fn only_what_is_signed_as_agreed_is_taken_in(url: String) {
     until("it was read", || async { reader.push().await.trouble.is_none() }).await;
     assert_eq!(reader.articles().await, 2);
     assert!(reader.is_alive().await);
+}
+
+async fn of_what_a_hub_brought_the_next_poll_sees_the_whole(url: String) {
+    let server = with_hub(one(1));
+    let hub = server.url("/hub");
+    let says = |entries: String| {
+        let headers = format!("ETag: \"same\"\r\nLink: <{hub}>; rel=hub\r\n");
+        server.says(move |_, head| {
+            let is_known = head.contains("if-none-match");
+            if is_known { reply("304 Not Modified", "", "") } else { reply("200 OK", &headers, &feed(&entries)) }
+        });
+    };
+    let hand = noon();
+    let reader = Reader::of(&url, &server.url("/feed.xml"), &hand).await;
+    reader.poll().await;
+    reader.granted("864000").await;
+    let push = reader.push().await;
+    let bring = async |entries: String| {
+        let body = feed(&entries);
+        let before = reader.push().await.pushed_at;
+        reader.pass(TimeDelta::minutes(1));
+        let status = reader.brought(&push.token, signed(push.secret.as_deref().unwrap(), &body), &body).await;
+        assert_eq!(status, 202);
+        until("it came", || async { reader.push().await.pushed_at > before }).await;
+    };
+    // What is withdrawn stays so, whatever a hub brings once more.
+    says("<at:deleted-entry ref=\"urn:1\" when=\"2026-11-27T00:00:00Z\"/>".to_owned());
+    assert_eq!(reader.poll().await.withdrawn, 1);
+    bring(one(1) + &one(2)).await;
+    until("what is new is there", || async { reader.articles().await > 0 }).await;
+    // That it is there again is for a poll to say, which is not told that nothing changed.
+    says(one(1) + &one(2));
+    let polled = reader.poll().await;
+    assert_eq!((polled.not_modified, polled.changed, polled.new), (false, 1, 0), "{polled:?}");
+    assert_eq!(reader.articles().await, 2);
+    assert!(reader.poll().await.not_modified);
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ use serde::Serialize;
 use url::Url;
 
 use pages::Sites;
+use taking::Extent;
 
 use super::{Publication, TaskError, chain, fingerprint, push};
 use crate::config::Source;
@@ -185,10 +186,9 @@ pub(super) async fn pushed(
         let now = publication.clock.now();
         let claim = uuid_at(now).to_string();
         if let Some(state) = store.claim_remote(&source.name, &claim, now + LEASE, true, now).await? {
-            // Of what is made otherwise than before, the next poll sees the whole.
-            let taken = poll.take(remote, false, &poll.settings(), &mut report).await;
+            let taken = poll.take(remote, Extent::Brought, &poll.settings(), &mut report).await;
             report.next_at = Some(state.next_at);
-            store.settle_remote(&claim, &PollOutcome { state, tell: None }).await?;
+            store.settle_brought(&source.name, &claim).await?;
             return taken.map(|()| Some(report));
         }
         tokio::time::sleep(TURNS.1).await;
@@ -313,7 +313,7 @@ impl Poll<'_> {
             StatusCode::OK | StatusCode::IM_USED => {
                 let kept = |name: &str| answer.header(name).map(str::to_owned);
                 let (named, found_at) = (push::named(&answer), answer.url.clone());
-                let is_whole = answer.status == StatusCode::OK;
+                let extent = if answer.status == StatusCode::OK { Extent::Whole } else { Extent::New };
                 let (etag, modified, from_server) = (kept("etag"), kept("last-modified"), server_says(&answer));
                 let content_type = kept("content-type");
                 let remote = match read(answer.url, content_type, answer.body).await {
@@ -323,7 +323,7 @@ impl Poll<'_> {
                 outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
                 let (title, every) = (remote.title.clone(), remote.every);
                 push::want(self.publication, self.source, named, &remote, &found_at).await?;
-                self.take(remote, is_whole, &settings, report).await?;
+                self.take(remote, extent, &settings, report).await?;
                 self.look_whether_missed(report).await?;
                 let state = &mut outcome.state;
                 (state.etag, state.modified, state.settings) = (etag, modified, Some(settings));

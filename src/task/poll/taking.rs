@@ -19,12 +19,23 @@ const BATCH: usize = 256;
 /// How often another slug is given where other machines give the same ones at the same time.
 const SLUG_TRIES: u32 = 10;
 
+/// What of a source a document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All that there is just now.
+    Whole,
+    /// What is new since the last poll.
+    New,
+    /// What a hub brought, whenever that was made.
+    Brought,
+}
+
 impl Poll<'_> {
-    /// Takes the entries of a document in, and releases what is new. `is_whole` says that it has all that there are just now.
+    /// Takes the entries of a document in, and releases what is new.
     pub(super) async fn take(
         &self,
-        remote: Remote,
-        is_whole: bool,
+        mut remote: Remote,
+        extent: Extent,
         settings: &str,
         report: &mut PollReport,
     ) -> Result<(), TaskError> {
@@ -34,8 +45,12 @@ impl Poll<'_> {
         let known = store.known_files(&key).await?;
         let gone: Vec<ArticleId> =
             remote.gone.iter().filter_map(|id| known.get(id)).filter(|one| !one.withdrawn).map(|one| one.id).collect();
+        if extent == Extent::Brought {
+            // It may be older than a withdrawal: that a withdrawn entry is there again is for a poll to say.
+            remote.entries.retain(|entry| known.get(&entry.key).is_none_or(|before| !before.withdrawn));
+        }
         let mut placed = entries::placed(remote.entries, &known, settings);
-        let mut texts = self.texts(&placed, is_whole, &known).await?;
+        let mut texts = self.texts(&placed, extent == Extent::Whole, &known).await?;
         (report.pages, report.pages_failed) = (texts.new.len(), texts.failed);
         placed.retain(|placed| placed.has_changed || texts.new.contains_key(&placed.entry.key));
         let mut given: Vec<&mut RemoteEntry> = placed.iter_mut().map(|placed| &mut placed.entry).collect();
