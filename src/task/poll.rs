@@ -166,7 +166,7 @@ const TURNS: (u32, Duration) = (60, Duration::from_secs(1));
 pub(super) async fn pushed(
     publication: &Publication,
     source: &Source,
-    topic: &Url,
+    found_at: &Url,
     content_type: Option<String>,
     body: Vec<u8>,
 ) -> Result<Option<PollReport>, TaskError> {
@@ -174,7 +174,7 @@ pub(super) async fn pushed(
     let sites = &Sites::new(&publication.fetcher);
     let poll = Poll { publication, source, sites };
     let mut report = PollReport { source: source.name.clone(), ..PollReport::default() };
-    let remote = match read(topic.clone(), content_type, body).await {
+    let remote = match read(found_at.clone(), content_type, body).await {
         Ok(remote) => remote,
         Err(problem) => {
             report.trouble = Some(in_words(&problem));

@@ -128,6 +128,7 @@ pub(super) async fn want(
         remote: source.name.clone(),
         hub: bare(hub).into(),
         topic: bare(&topic).into(),
+        found_at: bare(found_at).into(),
         token: random()?,
         // In clear it would be nobody's secret (§5.1), except in our own network.
         secret: Some(random()?),
@@ -290,8 +291,9 @@ pub async fn take(
         return Ok(None);
     };
     store.note_pushed(&push.token, now).await?;
-    let Ok(topic) = push.topic.parse::<Url>() else { return Ok(None) };
-    let report = poll::pushed(publication, source, &topic, delivered.content_type, delivered.body).await?;
+    // What is relative in it is relative to the same as in a poll's: the topic may stand elsewhere.
+    let Ok(found_at) = push.found_at.parse::<Url>() else { return Ok(None) };
+    let report = poll::pushed(publication, source, &found_at, delivered.content_type, delivered.body).await?;
     match &report {
         Some(report) if report.trouble.is_none() => {}
         // Then it is fetched.

@@ -65,6 +65,8 @@ CREATE TABLE pushes (
     remote TEXT PRIMARY KEY,
     hub TEXT NOT NULL,
     topic TEXT NOT NULL,
+    -- Where the last poll found the document: what is relative in what is brought is relative to this.
+    found_at TEXT NOT NULL,
     -- The end of the callback's address, and what is brought there is signed with.
     token TEXT NOT NULL UNIQUE,
     secret TEXT,
