@@ -158,8 +158,8 @@ async fn poll_these(
 /// How often, and for how long, a poll under way is waited for before something that was brought is taken in.
 const TURNS: (u32, Duration) = (60, Duration::from_secs(1));
 
-/// Takes in what a hub brought of a source, as if a poll had found it; none where another process has the source in hand for
-/// long.
+/// Takes in what a hub brought of a source, as if a poll had found it; none where it was never polled
+/// whole, or another process has it in hand for long.
 ///
 /// # Errors
 /// When the store fails.
@@ -186,6 +186,11 @@ pub(super) async fn pushed(
         let now = publication.clock.now();
         let claim = uuid_at(now).to_string();
         if let Some(state) = store.claim_remote(&source.name, &claim, now + LEASE, true, now).await? {
+            if store.source_fingerprint(&key_of(&source.name)).await?.is_none() {
+                // What is there from before is archive, and only the whole document says what that is.
+                store.settle_brought(&source.name, &claim).await?;
+                return Ok(None);
+            }
             let taken = poll.take(remote, Extent::Brought, &poll.settings(), &mut report).await;
             report.next_at = Some(state.next_at);
             store.settle_brought(&source.name, &claim).await?;
@@ -312,7 +317,7 @@ impl Poll<'_> {
             }
             StatusCode::OK | StatusCode::IM_USED => {
                 let kept = |name: &str| answer.header(name).map(str::to_owned);
-                let (named, found_at) = (push::named(&answer), answer.url.clone());
+                let ((mut hubs, topic), found_at) = (push::named(&answer), answer.url.clone());
                 let extent = if answer.status == StatusCode::OK { Extent::Whole } else { Extent::New };
                 let (etag, modified, from_server) = (kept("etag"), kept("last-modified"), server_says(&answer));
                 let content_type = kept("content-type");
@@ -322,9 +327,12 @@ impl Poll<'_> {
                 };
                 outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
                 let (title, every) = (remote.title.clone(), remote.every);
-                push::want(self.publication, self.source, named, &remote, &found_at).await?;
+                hubs.extend(remote.hubs.iter().cloned());
+                let topic = topic.or_else(|| remote.topic.clone());
                 self.take(remote, extent, &settings, report).await?;
                 self.look_whether_missed(report).await?;
+                // Once all is taken in: until then nobody can tell what is new of that which a hub brings.
+                push::want(self.publication, self.source, (hubs, topic), &found_at).await?;
                 let state = &mut outcome.state;
                 (state.etag, state.modified, state.settings) = (etag, modified, Some(settings));
                 (state.title, state.rhythm) = (title.or(state.title.take()), every);

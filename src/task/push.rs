@@ -18,7 +18,6 @@ use crate::domain::notice::wait_after;
 use crate::fetch::address::is_public;
 use crate::fetch::{Answer, Limits, Reach, Request};
 use crate::source::bare;
-use crate::source::remote::Remote;
 use crate::store::Push;
 
 /// Where callbacks stand, before their token.
@@ -95,7 +94,8 @@ pub(super) fn named(answer: &Answer) -> (Vec<Url>, Option<Url>) {
     (hubs, topic)
 }
 
-/// Notes that a source's hub is to be asked, or that there is none any more. `named` is what the answer's headers say.
+/// Notes that a source's hub is to be asked, or that there is none any more. `named` is what the answer's headers
+/// say, and then its document.
 ///
 /// # Errors
 /// When the store fails, or the machine gives no randomness.
@@ -103,14 +103,13 @@ pub(super) async fn want(
     publication: &Publication,
     source: &Source,
     named: (Vec<Url>, Option<Url>),
-    remote: &Remote,
     found_at: &Url,
 ) -> Result<(), TaskError> {
     let (hubs, topic) = named;
     let is_fit = |hub: &&Url| matches!((hub.scheme(), source.may_be_private), ("https", _) | ("http", true));
     // It may have been redirected to an address with a name and password.
     let may_be_told = base(&publication.config, source).is_some() && !is_locked(found_at);
-    let hub = hubs.iter().chain(&remote.hubs).find(is_fit).filter(|_| may_be_told);
+    let hub = hubs.iter().find(is_fit).filter(|_| may_be_told);
     let store = &publication.store;
     let Some(hub) = hub else {
         if store.push_of(&source.name).await?.is_some() {
@@ -118,7 +117,7 @@ pub(super) async fn want(
         }
         return Ok(());
     };
-    let topic = topic.or_else(|| remote.topic.clone()).unwrap_or_else(|| found_at.clone());
+    let topic = topic.unwrap_or_else(|| found_at.clone());
     let random = || {
         let mut bytes = [0; RANDOM];
         getrandom::fill(&mut bytes).map_err(|_| TaskError::Random)?;
@@ -157,8 +156,10 @@ pub async fn ask_hubs(publication: &Publication) -> Result<(), TaskError> {
         let Some(base) = base(config, source).filter(|_| push.ask_at <= now) else { continue };
         let wait = TimeDelta::from_std(wait_after(push.attempts + 1) * 10).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         if let Some(push) = store.claim_push(&push.remote, now + wait, now).await? {
-            let trouble = ask(publication, source, &push, &base).await.err();
-            store.note_push_trouble(&push.token, trouble.as_deref()).await?;
+            // Where all went well it has said yes or no meanwhile, and that is what counts.
+            if let Err(trouble) = ask(publication, source, &push, &base).await {
+                store.note_push_trouble(&push.token, Some(&trouble)).await?;
+            }
         }
     }
     Ok(())
