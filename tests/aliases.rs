@@ -57,6 +57,40 @@ async fn an_address_of_before_leads_to_the_article_and_no_page_is_hidden_by_one(
     assert!(!site.place.has("public/old.html"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_can_be_no_file_ends_no_publish_and_hides_nothing() {
+    let place = Place::new();
+    place.write("static/map.html", "<p>Map</p>");
+    place.write("static/files/a.txt", "A");
+    article(
+        &place,
+        "spring",
+        "aliases = [\"/old.html\", \"/old.html/more/\", \"/map.html/north/\", \"/files/b/\", \"/sections/news/\", \
+         \"/sections/other/\", \"/articles/spring/index.html/x\", \"/style.css.gz\"]\nsection = \"news\"",
+    );
+    let config = place.read("config.toml");
+    place.write("config.toml", format!("{config}\n[feeds]\nby = [\"section\"]\n"));
+    let site = Site::serve(place, clock_at("2026-11-27T08:00:00Z")).await;
+    let has = |path: &str| site.place.has(&format!("public/{path}"));
+    for there in ["old.html", "files/b/index.html", "sections/other/index.html", "articles/spring/index.html"] {
+        assert!(has(there), "{there}");
+    }
+    assert!(site.place.read("public/map.html").contains("Map") && site.place.read("public/files/a.txt") == "A");
+    let shelf = site.place.read("public/sections/news/index.html");
+    assert!(!shelf.contains("http-equiv=\"refresh\"") && shelf.contains("spring"), "{shelf}");
+    let style = std::fs::read(site.place.path().join("public/style.css.gz")).unwrap();
+    assert!(style.starts_with(&[0x1f, 0x8b]));
+    // A folder is to stand where a file was, and a file where a folder was.
+    article(&site.place, "spring", "aliases = [\"/old.html/more/\", \"/files/b.c\", \"/x.y/z/\"]");
+    site.refresh().await;
+    assert!(has("old.html/more/index.html") && has("files/b.c") && has("x.y/z/index.html"));
+    article(&site.place, "spring", "aliases = [\"/old.html\", \"/x.y\"]");
+    site.refresh().await;
+    for path in ["old.html", "x.y"] {
+        assert!(site.place.read(&format!("public/{path}")).contains("/articles/spring/"), "{path}");
+    }
+}
+
 #[test]
 fn what_can_be_no_address_is_complained_of_and_the_rest_counts() {
     let place = Place::new();

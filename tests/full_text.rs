@@ -18,6 +18,7 @@ support::engines::for_each_engine! {
     summaries_get_the_text_of_their_pages_and_each_page_is_asked_for_once,
     a_page_that_fails_keeps_its_summary_and_is_tried_five_times,
     another_setting_keeps_the_text_without_asking_again,
+    an_entry_that_is_no_summary_any_more_has_its_own_text,
 }
 
 /// A feed of RSS with an entry for each of these: id, path, description, and content where it has some.
@@ -208,6 +209,35 @@ async fn another_setting_keeps_the_text_without_asking_again(url: String) {
     assert_eq!((report.changed, bodies(&lantern).await[0].1.as_str()), (1, "In short."));
     let report = with(text.clone()).await;
     assert_eq!((report.changed, report.pages, times(&server, "/p/one")), (1, 1, 2), "{report:?}");
+}
+
+async fn an_entry_that_is_no_summary_any_more_has_its_own_text(url: String) {
+    let shown = Arc::new(Mutex::new([("In short.", ""), ("In short.", "")]));
+    let entries = Arc::clone(&shown);
+    let server = Server::saying(move |path, head| match path {
+        "/feed.xml" if head.contains("if-none-match") => reply("304 Not Modified", "", ""),
+        "/feed.xml" => {
+            let [one, two] = *entries.lock().unwrap();
+            feed(&[("1", "/p/one", one.0, one.1), ("2", "/oops", two.0, two.1)])
+        }
+        "/robots.txt" => reply("404 Not Found", "", ""),
+        "/oops" => reply("500 Oops", "", ""),
+        _ => page("one"),
+    });
+    let lantern = lantern(&url, &server).await;
+    let first = polled(&lantern).await;
+    assert_eq!((first.pages, first.pages_failed), (1, 1), "{first:?}");
+    // Both come whole from now on: nothing is asked for, and nothing of before stands over them.
+    *shown.lock().unwrap() = [("In short.", "<p>All of one is here.</p>"), ("In short.", "<p>All of two is here.</p>")];
+    let whole = polled(&lantern).await;
+    assert_eq!((whole.changed, whole.pages, whole.pages_failed), (2, 0, 0), "{whole:?}");
+    let bodies_of = bodies(&lantern).await;
+    assert!(bodies_of[0].1.contains("All of one") && bodies_of[1].1.contains("All of two"), "{bodies_of:#?}");
+    let known = tally(&lantern).await;
+    assert_eq!((known.whole, known.due, known.given_up), (0, 0, 0));
+    // Nothing is due: the feed is asked for on condition again.
+    assert!(polled(&lantern).await.not_modified);
+    assert_eq!((times(&server, "/p/one"), times(&server, "/oops")), (1, 1));
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ support::engines::for_each_engine! {
     what_our_hub_tells_another_publication_is_there_at_once_and_once,
     a_hub_that_refuses_dies_or_forgets_is_not_relied_on,
     only_what_is_signed_as_agreed_is_taken_in,
+    of_what_a_hub_brought_the_next_poll_sees_the_whole,
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -298,6 +299,12 @@ async fn only_what_is_signed_as_agreed_is_taken_in(url: String) {
         assert_eq!(reader.articles().await, 1);
         reader.publication().store.note_push_trouble(token, None).await.unwrap();
     }
+    // A hub that signs otherwise is not relied on, however often it says yes; the feed is polled.
+    until("it is due", || reader.is_due()).await;
+    reader.granted("864000").await;
+    assert!(!reader.is_alive().await);
+    reader.poll().await;
+    assert!(!reader.is_due().await);
     assert_eq!(reader.brought(&token.replace(&token[..4], "zzzz"), signed(&secret, &body), &body).await, 410);
     let coded = [("X-Hub-Signature", signed(&secret, &body)), ("Content-Encoding", "gzip".into())];
     let headers: Vec<_> = coded.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -317,6 +324,46 @@ async fn only_what_is_signed_as_agreed_is_taken_in(url: String) {
     assert_eq!(reader.brought(token, signed(&secret, &body), &body).await, 202);
     until("it was read", || async { reader.push().await.trouble.is_none() }).await;
     assert_eq!(reader.articles().await, 2);
+    assert!(reader.is_alive().await);
+}
+
+async fn of_what_a_hub_brought_the_next_poll_sees_the_whole(url: String) {
+    let server = Server::saying(|_, _| vec![]);
+    let hub = server.url("/hub");
+    let says = |entries: String| {
+        // Its topic stands elsewhere: what is relative is the same article all the same.
+        let headers = format!("ETag: \"same\"\r\nLink: <{hub}>; rel=hub, <http://other.example/feed>; rel=self\r\n");
+        server.says(move |_, head| {
+            let is_known = head.contains("if-none-match");
+            if is_known { reply("304 Not Modified", "", "") } else { reply("200 OK", &headers, &feed(&entries)) }
+        });
+    };
+    says(one(1));
+    let hand = noon();
+    let reader = Reader::of(&url, &server.url("/feed.xml"), &hand).await;
+    reader.poll().await;
+    reader.granted("864000").await;
+    let push = reader.push().await;
+    assert_eq!((push.topic.as_str(), push.found_at), ("http://other.example/feed", server.url("/feed.xml")));
+    let bring = async |entries: String| {
+        let body = feed(&entries);
+        let before = reader.push().await.pushed_at;
+        reader.pass(TimeDelta::minutes(1));
+        let status = reader.brought(&push.token, signed(push.secret.as_deref().unwrap(), &body), &body).await;
+        assert_eq!(status, 202);
+        until("it came", || async { reader.push().await.pushed_at > before }).await;
+    };
+    // What is withdrawn stays so, whatever a hub brings once more.
+    says("<at:deleted-entry ref=\"urn:1\" when=\"2026-11-27T00:00:00Z\"/>".to_owned());
+    assert_eq!(reader.poll().await.withdrawn, 1);
+    bring(one(1) + &one(2)).await;
+    until("what is new is there", || async { reader.articles().await > 0 }).await;
+    // That it is there again is for a poll to say, which is not told that nothing changed.
+    says(one(1) + &one(2));
+    let polled = reader.poll().await;
+    assert_eq!((polled.not_modified, polled.changed, polled.new), (false, 1, 0), "{polled:?}");
+    assert_eq!(reader.articles().await, 2);
+    assert!(reader.poll().await.not_modified);
 }
 
 #[tokio::test]
@@ -326,19 +373,23 @@ async fn a_hub_is_asked_where_it_can_reach_us_and_over_tls_alone() {
         Server::saying(move |_, _| reply("200 OK", &format!("Link: <{hub}>; rel=\"hub\"\r\n"), &feed(&one(1))))
     };
     let (secured, clear) = (own("https://hub.example.org/"), own("http://hub.example.org/"));
-    for (url, server, is_wanted) in [
-        ("https://lantern.port.org", &secured, true),
-        ("https://lantern.port.org", &clear, false),
-        ("http://lantern.port.org", &secured, false),
-        ("https://lantern.example", &secured, false),
-        ("https://lantern.local", &secured, false),
-        ("https://lantern", &secured, false),
-        ("https://192.168.1.2", &secured, false),
-        ("https://[fd00::1]", &secured, false),
-        ("https://8.8.8.8", &secured, true),
+    let at = |server: &Server| server.url("/feed.xml");
+    // What is behind a name and password is not for a hub to know of.
+    let locked = at(&secured).replace("://", "://reader:secret@");
+    for (url, feed, is_wanted) in [
+        ("https://lantern.port.org", at(&secured), true),
+        ("https://lantern.port.org", locked, false),
+        ("https://lantern.port.org", at(&clear), false),
+        ("http://lantern.port.org", at(&secured), false),
+        ("https://lantern.example", at(&secured), false),
+        ("https://lantern.local", at(&secured), false),
+        ("https://lantern", at(&secured), false),
+        ("https://192.168.1.2", at(&secured), false),
+        ("https://[fd00::1]", at(&secured), false),
+        ("https://8.8.8.8", at(&secured), true),
     ] {
         let place = Place::new();
-        let source = format!("[[source]]\nfeed = \"{}\"\nname = \"other\"\n", server.url("/feed.xml"));
+        let source = format!("[[source]]\nfeed = \"{feed}\"\nname = \"other\"\n");
         place.write("config.toml", format!("{CONFIG}\n[serve]\nurl = \"{url}\"\n\n{source}"));
         let mut publication = Publication::open(place.config(), clock(&noon())).await.unwrap();
         publication.fetcher = Fetcher::new(Manners {
@@ -350,6 +401,6 @@ async fn a_hub_is_asked_where_it_can_reach_us_and_over_tls_alone() {
         let report = poll::poll_now(&publication, &sources).await.unwrap().remove(0);
         assert_eq!(report.trouble, None);
         let push = publication.store.push_of("other").await.unwrap();
-        assert_eq!(push.is_some(), is_wanted, "{url}");
+        assert_eq!(push.is_some(), is_wanted, "{url} {feed}");
     }
 }

@@ -238,6 +238,8 @@ const OWN: [&str; 18] = [
 
 /// Longest address of before, in bytes.
 const MAX_ALIAS: usize = 500;
+/// Longest part of one, in bytes: file systems have names of 255 at most, and ours get an ending while they are written.
+const MAX_ALIAS_PART: usize = 200;
 
 /// An address of before as it is looked for: a path below the publication, with a slash in front and none behind; none
 /// where it can be no such, or is one of this program's own.
@@ -245,7 +247,7 @@ pub fn alias(written: &str) -> Option<String> {
     let written = written.trim().trim_matches('/');
     let is_plain = |part: &str| {
         let is_odd = |c: char| c.is_control() || c.is_whitespace() || "\\:?#%<>\"|*".contains(c);
-        !part.is_empty() && !part.starts_with('.') && !part.chars().any(is_odd)
+        !part.is_empty() && part.len() <= MAX_ALIAS_PART && !part.starts_with('.') && !part.chars().any(is_odd)
     };
     let is_own = OWN.contains(&written.split('/').next().unwrap_or_default());
     (written.len() <= MAX_ALIAS && written.split('/').all(is_plain) && !is_own).then(|| format!("/{written}"))
@@ -276,6 +278,7 @@ mod tests {
         ] {
             assert_eq!(alias(written).as_deref(), Some(path));
         }
+        assert!(alias(&"a".repeat(200)).is_some() && alias(&"a".repeat(201)).is_none());
         for written in [
             "",
             "/",

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, instant, millis, on};
+use super::{Store, StoreError, begin, instant, millis, on};
 
-/// Polls in a row that found what a hub should have brought, and from which on it is not relied on.
+/// Times in a row that a hub did not bring what it should have, and from which on it is not relied on.
 const MISSED: i64 = 2;
 
 /// A subscription at a hub elsewhere.
@@ -16,6 +16,8 @@ pub struct Push {
     pub hub: String,
     /// The feed's address, as the hub knows it.
     pub topic: String,
+    /// Where the last poll found the document, which is what anything relative in it is relative to.
+    pub found_at: String,
     /// The end of the callback's address.
     pub token: String,
     /// What is brought there is signed with; nothing where the hub is not reached over TLS.
@@ -28,7 +30,7 @@ pub struct Push {
     pub lease_until: Option<DateTime<Utc>>,
     /// When it brought something last.
     pub pushed_at: Option<DateTime<Utc>>,
-    /// Polls in a row that found what it should have brought.
+    /// Times in a row that a poll found what it should have brought, or that it was not signed as agreed.
     pub missed: i64,
     /// What is wrong with it.
     pub trouble: Option<String>,
@@ -48,16 +50,19 @@ impl Push {
     }
 }
 
-const COLUMNS: &str = "remote, hub, topic, token, secret, ask_at, attempts, lease_until, pushed_at, missed, trouble";
+const COLUMNS: &str =
+    "remote, hub, topic, found_at, token, secret, ask_at, attempts, lease_until, pushed_at, missed, trouble";
 
-type Row = (String, String, String, String, Option<String>, i64, i64, Option<i64>, Option<i64>, i64, Option<String>);
+type Row =
+    (String, String, String, String, String, Option<String>, i64, i64, Option<i64>, Option<i64>, i64, Option<String>);
 
 fn push(row: Row) -> Result<Push, StoreError> {
-    let (remote, hub, topic, token, secret, ask_at, attempts, lease_until, pushed_at, missed, trouble) = row;
+    let (remote, hub, topic, found_at, token, secret, ask_at, attempts, lease_until, pushed_at, missed, trouble) = row;
     Ok(Push {
         remote,
         hub,
         topic,
+        found_at,
         token,
         secret,
         ask_at: instant(ask_at)?,
@@ -102,22 +107,26 @@ impl Store {
         row.map(push).transpose()
     }
 
-    /// Wants to be told by a hub; another hub or topic than before is asked anew. What is wanted already stays as it is.
+    /// Wants to be told by a hub; another hub or topic than before is asked anew. Of what is wanted already it is noted where
+    /// its document was found.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails; then nothing changed.
     pub async fn want_push(&self, wanted: &Push) -> Result<(), StoreError> {
-        let sql = "INSERT INTO pushes (remote, hub, topic, token, secret, ask_at, attempts, missed) \
-                   VALUES ($1, $2, $3, $4, $5, $6, 0, 0) ON CONFLICT (remote) DO UPDATE SET hub = excluded.hub, \
+        let sql = "INSERT INTO pushes (remote, hub, topic, found_at, token, secret, ask_at, attempts, missed) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0) ON CONFLICT (remote) DO UPDATE SET hub = excluded.hub, \
                    topic = excluded.topic, token = excluded.token, secret = excluded.secret, ask_at = excluded.ask_at, \
                    attempts = 0, lease_until = NULL, missed = 0, trouble = NULL \
                    WHERE pushes.hub <> excluded.hub OR pushes.topic <> excluded.topic";
-        on!(self.database, pool => {
+        let found = "UPDATE pushes SET found_at = $2 WHERE remote = $1 AND found_at <> $2";
+        begin!(self.database, tx => {
             sqlx::query(sql)
-                .bind(&wanted.remote).bind(&wanted.hub).bind(&wanted.topic).bind(&wanted.token).bind(&wanted.secret)
-                .bind(millis(wanted.ask_at)).execute(pool).await.map(drop)
-        })?;
-        Ok(())
+                .bind(&wanted.remote).bind(&wanted.hub).bind(&wanted.topic).bind(&wanted.found_at).bind(&wanted.token)
+                .bind(&wanted.secret).bind(millis(wanted.ask_at)).execute(&mut *tx).await?;
+            sqlx::query(found).bind(&wanted.remote).bind(&wanted.found_at).execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(())
+        })
     }
 
     /// Does not want to be told any more of a feed that names no hub.
@@ -159,7 +168,8 @@ impl Store {
         Ok(())
     }
 
-    /// A hub is going to bring what is new until then, and is asked again before that.
+    /// A hub is going to bring what is new until then, and is asked again before that. A yes brings nothing: what it missed
+    /// counts until it does.
     ///
     /// # Errors
     /// When the database fails.
@@ -169,7 +179,7 @@ impl Store {
         lease_until: DateTime<Utc>,
         ask_at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE pushes SET lease_until = $2, ask_at = $3, attempts = 0, missed = 0, trouble = NULL WHERE token = $1";
+        let sql = "UPDATE pushes SET lease_until = $2, ask_at = $3, attempts = 0, trouble = NULL WHERE token = $1";
         on!(self.database, pool => {
             sqlx::query(sql).bind(token).bind(millis(lease_until)).bind(millis(ask_at)).execute(pool).await.map(drop)
         })?;
@@ -190,7 +200,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let end = "UPDATE pushes SET lease_until = NULL, ask_at = $2, trouble = $3 WHERE token = $1";
         let poll = "UPDATE remotes SET next_at = $2 WHERE name = $1 AND next_at > $2";
-        super::begin!(self.database, tx => {
+        begin!(self.database, tx => {
             sqlx::query(end).bind(&push.token).bind(millis(ask_at)).bind(trouble).execute(&mut *tx).await?;
             if push.lease_until.is_some() {
                 sqlx::query(poll).bind(&push.remote).bind(millis(now)).execute(&mut *tx).await?;
@@ -210,7 +220,7 @@ impl Store {
         Ok(())
     }
 
-    /// A poll found what a hub should have brought.
+    /// A poll found what a hub should have brought, or it was not signed as agreed.
     ///
     /// # Errors
     /// When the database fails.

@@ -166,6 +166,18 @@ impl Store {
         })
     }
 
+    /// Ends what took in something that a hub brought. When the feed is asked next stays as it is, or was made meanwhile;
+    /// and then for the whole document, for what was brought is a part of it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn settle_brought(&self, name: &str, claim: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE remotes SET claim = NULL, lease_until = NULL, etag = NULL, modified = NULL \
+                   WHERE name = $1 AND claim = $2";
+        on!(self.database, pool => sqlx::query(sql).bind(name).bind(claim).execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
     /// Forgets that a feed elsewhere was ever asked, and complaints about it; its articles stay as they are.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ use serde::Serialize;
 use url::Url;
 
 use pages::Sites;
+use taking::Extent;
 
 use super::{Publication, TaskError, chain, fingerprint, push};
 use crate::config::Source;
@@ -157,15 +158,15 @@ async fn poll_these(
 /// How often, and for how long, a poll under way is waited for before something that was brought is taken in.
 const TURNS: (u32, Duration) = (60, Duration::from_secs(1));
 
-/// Takes in what a hub brought of a source, as if a poll had found it; none where another process has the source in hand for
-/// long.
+/// Takes in what a hub brought of a source, as if a poll had found it; none where it was never polled
+/// whole, or another process has it in hand for long.
 ///
 /// # Errors
 /// When the store fails.
 pub(super) async fn pushed(
     publication: &Publication,
     source: &Source,
-    topic: &Url,
+    found_at: &Url,
     content_type: Option<String>,
     body: Vec<u8>,
 ) -> Result<Option<PollReport>, TaskError> {
@@ -173,7 +174,7 @@ pub(super) async fn pushed(
     let sites = &Sites::new(&publication.fetcher);
     let poll = Poll { publication, source, sites };
     let mut report = PollReport { source: source.name.clone(), ..PollReport::default() };
-    let remote = match read(topic.clone(), content_type, body).await {
+    let remote = match read(found_at.clone(), content_type, body).await {
         Ok(remote) => remote,
         Err(problem) => {
             report.trouble = Some(in_words(&problem));
@@ -185,10 +186,14 @@ pub(super) async fn pushed(
         let now = publication.clock.now();
         let claim = uuid_at(now).to_string();
         if let Some(state) = store.claim_remote(&source.name, &claim, now + LEASE, true, now).await? {
-            // Of what is made otherwise than before, the next poll sees the whole.
-            let taken = poll.take(remote, false, &poll.settings(), &mut report).await;
+            if store.source_fingerprint(&key_of(&source.name)).await?.is_none() {
+                // What is there from before is archive, and only the whole document says what that is.
+                store.settle_brought(&source.name, &claim).await?;
+                return Ok(None);
+            }
+            let taken = poll.take(remote, Extent::Brought, &poll.settings(), &mut report).await;
             report.next_at = Some(state.next_at);
-            store.settle_remote(&claim, &PollOutcome { state, tell: None }).await?;
+            store.settle_brought(&source.name, &claim).await?;
             return taken.map(|()| Some(report));
         }
         tokio::time::sleep(TURNS.1).await;
@@ -312,8 +317,8 @@ impl Poll<'_> {
             }
             StatusCode::OK | StatusCode::IM_USED => {
                 let kept = |name: &str| answer.header(name).map(str::to_owned);
-                let (named, found_at) = (push::named(&answer), answer.url.clone());
-                let is_whole = answer.status == StatusCode::OK;
+                let ((mut hubs, topic), found_at) = (push::named(&answer), answer.url.clone());
+                let extent = if answer.status == StatusCode::OK { Extent::Whole } else { Extent::New };
                 let (etag, modified, from_server) = (kept("etag"), kept("last-modified"), server_says(&answer));
                 let content_type = kept("content-type");
                 let remote = match read(answer.url, content_type, answer.body).await {
@@ -322,9 +327,12 @@ impl Poll<'_> {
                 };
                 outcome.state.moved_to = moved_to.or(outcome.state.moved_to.take());
                 let (title, every) = (remote.title.clone(), remote.every);
-                push::want(self.publication, self.source, named, &remote, &found_at).await?;
-                self.take(remote, is_whole, &settings, report).await?;
+                hubs.extend(remote.hubs.iter().cloned());
+                let topic = topic.or_else(|| remote.topic.clone());
+                self.take(remote, extent, &settings, report).await?;
                 self.look_whether_missed(report).await?;
+                // Once all is taken in: until then nobody can tell what is new of that which a hub brings.
+                push::want(self.publication, self.source, (hubs, topic), &found_at).await?;
                 let state = &mut outcome.state;
                 (state.etag, state.modified, state.settings) = (etag, modified, Some(settings));
                 (state.title, state.rhythm) = (title.or(state.title.take()), every);

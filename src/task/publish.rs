@@ -7,7 +7,7 @@ mod shelves;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Seek as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::archive::Archive;
 use super::document::{Coding, Document, Shown};
+use super::moved::Others;
 use super::pages::{feed_page, home_page, render_article};
 use super::present::Presenter;
 use super::{Progress, Publication, TaskError, fingerprint, hub, moved, volumes};
@@ -179,9 +180,11 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
         files.remove(&format!("/articles/{slug}/index.html"))?;
     }
     let taken: HashSet<&str> = titles.iter().map(|(_, slug, _)| slug.as_str()).collect();
-    let statics = &config.static_files;
-    let is_own = |path: &str| site.documents.contains_key(path) || statics.join(path.trim_start_matches('/')).exists();
-    let moved = moved::write(publication, &presenter, &common, &taken, &is_own, since == 0).await?;
+    let mut own: HashSet<String> =
+        site.documents.keys().flat_map(|path| with_codings(path.trim_start_matches('/'))).collect();
+    own.extend(shelves);
+    let others = Others { taken: &taken, files: &own, statics: &config.static_files };
+    let moved = moved::write(publication, &presenter, &common, &others, since == 0).await?;
     files.written += moved.new;
     files.removed += moved.removed;
     let few = match &order {
@@ -189,11 +192,9 @@ pub async fn publish(publication: &Publication, all: bool, progress: Progress<'_
         _ => None,
     };
     report.pages = article_pages(publication, &presenter, &common, &titles, few, &mut files, progress).await?;
-    let mut own: HashSet<String> = titles.iter().map(|(_, slug, _)| format!("articles/{slug}/index.html")).collect();
+    own.extend(titles.iter().map(|(_, slug, _)| format!("articles/{slug}/index.html")));
     own.extend(publication.feeds.iter().map(|feed| format!("feeds/{}/index.html", feed.name)));
-    own.extend(site.documents.keys().flat_map(|path| with_codings(path.trim_start_matches('/'))));
     own.extend(archives.iter().chain(&moved.paths).map(|path| path.trim_start_matches('/').to_owned()));
-    own.extend(shelves);
     own.insert("index.html".to_owned());
     files.copy_tree(&config.static_files, &own)?;
     report.written = files.written;
@@ -538,12 +539,12 @@ pub(super) fn remove(root: &Path, path: &str) -> Result<bool, TaskError> {
     let path = root.join(path.trim_start_matches('/'));
     match std::fs::remove_file(&path) {
         Ok(()) => {
-            if let Some(folder) = path.parent() {
-                let _ = std::fs::remove_dir(folder);
-            }
+            // With the folders that are empty now.
+            let _ = path.ancestors().skip(1).take_while(|folder| *folder != root).try_for_each(std::fs::remove_dir);
             Ok(true)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        // Or a file stands where its folder was.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
         Err(source) => Err(TaskError::Write { path: path.display().to_string(), source }),
     }
 }

@@ -17,7 +17,7 @@ use crate::config::{Config, Source, is_reserved};
 use crate::domain::notice::wait_after;
 use crate::fetch::address::is_public;
 use crate::fetch::{Answer, Limits, Reach, Request};
-use crate::source::remote::Remote;
+use crate::source::bare;
 use crate::store::Push;
 
 /// Where callbacks stand, before their token.
@@ -47,7 +47,11 @@ const MAX_CHALLENGE: usize = 1024;
 const PRIVATE: &str = "private = true";
 
 /// Where a hub can reach us about a source: over TLS on the public internet, or anywhere for a source in our own network.
+/// Nowhere for a source with a name and password: what is behind them is not for a hub to know of.
 fn base(config: &Config, source: &Source) -> Option<String> {
+    if is_locked(&source.feed) {
+        return None;
+    }
     let urls = config.live_urls();
     let url = Url::parse(urls.base()).ok()?;
     let is_reachable = match url.host()? {
@@ -61,13 +65,20 @@ fn base(config: &Config, source: &Source) -> Option<String> {
     (source.may_be_private || (is_reachable && url.scheme() == "https")).then(|| urls.at(CALLBACK))
 }
 
-/// The hubs and the own address that an answer names in its `Link` headers (RFC 8288), before those of the document.
+/// Whether a name or password stands in an address.
+fn is_locked(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// The hubs and the own address that an answer names in its `Link` headers (RFC 8288), before those of the document. What is
+/// relative in them takes no name and password along.
 pub(super) fn named(answer: &Answer) -> (Vec<Url>, Option<Url>) {
     let (mut hubs, mut topic) = (vec![], None);
+    let found_at = bare(&answer.url);
     let headers = answer.headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
     for link in headers.flat_map(|header| header.split(',').map(str::trim)).take(50) {
         let Some((target, parameters)) = link.strip_prefix('<').and_then(|rest| rest.split_once('>')) else { continue };
-        let Ok(target) = answer.url.join(target.trim()) else { continue };
+        let Ok(target) = found_at.join(target.trim()) else { continue };
         let rel = parameters.split(';').find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
             name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
@@ -83,7 +94,8 @@ pub(super) fn named(answer: &Answer) -> (Vec<Url>, Option<Url>) {
     (hubs, topic)
 }
 
-/// Notes that a source's hub is to be asked, or that there is none any more. `named` is what the answer's headers say.
+/// Notes that a source's hub is to be asked, or that there is none any more. `named` is what the answer's headers
+/// say, and then its document.
 ///
 /// # Errors
 /// When the store fails, or the machine gives no randomness.
@@ -91,12 +103,13 @@ pub(super) async fn want(
     publication: &Publication,
     source: &Source,
     named: (Vec<Url>, Option<Url>),
-    remote: &Remote,
     found_at: &Url,
 ) -> Result<(), TaskError> {
     let (hubs, topic) = named;
     let is_fit = |hub: &&Url| matches!((hub.scheme(), source.may_be_private), ("https", _) | ("http", true));
-    let hub = hubs.iter().chain(&remote.hubs).find(is_fit).filter(|_| base(&publication.config, source).is_some());
+    // It may have been redirected to an address with a name and password.
+    let may_be_told = base(&publication.config, source).is_some() && !is_locked(found_at);
+    let hub = hubs.iter().find(is_fit).filter(|_| may_be_told);
     let store = &publication.store;
     let Some(hub) = hub else {
         if store.push_of(&source.name).await?.is_some() {
@@ -104,7 +117,7 @@ pub(super) async fn want(
         }
         return Ok(());
     };
-    let topic = topic.or_else(|| remote.topic.clone()).unwrap_or_else(|| found_at.clone());
+    let topic = topic.unwrap_or_else(|| found_at.clone());
     let random = || {
         let mut bytes = [0; RANDOM];
         getrandom::fill(&mut bytes).map_err(|_| TaskError::Random)?;
@@ -112,8 +125,9 @@ pub(super) async fn want(
     };
     let wanted = Push {
         remote: source.name.clone(),
-        hub: hub.to_string(),
-        topic: topic.to_string(),
+        hub: bare(hub).into(),
+        topic: bare(&topic).into(),
+        found_at: bare(found_at).into(),
         token: random()?,
         // In clear it would be nobody's secret (§5.1), except in our own network.
         secret: Some(random()?),
@@ -142,8 +156,10 @@ pub async fn ask_hubs(publication: &Publication) -> Result<(), TaskError> {
         let Some(base) = base(config, source).filter(|_| push.ask_at <= now) else { continue };
         let wait = TimeDelta::from_std(wait_after(push.attempts + 1) * 10).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         if let Some(push) = store.claim_push(&push.remote, now + wait, now).await? {
-            let trouble = ask(publication, source, &push, &base).await.err();
-            store.note_push_trouble(&push.token, trouble.as_deref()).await?;
+            // Where all went well it has said yes or no meanwhile, and that is what counts.
+            if let Err(trouble) = ask(publication, source, &push, &base).await {
+                store.note_push_trouble(&push.token, Some(&trouble)).await?;
+            }
         }
     }
     Ok(())
@@ -265,15 +281,20 @@ pub async fn take(
     });
     if !is_signed {
         let trouble = "what came in the hub's name was not signed as agreed, and was left aside";
-        store.note_push_trouble(&push.token, Some(trouble)).await?;
+        store.note_missed(&push.remote, trouble).await?;
+        // There may be something new after all. A hub that is not relied on has nothing polled.
+        if push.is_alive(now) {
+            store.poll_soon(&push.remote, now).await?;
+        }
         return Ok(None);
     }
     let Some(source) = publication.config.sources.iter().find(|source| source.name == push.remote) else {
         return Ok(None);
     };
     store.note_pushed(&push.token, now).await?;
-    let Ok(topic) = push.topic.parse::<Url>() else { return Ok(None) };
-    let report = poll::pushed(publication, source, &topic, delivered.content_type, delivered.body).await?;
+    // What is relative in it is relative to the same as in a poll's: the topic may stand elsewhere.
+    let Ok(found_at) = push.found_at.parse::<Url>() else { return Ok(None) };
+    let report = poll::pushed(publication, source, &found_at, delivered.content_type, delivered.body).await?;
     match &report {
         Some(report) if report.trouble.is_none() => {}
         // Then it is fetched.
@@ -343,7 +364,7 @@ mod tests {
         headers.append("link", "<https://h.example/>; rel=\"hub\", </self>;rel=self".parse().unwrap());
         headers.append("link", "<https://h2.example/>; title=x; rel=\"other hub\"".parse().unwrap());
         headers.append("link", "nonsense; rel=hub".parse().unwrap());
-        let url: Url = "https://a.example/feed".parse().unwrap();
+        let url: Url = "https://name:secret@a.example/feed".parse().unwrap();
         let answer = Answer { status: hyper::StatusCode::OK, headers, url, moved_for_good: false, body: vec![] };
         let (hubs, topic) = named(&answer);
         assert_eq!(hubs.iter().map(Url::as_str).collect::<Vec<_>>(), ["https://h.example/", "https://h2.example/"]);

@@ -3,16 +3,21 @@
 //! The one GET that changes something, as WebSub has it: whoever asks knows an address that nobody guesses.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
 
 use super::App;
 use super::reply::Failure;
 use crate::task::poll::PollReport;
 use crate::task::push::{self, Delivered, Word};
+
+/// For how long a hub may take to bring something.
+const FOR_BODY: Duration = Duration::from_secs(30);
 
 fn said(status: StatusCode, text: String) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
@@ -46,19 +51,24 @@ pub(super) async fn take(
     if head.headers.contains_key(header::CONTENT_ENCODING) {
         return Ok(said(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a coding was not asked for\n".into()));
     }
-    let Ok(body) = to_bytes(body, push::most_bytes()).await else {
-        return Ok(said(StatusCode::PAYLOAD_TOO_LARGE, "that is more than is read of a feed\n".into()));
+    // Before anything is read: what waits for its turn would lie in memory.
+    let Ok(turn) = Arc::clone(&app.pushes).try_acquire_owned() else {
+        let mut busy = said(StatusCode::SERVICE_UNAVAILABLE, "there is much to read just now\n".into());
+        busy.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("60"));
+        return Ok(busy);
+    };
+    let body = match timeout(FOR_BODY, to_bytes(body, push::most_bytes())).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return Ok(said(StatusCode::PAYLOAD_TOO_LARGE, "that is more than is read of a feed\n".into()));
+        }
+        Err(_) => return Ok(said(StatusCode::REQUEST_TIMEOUT, "that took too long\n".into())),
     };
     let text = |headers: &HeaderMap, name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
     let delivered = Delivered {
         signature: text(&head.headers, "x-hub-signature"),
         content_type: text(&head.headers, "content-type"),
         body: body.into(),
-    };
-    let Ok(turn) = Arc::clone(&app.pushes).try_acquire_owned() else {
-        let mut busy = said(StatusCode::SERVICE_UNAVAILABLE, "there is much to read just now\n".into());
-        busy.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("60"));
-        return Ok(busy);
     };
     tokio::spawn(async move {
         match push::take(&app.publication, &push, delivered).await {

@@ -65,6 +65,8 @@ CREATE TABLE pushes (
     remote TEXT PRIMARY KEY,
     hub TEXT NOT NULL,
     topic TEXT NOT NULL,
+    -- Where the last poll found the document: what is relative in what is brought is relative to this.
+    found_at TEXT NOT NULL,
     -- The end of the callback's address, and what is brought there is signed with.
     token TEXT NOT NULL UNIQUE,
     secret TEXT,
@@ -74,7 +76,7 @@ CREATE TABLE pushes (
     -- Until when it brings what is new; nothing where it never said so, or does not.
     lease_until BIGINT,
     pushed_at BIGINT,
-    -- Polls in a row that found what it should have brought.
+    -- Times in a row that a poll found what it should have brought, or that it was not signed as agreed.
     missed BIGINT NOT NULL,
     trouble TEXT
 );

@@ -177,16 +177,27 @@ impl Texts {
         let mut asked = 0;
         for (entry, has_changed) in entries {
             let had = before.get(&entry.key);
-            if let (true, Some(known)) = (had.is_some_and(|had| had.has_page), known.get(&entry.key)) {
+            let is_summary = remote::is_summary(entry);
+            // What is no summary any more has its own text, which is newer than the page's.
+            if let (true, Some(known)) = (is_summary && had.is_some_and(|had| had.has_page), known.get(&entry.key)) {
                 texts.kept.insert(entry.key.clone(), known.id);
             }
             let hash = fingerprint([format!("{entry:?}")]);
             let same = had.filter(|had| had.entry == hash);
-            let is_wanted = same.map_or(*has_changed, |had| had.is_due) && asked < MOST && remote::is_summary(entry);
-            let (true, Some(page)) = (is_wanted, &entry.link) else { continue };
+            let has_page = is_summary && had.is_some_and(|had| had.has_page);
+            let is_wanted = is_summary && same.map_or(*has_changed, |had| had.is_due);
+            let (true, Some(page)) = (is_wanted && asked < MOST, &entry.link) else {
+                if let (Some(had), None) = (had, same) {
+                    // Edited, and not asked for: now or at all.
+                    let is_due = is_summary && entry.link.is_some() && (*has_changed || had.is_due);
+                    let why = is_due.then(|| "there was no time for it".to_owned());
+                    let key = entry.key.clone();
+                    texts.noted.push(FullText { key, entry: hash, has_page, is_due, attempts: 0, why });
+                }
+                continue;
+            };
             asked += 1;
             let attempts = same.map_or(0, |had| had.attempts);
-            let has_page = had.is_some_and(|had| had.has_page);
             let mut note = FullText {
                 key: entry.key.clone(),
                 entry: hash,

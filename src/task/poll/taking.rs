@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use tokio::task::JoinHandle;
 
@@ -19,12 +20,23 @@ const BATCH: usize = 256;
 /// How often another slug is given where other machines give the same ones at the same time.
 const SLUG_TRIES: u32 = 10;
 
+/// What of a source a document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All that there is just now.
+    Whole,
+    /// What is new since the last poll.
+    New,
+    /// What a hub brought, whenever that was made.
+    Brought,
+}
+
 impl Poll<'_> {
-    /// Takes the entries of a document in, and releases what is new. `is_whole` says that it has all that there are just now.
+    /// Takes the entries of a document in, and releases what is new.
     pub(super) async fn take(
         &self,
-        remote: Remote,
-        is_whole: bool,
+        mut remote: Remote,
+        extent: Extent,
         settings: &str,
         report: &mut PollReport,
     ) -> Result<(), TaskError> {
@@ -34,13 +46,18 @@ impl Poll<'_> {
         let known = store.known_files(&key).await?;
         let gone: Vec<ArticleId> =
             remote.gone.iter().filter_map(|id| known.get(id)).filter(|one| !one.withdrawn).map(|one| one.id).collect();
+        if extent == Extent::Brought {
+            // It may be older than a withdrawal: that a withdrawn entry is there again is for a poll to say.
+            remote.entries.retain(|entry| known.get(&entry.key).is_none_or(|before| !before.withdrawn));
+        }
         let mut placed = entries::placed(remote.entries, &known, settings);
-        let mut texts = self.texts(&placed, is_whole, &known).await?;
+        let mut texts = self.texts(&placed, extent == Extent::Whole, &known).await?;
         (report.pages, report.pages_failed) = (texts.new.len(), texts.failed);
         placed.retain(|placed| placed.has_changed || texts.new.contains_key(&placed.entry.key));
         let mut given: Vec<&mut RemoteEntry> = placed.iter_mut().map(|placed| &mut placed.entry).collect();
         texts.give(store, &mut given).await?;
-        self.write(placed, &known, report).await?;
+        // What bears no date has that of this moment, and so is due at the release below.
+        self.write(placed, &known, now, report).await?;
         texts.note(store, &key).await?;
         if !gone.is_empty() {
             report.withdrawn = gone.len();
@@ -89,12 +106,13 @@ impl Poll<'_> {
         &self,
         placed: Vec<Placed>,
         known: &HashMap<String, KnownFile>,
+        now: DateTime<Utc>,
         report: &mut PollReport,
     ) -> Result<(), TaskError> {
         if placed.is_empty() {
             return Ok(());
         }
-        let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
+        let (store, key) = (&self.publication.store, key_of(&self.source.name));
         let (jobs, mut taken) = entries::jobs(placed, known, store.slugs_of_others(&key).await?, now);
         let mut jobs = jobs.into_iter();
         let mut making = self.make(&mut jobs);
