@@ -186,8 +186,7 @@ impl Store {
         Ok(())
     }
 
-    /// A hub does not bring anything, or not any more; it is asked again then, and its feed polled at once where it was
-    /// relied on.
+    /// A hub refuses to bring anything; it is asked again then, and its feed polled at once where it was relied on.
     ///
     /// # Errors
     /// When the database fails.
@@ -203,6 +202,23 @@ impl Store {
         begin!(self.database, tx => {
             sqlx::query(end).bind(&push.token).bind(millis(ask_at)).bind(trouble).execute(&mut *tx).await?;
             if push.lease_until.is_some() {
+                sqlx::query(poll).bind(&push.remote).bind(millis(now)).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        })
+    }
+
+    /// A hub let its lease run out, unless it said yes again meanwhile; its feed is polled at once.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing changed.
+    pub async fn lapse_push(&self, push: &Push, trouble: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let end = "UPDATE pushes SET lease_until = NULL, trouble = $3 WHERE token = $1 AND lease_until <= $2";
+        let poll = "UPDATE remotes SET next_at = $2 WHERE name = $1 AND next_at > $2";
+        begin!(self.database, tx => {
+            let ended = sqlx::query(end).bind(&push.token).bind(millis(now)).bind(trouble).execute(&mut *tx).await?;
+            if ended.rows_affected() > 0 {
                 sqlx::query(poll).bind(&push.remote).bind(millis(now)).execute(&mut *tx).await?;
             }
             tx.commit().await?;

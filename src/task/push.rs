@@ -8,6 +8,7 @@
 
 use aws_lc_rs::hmac;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt as _;
 use url::form_urlencoded;
 use url::{Host, Url};
 
@@ -31,6 +32,8 @@ const LEASES: (TimeDelta, TimeDelta) = (TimeDelta::minutes(5), TimeDelta::days(9
 const AFTER_DENIAL: TimeDelta = TimeDelta::days(7);
 /// The longest wait until a hub that did not answer is asked again.
 const LONGEST_WAIT: TimeDelta = TimeDelta::days(1);
+/// Hubs that are asked at a time.
+const AT_ONCE: usize = 8;
 /// Random bytes of a token and of a secret.
 const RANDOM: usize = 32;
 /// What a hub may take to say that it heard us.
@@ -141,25 +144,28 @@ pub(super) async fn want(
     Ok(store.want_push(&wanted).await?)
 }
 
-/// Asks the hubs that are due, for the first time or before a lease ends. Whatever went wrong is noted.
+/// Asks the hubs that are due, for the first time or before a lease ends, a few at a time. Whatever went wrong is noted.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn ask_hubs(publication: &Publication) -> Result<(), TaskError> {
-    let (store, config) = (&publication.store, &publication.config);
-    for push in store.pushes().await? {
-        let now = publication.clock.now();
-        let Some(source) = config.sources.iter().find(|source| source.name == push.remote) else { continue };
-        if push.lease_until.is_some_and(|until| until <= now) {
-            store.end_push(&push, "the hub let its lease run out", push.ask_at, now).await?;
-        }
-        let Some(base) = base(config, source).filter(|_| push.ask_at <= now) else { continue };
-        let wait = TimeDelta::from_std(wait_after(push.attempts + 1) * 10).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
-        if let Some(push) = store.claim_push(&push.remote, now + wait, now).await? {
-            // Where all went well it has said yes or no meanwhile, and that is what counts.
-            if let Err(trouble) = ask(publication, source, &push, &base).await {
-                store.note_push_trouble(&push.token, Some(&trouble)).await?;
-            }
+    let pushes = futures_util::stream::iter(publication.store.pushes().await?.into_iter().map(Ok));
+    pushes.try_for_each_concurrent(AT_ONCE, |push| async move { ask_if_due(publication, &push).await }).await
+}
+
+/// Asks a hub if it is due.
+async fn ask_if_due(publication: &Publication, push: &Push) -> Result<(), TaskError> {
+    let (store, config, now) = (&publication.store, &publication.config, publication.clock.now());
+    let Some(source) = config.sources.iter().find(|source| source.name == push.remote) else { return Ok(()) };
+    if push.lease_until.is_some_and(|until| until <= now) {
+        store.lapse_push(push, "the hub let its lease run out", now).await?;
+    }
+    let Some(base) = base(config, source).filter(|_| push.ask_at <= now) else { return Ok(()) };
+    let wait = TimeDelta::from_std(wait_after(push.attempts + 1) * 10).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+    if let Some(push) = store.claim_push(&push.remote, now + wait, now).await? {
+        // Where all went well it has said yes or no meanwhile, and that is what counts.
+        if let Err(trouble) = ask(publication, source, &push, &base).await {
+            store.note_push_trouble(&push.token, Some(&trouble)).await?;
         }
     }
     Ok(())
