@@ -44,7 +44,7 @@ const LEASE: TimeDelta = TimeDelta::minutes(20);
 /// comes before. What waited for its turn for longer goes back and is claimed anew.
 const LEAST_LEASE: TimeDelta = TimeDelta::minutes(15);
 /// Deliveries claimed per connection at a time, at most.
-const CLAIMED_PER_CONNECTION: usize = 50;
+const CLAIMED_PER_CONNECTION: usize = 20;
 /// Deliveries claimed at a time are what goes out in about this time: whoever leaves meanwhile is still written to.
 const CLAIMED_AHEAD: Duration = Duration::from_millis(500);
 
