@@ -664,7 +664,7 @@ async fn endless_garbage_is_given_up_early_and_takes_no_room(url: String) {
         ("address\n", "\"a\n", "1000 lines up to this one"),
         ("address,name\n", " \t\n", "nothing stands in the 8 MiB"),
         ("[", ",", "nothing stands in the 8 MiB"),
-        ("[", "{\"a\":", "longer than 262144 bytes"),
+        ("[", "{\"a\":", "longer than 4194304 bytes"),
         ("[{\"address\": \"ann@reader.example\"}", "]", "nothing stands in the 8 MiB"),
         ("{\"address\": \"x\"}\n", "{\n", "1000 lines up to this one"),
         ("{\"address\": \"x\"}\n", "x", "longer than 8 MiB"),
