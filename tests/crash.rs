@@ -257,28 +257,31 @@ async fn killed(url: &str, kill: Kill, processes: usize) {
         while running.len() < processes {
             running.push(stage.send());
         }
-        // Spread over the first nine tenths, so that there is something left to be killed in.
+        // Nothing goes on between a kill and here, however long a busy machine takes for it.
+        stage.relay.hold(false);
+        stage.relay.until(|state| state.held == 0).await;
+        // Spread over the first three quarters, so that there is something left to be killed in.
         let taken = stage.relay.state().accepted;
-        let left = (readers * 9 / 10).saturating_sub(taken);
+        let left = (readers * 3 / 4).saturating_sub(taken);
         let target = taken + chance.up_to(left * 2 / (kills - in_doubt.len())).min(left);
         let victim = chance.up_to(processes) - 1;
         let moment = async {
             stage.relay.taken(target).await;
+            stage.relay.hold(true);
             if kill == Kill::AnswersOutstanding {
-                stage.relay.hold(true);
                 stage.relay.until(|state| state.held >= CONNECTIONS * processes).await;
             }
         };
         if running[victim].lives_until(moment).await {
             in_doubt.push(stage.relay.state().open.min(CONNECTIONS));
             running.remove(victim).kill();
-            stage.relay.hold(false);
-            stage.relay.until(|state| state.held == 0).await;
         } else {
             // All that is left was claimed by the dead: it passes on when the others have ended too.
+            stage.relay.hold(false);
             all_end(&mut running).await;
         }
     }
+    stage.relay.hold(false);
     all_end(&mut running).await;
     stage.finish().await;
     let doubled = stage.settle_accounts().await;

@@ -9,7 +9,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
@@ -21,6 +21,8 @@ use super::StoreError;
 /// How long a SQLite connection waits for another's lock. Writers queue up with `BEGIN IMMEDIATE`, so only the
 /// wait itself can time out; a minute covers the longest single transaction (the enqueueing of a million rows).
 const BUSY_TIMEOUT: Duration = Duration::from_mins(1);
+/// Before a new file is opened again.
+const BUSY_WAIT: Duration = Duration::from_millis(10);
 
 /// A connection that was used so recently is taken to stand.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -165,7 +167,7 @@ impl Database {
                     // A claim's rows at once: else its thread and ours wait for one another at every fiftieth.
                     .row_buffer_size(1024);
                 let ledger = pool.clone().max_connections(1).connect_lazy_with(ledger);
-                let pool = pool.max_connections(4).connect_with(options).await.map_err(opened)?;
+                let pool = first_to_open(pool.max_connections(4), options).await.map_err(opened)?;
                 Self::Sqlite { pool, ledger, bulk, books }
             }
             _ => return Err(StoreError::Kind { url: without_password(url) }),
@@ -331,6 +333,23 @@ fn with_ending(path: &std::path::Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
+}
+
+/// Opens the file. Of several that make a new one a write-ahead log at once, SQLite sends some away without waiting, lest
+/// they wait for one another: those try again.
+async fn first_to_open(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let begun = Instant::now();
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            // SQLITE_BUSY.
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some("5") && begun.elapsed() < BUSY_TIMEOUT =>
+            {
+                tokio::time::sleep(BUSY_WAIT).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 async fn first_connection(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
