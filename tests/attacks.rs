@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use flate2::{Compress, Compression, FlushCompress};
+use support::bomb::bomb;
 use support::elsewhere::{Server, entry, feed, ok, reply};
 use support::place::{CONFIG, Place, clock_at};
 use support::publication::{Lantern, Setup};
@@ -363,30 +363,9 @@ async fn bombs_of_xml_cost_nothing_and_load_nothing() {
     eprintln!("all of them in {:?}", began.elapsed());
 }
 
-/// A gzip of a megabyte that would become a gigabyte, made of one piece again and again.
-fn bomb() -> Vec<u8> {
-    let zeros = vec![b' '; 16 << 20];
-    let mut compress = Compress::new(Compression::best(), false);
-    let mut piece = || {
-        let (mut bytes, before) = (Vec::with_capacity(64 << 10), compress.total_in());
-        while compress.total_in() - before < zeros.len() as u64 {
-            let done = usize::try_from(compress.total_in() - before).unwrap();
-            compress.compress_vec(&zeros[done..], &mut bytes, FlushCompress::Full).unwrap();
-        }
-        bytes
-    };
-    let (first, again) = (piece(), piece());
-    let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 0xff];
-    bytes.extend(first);
-    for _ in 0..64 {
-        bytes.extend(&again);
-    }
-    bytes
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_swells_is_not_unpacked_at_any_door() {
-    let bytes = bomb();
+    let bytes = bomb(b' ', 64);
     let answer = move |kind: &str| {
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

@@ -1,6 +1,9 @@
 //! The fetcher against real servers on loopback: what it takes, and every way of leading it astray.
 #![expect(clippy::unwrap_used, reason = "clippy allows it in #[test] functions only, not in what they call")]
 
+#[path = "support/bomb.rs"]
+mod bomb;
+
 use std::future::Future;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use flate2::{Compress, Compression, FlushCompress};
+use flate2::Compression;
 use tidings::fetch::{Answer, FetchError, Fetcher, Limits, Manners, REDIRECTS, Reach, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -305,27 +308,6 @@ async fn five_redirects_are_followed_and_a_circle_is_seen() {
     assert_eq!(seen.status.as_u16(), 302);
 }
 
-/// A gzip of some 10 MB that would become 10 GB, made of one piece again and again.
-fn bomb() -> Vec<u8> {
-    let zeros = vec![0; 16 << 20];
-    let mut compress = Compress::new(Compression::best(), false);
-    let mut piece = || {
-        let (mut bytes, before) = (Vec::with_capacity(64 << 10), compress.total_in());
-        while compress.total_in() - before < zeros.len() as u64 {
-            let done = usize::try_from(compress.total_in() - before).unwrap();
-            compress.compress_vec(&zeros[done..], &mut bytes, FlushCompress::Full).unwrap();
-        }
-        bytes
-    };
-    let (first, again) = (piece(), piece());
-    let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 0xff];
-    bytes.extend(first);
-    for _ in 0..640 {
-        bytes.extend(&again);
-    }
-    bytes
-}
-
 /// The most memory that this process has had, in bytes; Linux says so.
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -335,7 +317,7 @@ fn peak() -> usize {
 
 #[tokio::test]
 async fn ten_megabytes_that_become_ten_gigabytes_are_not_unpacked() {
-    let bytes = bomb();
+    let bytes = bomb::bomb(0, 640);
     assert!((8 << 20..16 << 20).contains(&bytes.len()), "{}", bytes.len());
     let server = Server::saying(move |_| answer(200, "Content-Encoding: gzip\r\n", &bytes)).await;
     let before = peak();

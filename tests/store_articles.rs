@@ -43,6 +43,7 @@ for_each_engine! {
     what_is_bound_stays_in_its_volume,
     addresses_of_before_lead_to_the_article,
     a_slug_that_another_source_took_meanwhile_is_refused,
+    of_two_syncs_at_once_neither_says_what_the_folder_was_like,
 }
 
 fn at(minutes: i64) -> DateTime<Utc> {
@@ -635,4 +636,21 @@ async fn a_slug_that_another_source_took_meanwhile_is_refused(url: String) {
         (batch(vec![row(article("autumn", at(4)), &[])]), batch(vec![row(article("autumn", at(4)), &[])]));
     let (here, there) = tokio::join!(store.write_sync("feed:one", &here), store.write_sync("feed:two", &there));
     assert_eq!(usize::from(here.is_ok()) + usize::from(there.is_ok()), 1);
+}
+
+async fn of_two_syncs_at_once_neither_says_what_the_folder_was_like(url: String) {
+    let store = Store::open(&url).await.unwrap();
+    let now = at(0);
+    let finish = async |left: Option<&str>, now_like: &str| {
+        store.finish_sync(SOURCE, left, now_like, now).await.unwrap();
+        store.source_fingerprint(SOURCE).await.unwrap().unwrap()
+    };
+    assert_eq!(finish(None, "empty").await, "empty");
+    store.begin_sync(SOURCE, "one under way").await.unwrap();
+    assert_eq!(finish(Some("one under way"), "one").await, "one");
+    store.begin_sync(SOURCE, "two under way").await.unwrap();
+    store.begin_sync(SOURCE, "three under way").await.unwrap();
+    assert_eq!(finish(Some("two under way"), "two").await, "", "the third may have read other bytes");
+    assert_eq!(finish(Some("three under way"), "three").await, "", "the second may have written other bytes");
+    assert_eq!(finish(Some(""), "four").await, "four");
 }

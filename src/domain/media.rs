@@ -193,6 +193,11 @@ pub fn media_type(url: &str) -> Option<&'static str> {
     MEDIA_TYPES.iter().find(|(known, _)| ending.eq_ignore_ascii_case(known)).map(|(_, kind)| *kind)
 }
 
+/// Whether a path below `static/` may be given out: no part of it is hidden, leads up, or means something to a file system.
+pub fn is_plain_path(path: &str) -> bool {
+    path.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', ':']))
+}
+
 /// Whether a text is a media type without parameters (RFC 6838 §4.2).
 pub fn is_media_type(text: &str) -> bool {
     let is_name = |name: &str| {

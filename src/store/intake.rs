@@ -82,17 +82,6 @@ const PEOPLE: [(&str, &str); 9] = [
     ("created_at", "BIGINT"),
     ("attributes", "TEXT"),
 ];
-const SUBSCRIPTIONS: [(&str, &str); 9] = [
-    ("address_key", "TEXT"),
-    ("feed", "TEXT"),
-    ("cadence", "TEXT"),
-    ("state", "TEXT"),
-    ("created_at", "BIGINT"),
-    ("confirmed_at", "BIGINT"),
-    ("ended_at", "BIGINT"),
-    ("preferred", "TEXT"),
-    ("paused_until", "BIGINT"),
-];
 /// Subscriptions whose takers are known.
 const TAKEN: [(&str, &str); 10] = [
     ("subscriber", "TEXT"),
@@ -195,28 +184,6 @@ fn taking(arrivals: &[Arrival], here: &HashMap<String, Taker>) -> String {
     json(&rows)
 }
 
-/// The rows of subscriptions as JSON.
-fn subscriptions(arrivals: &[Arrival]) -> String {
-    let mut subscriptions = vec![];
-    for arrival in arrivals {
-        let key = arrival.subscriber.address.key();
-        subscriptions.extend(arrival.subscriptions.iter().map(|one| {
-            (
-                key.clone(),
-                one.feed.as_str(),
-                one.cadence.as_str(),
-                one.state.as_str(),
-                millis(one.created_at),
-                one.confirmed_at.map(millis),
-                one.ended_at.map(millis),
-                one.preferred.map(|preferred| preferred.to_string()),
-                one.paused_until.map(millis),
-            )
-        }));
-    }
-    json(&subscriptions)
-}
-
 /// The lines of the ledger that came with people, as JSON; `None` where there are none.
 fn consents(arrivals: &[Arrival]) -> Option<String> {
     let lines = |arrival: &Arrival| {
@@ -282,20 +249,20 @@ impl Statements {
         );
         let change_subscriptions = format!(
             "UPDATE subscriptions SET cadence = r.cadence, state = r.state, confirmed_at = COALESCE(subscriptions.confirmed_at, r.confirmed_at), \
-             ended_at = r.ended_at, paused_until = CASE WHEN r.state = 'paused' THEN COALESCE(r.paused_until, subscriptions.paused_until) END, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key \
-             WHERE subscriptions.subscriber = s.id AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
+             ended_at = r.ended_at, paused_until = CASE WHEN r.state = 'paused' THEN COALESCE(r.paused_until, subscriptions.paused_until) END, ended_from = NULL, preferred = COALESCE(r.preferred, subscriptions.preferred) FROM {} AS r \
+             WHERE subscriptions.subscriber = r.subscriber AND subscriptions.feed = r.feed AND subscriptions.state <> 'ended' AND subscriptions.ended_at IS NULL \
              AND (subscriptions.cadence <> r.cadence OR subscriptions.state <> r.state OR r.preferred <> COALESCE(subscriptions.preferred, '') \
              OR (r.state = 'paused' AND r.paused_until <> COALESCE(subscriptions.paused_until, 0)))",
-            database.rows(1, &SUBSCRIPTIONS)
+            database.rows(1, &TAKEN)
         );
         // What came before has a line of its own in the ledger; what comes now says so itself.
         let note_changes = format!(
             "INSERT INTO consents (subscriber, at, feed, step, cadence, source) \
-             SELECT s.id, CAST($2 AS BIGINT), r.feed, CASE WHEN r.state = 'ended' THEN 'left' WHEN r.state = 'paused' AND n.state <> 'paused' \
+             SELECT r.subscriber, CAST($2 AS BIGINT), r.feed, CASE WHEN r.state = 'ended' THEN 'left' WHEN r.state = 'paused' AND n.state <> 'paused' \
              THEN 'paused' ELSE 'changed' END, r.cadence, 'import' \
-             FROM {} AS r JOIN subscribers s ON s.address_key = r.address_key JOIN subscriptions n ON n.subscriber = s.id AND n.feed = r.feed \
+             FROM {} AS r JOIN subscriptions n ON n.subscriber = r.subscriber AND n.feed = r.feed \
              WHERE n.state <> 'ended' AND n.ended_at IS NULL AND (n.cadence <> r.cadence OR n.state <> r.state) ON CONFLICT (subscriber, at, feed, step) DO NOTHING",
-            database.rows(1, &SUBSCRIPTIONS)
+            database.rows(1, &TAKEN)
         );
         // The zone stands with each subscription as well.
         let move_clocks = format!(
@@ -376,33 +343,37 @@ impl Store {
                     taken.banned += query(&ban).bind(bans).bind(millis(now)).execute(&mut *tx).await?.rows_affected();
                 }
                 let (mut people, _) = people(arrivals, &HashMap::new(), now);
-                if overwrite {
-                    if arrivals.iter().any(|arrival| !arrival.attributes.is_empty()) {
-                        let keys: Vec<&String> = people.iter().map(|row| &row.2).collect();
-                        let kept: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(kept.clone())).persistent(false)
-                            .bind(json(&keys)).fetch_all(&mut *tx).await?;
-                        let known = kept.into_iter().map(|(key, kept)| Ok((key, attributes(&kept)?)));
-                        let (told, overfull) = self::people(arrivals, &known.collect::<Result<_, StoreError>>()?, now);
-                        people = told;
-                        taken.overfull += overfull;
-                    }
-                    let (people, subscriptions) = (json(&people), subscriptions(arrivals));
-                    query(&note_changes).bind(&subscriptions).bind(millis(now)).execute(&mut *tx).await?;
-                    for (sql, rows) in [(&change_people, &people), (&change_subscriptions, &subscriptions)] {
-                        taken.changed += query(sql).bind(rows).execute(&mut *tx).await?.rows_affected();
-                    }
-                    query(&move_clocks).bind(&people).execute(&mut *tx).await?;
+                if overwrite && arrivals.iter().any(|arrival| !arrival.attributes.is_empty()) {
+                    let keys: Vec<&String> = people.iter().map(|row| &row.2).collect();
+                    let kept: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(kept.clone())).persistent(false)
+                        .bind(json(&keys)).fetch_all(&mut *tx).await?;
+                    let known = kept.into_iter().map(|(key, kept)| Ok((key, attributes(&kept)?)));
+                    let (told, overfull) = self::people(arrivals, &known.collect::<Result<_, StoreError>>()?, now);
+                    people = told;
+                    taken.overfull += overfull;
                 }
                 let number = people.len() as u64;
                 let keys: Vec<String> = people.iter().map(|row| row.2.clone()).collect();
-                let new = query(&insert_people).bind(json(&people)).execute(&mut *tx).await?.rows_affected();
+                let people = json(&people);
+                let new = query(&insert_people).bind(&people).execute(&mut *tx).await?.rows_affected();
                 taken.people += new;
-                let known: Vec<(String, String, Option<String>)> = if new == number {
-                    vec![]
-                } else {
-                    sqlx::query_as(AssertSqlSafe(takers.clone())).persistent(false).bind(json(&keys)).fetch_all(&mut *tx).await?
-                };
-                here.push(known.into_iter().map(|(key, id, zone)| (key, (id, zone))).collect());
+                if new == number {
+                    here.push(HashMap::new());
+                    continue;
+                }
+                if overwrite {
+                    taken.changed += query(&change_people).bind(&people).execute(&mut *tx).await?.rows_affected();
+                }
+                let known: Vec<(String, String, Option<String>)> =
+                    sqlx::query_as(AssertSqlSafe(takers.clone())).persistent(false).bind(json(&keys)).fetch_all(&mut *tx).await?;
+                let known = known.into_iter().map(|(key, id, zone)| (key, (id, zone))).collect();
+                if overwrite {
+                    let subscriptions = taking(arrivals, &known);
+                    query(&note_changes).bind(&subscriptions).bind(millis(now)).execute(&mut *tx).await?;
+                    taken.changed += query(&change_subscriptions).bind(&subscriptions).execute(&mut *tx).await?.rows_affected();
+                    query(&move_clocks).bind(&people).execute(&mut *tx).await?;
+                }
+                here.push(known);
             }
             // After them all: the pages of one table stay in the cache while it is written.
             for (arrivals, here) in arrivals.chunks(PEOPLE_AT_ONCE).zip(&here) {

@@ -496,15 +496,23 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a sync: remembers the source's fingerprint.
+    /// Ends a sync: remembers the source's fingerprint, where the one that stands there is still what this sync `left`. Else
+    /// another went on at the same time, nobody knows whose bytes are in the store, and the next one looks at everything.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn finish_sync(&self, source: &str, fingerprint: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+    pub async fn finish_sync(
+        &self,
+        source: &str,
+        left: Option<&str>,
+        fingerprint: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO sources (name, fingerprint, first_synced_at, synced_at) VALUES ($1, $2, $3, $3) \
-                   ON CONFLICT (name) DO UPDATE SET fingerprint = excluded.fingerprint, synced_at = excluded.synced_at";
+                   ON CONFLICT (name) DO UPDATE SET synced_at = excluded.synced_at, \
+                   fingerprint = CASE WHEN sources.fingerprint = CAST($4 AS TEXT) THEN excluded.fingerprint ELSE '' END";
         on!(self.database, pool => {
-            sqlx::query(sql).bind(source).bind(fingerprint).bind(millis(now)).execute(pool).await.map(drop)
+            sqlx::query(sql).bind(source).bind(fingerprint).bind(millis(now)).bind(left).execute(pool).await.map(drop)
         })?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! A file is looked into once and again when it has another size or time; that nothing is kept of it in the store means
 //! that a file which is exchanged is told of rightly, whenever its article was read.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +13,12 @@ use std::time::SystemTime;
 use lofty::config::ParseOptions;
 use lofty::file::AudioFile;
 use lofty::probe::Probe;
+use percent_encoding::percent_decode_str;
 
 use super::present::{Presenter, Speech, Value};
 use crate::config::{Config, Urls};
 use crate::domain::article::{Article, Image};
-use crate::domain::media::{Enclosure, Purpose, media_type};
+use crate::domain::media::{Enclosure, Purpose, is_plain_path, media_type};
 use crate::problem::Problem;
 use crate::template::view::{CaptionsView, EnclosureView, LinkView};
 
@@ -165,8 +167,7 @@ impl Media {
     fn place(&self, url: &str) -> Place {
         let below = url.strip_prefix(self.urls.base()).and_then(|below| below.strip_prefix('/'));
         let Some(below) = below.and_then(|below| below.split(['?', '#']).next()) else { return Place::Elsewhere };
-        let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', ':']);
-        let decoded = percent_decoded(below).filter(|decoded| decoded.split('/').all(is_plain));
+        let decoded = percent_decoded(below).filter(|decoded| is_plain_path(decoded));
         Place::Ours(decoded.map(|decoded| self.folder.join(decoded)).ok_or(Unfit::Hidden))
     }
 
@@ -355,17 +356,5 @@ fn pixels(path: &Path) -> Option<(u32, u32)> {
 
 /// Percent-encoded text as it was meant (RFC 3986 §2.1), where that is UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok()).filter(|_| first == b'%');
-        if let Some(byte) = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            bytes.push(byte);
-            rest = &after[2..];
-        } else {
-            bytes.push(first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
 }

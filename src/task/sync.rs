@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use self::manifest::{Manifest, is_within};
 use super::{Progress, Publication, TaskError, fingerprint, shelves};
-use crate::domain::article::{Article, ArticleId, entry_id_prefix};
+use crate::domain::article::{Article, ArticleId, entry_id_prefix, uuid_at};
 use crate::domain::feed::{Feed, FeedName};
 use crate::problem::Problem;
 use crate::source::{self, Context, Finds, Found, MAX_BYTES, Parsed};
@@ -90,6 +90,7 @@ async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<
     let manifest = Manifest::new(&found, fingerprint([&context, &selections]));
     let fingerprint = manifest.text();
     let before = store.source_fingerprint(SOURCE).await?;
+    let mut left = before.clone();
     let mut report = SyncReport { found: found.len(), first: before.is_none(), ..SyncReport::default() };
 
     if before.as_ref() != Some(&fingerprint) && !finds.may_hide("") {
@@ -105,6 +106,7 @@ async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<
             unseen: &finds,
             manifest: &manifest,
             before: before.as_deref().and_then(Manifest::read),
+            left: before.clone(),
             report: &mut report,
             lost: HashMap::new(),
             moved: HashSet::new(),
@@ -112,13 +114,14 @@ async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<
             knows_all: true,
         };
         pass.run(found, progress).await?;
+        left = pass.left;
         rebuild_entries(publication, &selections).await?;
     }
     let (released, faults) = release(publication, SOURCE, report.first, publication.clock.now()).await?;
     report.released = released;
     problems.extend(faults);
     if is_seen && before.as_ref() != Some(&fingerprint) {
-        store.finish_sync(SOURCE, &fingerprint, publication.clock.now()).await?;
+        store.finish_sync(SOURCE, left.as_deref(), &fingerprint, publication.clock.now()).await?;
     }
     for complaint in store.complaints(SOURCE).await? {
         problems.extend(
@@ -211,6 +214,8 @@ struct Pass<'a> {
     /// What the folder looks like, and what it looked like the last time.
     manifest: &'a Manifest,
     before: Option<Manifest>,
+    /// What the store has of it until the end: another sync at the same time leaves something else.
+    left: Option<String>,
     report: &'a mut SyncReport,
     /// The articles whose file is not there, by the hash of its bytes.
     lost: HashMap<String, ArticleId>,
@@ -288,7 +293,9 @@ impl Pass<'_> {
             return Ok(());
         }
         if let Some(before) = &self.before {
-            store.begin_sync(SOURCE, &before.without_changes(self.manifest).text()).await?;
+            let left = before.without_changes(self.manifest, uuid_at(now)).text();
+            store.begin_sync(SOURCE, &left).await?;
+            self.left = Some(left);
         }
         self.elsewhere = store.slugs_of_others(SOURCE).await?.into_iter().collect();
         self.read(jobs, &known, owners, progress).await?;

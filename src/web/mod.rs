@@ -38,6 +38,7 @@ use crate::config::Urls;
 use crate::domain::article::{Slug, Whereabouts, alias};
 use crate::domain::feed::FeedName;
 use crate::domain::limits::Limits;
+use crate::domain::media::is_plain_path;
 use crate::task::archive::Archive;
 use crate::task::consent::{self, ConsentText};
 use crate::task::dispatch::Stop;
@@ -364,8 +365,7 @@ async fn static_file(
     Path(path): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', ':']);
-    if path.split('/').all(is_plain)
+    if is_plain_path(&path)
         && let Ok(root) = tokio::fs::canonicalize(&app.publication.config.static_files).await
         && let Ok(file) = tokio::fs::canonicalize(root.join(&path)).await
         && file == root.join(&path)

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 pub mod accounting;
+pub mod bomb;
 pub mod elsewhere;
 pub mod engines;
 pub mod http;

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use url::Url;
@@ -428,10 +429,7 @@ fn old_addresses(item: &Item) -> Vec<String> {
 
 /// What WordPress keeps of a slug in letters that are not Latin.
 fn percent_decoded(slug: &str) -> String {
-    url::form_urlencoded::parse(slug.replace('+', "%2B").as_bytes())
-        .map(|(slug, _)| slug.into_owned())
-        .next()
-        .unwrap_or_default()
+    percent_decode_str(slug).decode_utf8_lossy().into_owned()
 }
 
 /// Whether a term is a tag; `None` where it is neither that nor a category.

@@ -41,7 +41,8 @@ impl Poll<'_> {
         report: &mut PollReport,
     ) -> Result<(), TaskError> {
         let (store, now, key) = (&self.publication.store, self.publication.clock.now(), key_of(&self.source.name));
-        report.first = store.source_fingerprint(&key).await?.is_none();
+        let before = store.source_fingerprint(&key).await?;
+        report.first = before.is_none();
         report.found = remote.entries.len();
         let known = store.known_files(&key).await?;
         let gone: Vec<ArticleId> =
@@ -72,7 +73,7 @@ impl Poll<'_> {
         report.released = released;
         report.problems.extend(faults);
         if report.first || report.is_change() {
-            store.finish_sync(&key, settings, now).await?;
+            store.finish_sync(&key, before.as_deref(), settings, now).await?;
         }
         Ok(())
     }

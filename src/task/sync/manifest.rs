@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::source::Found;
 use crate::task::fingerprint;
@@ -21,6 +22,9 @@ pub(super) struct Manifest {
     rules: String,
     /// Where each part begins, and the fingerprint of its files.
     parts: Vec<(String, String)>,
+    /// Which sync left it so, for as long as that one has not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pass: Option<Uuid>,
 }
 
 /// Keys from the first on, and before the second; behind the last part there is no end.
@@ -40,7 +44,7 @@ impl Manifest {
             files.push(format!("{}\0{}\0{}", file.key, file.size, file.modified_ns));
         }
         parts.push((start, fingerprint(files)));
-        Self { rules, parts }
+        Self { rules, parts, pass: None }
     }
 
     /// As it was written down; none where something else was.
@@ -84,11 +88,11 @@ impl Manifest {
     }
 
     /// Without the parts that are different in `now`: what is to be looked at again if nobody comes to the end of it.
-    pub(super) fn without_changes(&self, now: &Self) -> Self {
+    pub(super) fn without_changes(&self, now: &Self, pass: Uuid) -> Self {
         let still: HashSet<_> = now.parts.iter().collect();
         let unknown =
             |part: &(String, String)| if still.contains(part) { part.clone() } else { (part.0.clone(), String::new()) };
-        Self { rules: self.rules.clone(), parts: self.parts.iter().map(unknown).collect() }
+        Self { rules: self.rules.clone(), parts: self.parts.iter().map(unknown).collect(), pass: Some(pass) }
     }
 
     fn stretches(&self, is_wanted: impl Fn(&(String, String)) -> bool) -> impl Iterator<Item = Stretch> {
@@ -156,7 +160,7 @@ mod tests {
             seen(before.changed(Some(&manifest(&removed)), std::iter::empty()).unwrap());
             seen(before.changed(Some(&before), std::iter::once(gone.key.as_str())).unwrap());
             // Who does not come to the end finds the change again, even if it was taken back.
-            let broken_off = before.without_changes(&manifest(&edited));
+            let broken_off = before.without_changes(&manifest(&edited), Uuid::nil());
             seen(before.changed(Some(&broken_off), std::iter::empty()).unwrap());
         }
     }
