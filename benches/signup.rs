@@ -129,8 +129,9 @@ async fn measure(sizes: &Sizes, database: &str) {
         let (each, rate) = (used.as_secs_f64() * 1e6 / number as f64, number as f64 / seconds);
         println!("{what:<16} {number:>9} {rate:>9.0} {:>9.1} {:>9.1} {each:>9.0}", of(50), of(99));
     };
-    table("sign-up", sign_ups(&publication, sizes.sign_ups)).await;
+    // Those who are there before: whoever signs up is still there as they did when it is counted.
     let links = links(&publication, sizes.requests.min(sizes.readers)).await;
+    table("sign-up", sign_ups(&publication, sizes.sign_ups)).await;
     let path = |place: &str, purpose, id: &SubscriberId| {
         let link = Link { purpose, subscriber: *id, feed: None, expires_at: None };
         format!("/{place}/{}", publication.keyring.sign(&link))
