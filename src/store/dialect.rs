@@ -27,9 +27,6 @@ const BUSY_WAIT: Duration = Duration::from_millis(10);
 /// A connection that was used so recently is taken to stand.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// What a SQLite connection keeps in memory, as in the options of the pool.
-const CACHE: &str = "PRAGMA cache_size = -2000";
-
 /// After so long without a sync its connection gives its memory back.
 const BULK_IDLE: Duration = Duration::from_secs(10);
 
@@ -43,7 +40,7 @@ pub(super) enum Database {
         pool: SqlitePool,
         /// The one connection that claims and settles: what it has read stays in its cache while nobody else writes.
         ledger: SqlitePool,
-        /// The one connection that takes articles in by the thousand: see [`begin_bulk!`].
+        /// The one connection that takes articles and people in by the thousand: see [`begin_bulk!`].
         bulk: SqlitePool,
         /// The folder of outcomes that are noted before they are entered.
         books: PathBuf,
@@ -96,11 +93,12 @@ macro_rules! begin {
 }
 pub(super) use begin;
 
-/// As [`begin!`], for the batches of a sync. What then goes over all articles in one statement has no use for memory: it would
-/// keep what it may have to undo there.
+/// As [`begin!`], for the batches of a sync or an import. What then goes over all articles in one statement has no use for
+/// memory: it would keep what it may have to undo there.
 ///
-/// Each article is a row in an index a dozen times over, in as many orders: with the little that other connections keep in
-/// memory SQLite reads and writes the same pages again and again, and puts what a statement may have to undo into a file.
+/// Each article is a row in an index a dozen times over, each person half as often, in as many orders: with the little that
+/// other connections keep in memory SQLite reads and writes the same pages again and again, and puts what a statement may
+/// have to undo into a file.
 macro_rules! begin_bulk {
     ($database:expr, $tx:ident => $body:expr) => {
         match &$database {
@@ -157,7 +155,7 @@ impl Database {
                     .pragma("cache_size", "-16000")
                     .pragma("temp_store", "MEMORY")
                     // A page that several transactions write goes into the database once.
-                    .pragma("wal_autocheckpoint", "8000");
+                    .pragma("wal_autocheckpoint", "20000");
                 let bulk = pool.clone().max_connections(1).idle_timeout(BULK_IDLE).connect_lazy_with(bulk);
                 let ledger = options
                     .clone()
@@ -240,21 +238,13 @@ impl Database {
         }
     }
 
-    /// Statements around much work in one transaction, none where there is nothing to say: the first gives SQLite room for the
-    /// pages of an index that rows in no order touch, the second takes it back before the commit.
-    pub(super) fn room(&self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::Sqlite { .. } => Some(("PRAGMA cache_size = -16000", CACHE)),
-            Self::Postgres(_) => None,
-        }
-    }
-
     /// A subquery of the rows in the JSON array of arrays bound as parameter `number`, with these columns and their types.
     pub(super) fn rows(&self, number: usize, columns: &[(&str, &str)]) -> String {
         let place = |(at, (name, kind)): (usize, &(&str, &str))| format!("CAST(e.value ->> {at} AS {kind}) AS {name}");
         let columns: Vec<_> = columns.iter().enumerate().map(place).collect();
         let from = match self {
-            Self::Sqlite { .. } => format!("json_each(${number}) AS e"),
+            // As JSONB a row is read where it is; as text each of its columns would parse it again.
+            Self::Sqlite { .. } => format!("jsonb_each(${number}) AS e"),
             Self::Postgres(_) => format!("jsonb_array_elements(CAST(${number} AS jsonb)) AS e (value)"),
         };
         format!("(SELECT {} FROM {from})", columns.join(", "))

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::attributes::attributes;
-use super::dialect::Database;
-use super::{Store, StoreError, begin, json, millis, on};
+use super::dialect::{Database, begin_bulk};
+use super::{Store, StoreError, json, millis, on};
 use crate::domain::attributes::Attributes;
 use crate::domain::consent::Entry;
 use crate::domain::feed::FeedName;
@@ -328,13 +328,9 @@ impl Store {
             ban,
         } = Statements::of(&self.database);
         let mut taken = TakenIn::default();
-        let room = self.database.room();
-        begin!(self.database, tx => {
+        begin_bulk!(self.database, tx => {
             // Planned anew each time: PostgreSQL would keep a plan that it made while the tables were empty.
             let query = |sql: &String| sqlx::query(AssertSqlSafe(sql.clone())).persistent(false);
-            if let Some((more, _)) = room {
-                sqlx::query(more).execute(&mut *tx).await?;
-            }
             let cursor: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'release'").fetch_one(&mut *tx).await?;
             // Whoever was here already, for each part that holds such.
             let mut here: Vec<HashMap<String, Taker>> = vec![];
@@ -382,9 +378,6 @@ impl Store {
                 if let Some(consents) = consents(arrivals) {
                     query(&insert_consents).bind(consents).execute(&mut *tx).await?;
                 }
-            }
-            if let Some((_, less)) = room {
-                sqlx::query(less).execute(&mut *tx).await?;
             }
             tx.commit().await?;
         });

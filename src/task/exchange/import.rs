@@ -25,8 +25,8 @@ use crate::task::{Progress, Publication, TaskError};
 pub use asked::feeds;
 
 /// People per transaction: so many that rows in no order, as in the index of hashes, touch most of its pages several times
-/// before they are written, and so few that two batches are some 20 MB.
-const BATCH: usize = 20_000;
+/// before they are written, and so few that two batches are some 10 MB.
+const BATCH: usize = 10_000;
 /// So many remarks are kept; the others are counted.
 const MAX_REMARKS: usize = 10_000;
 /// Of so many attributes it is counted who has them.
