@@ -607,8 +607,10 @@ async fn a_file_that_is_no_list_changes_nothing(url: String) {
         "lists of customers have people without an address"
     );
     let many = (0..25_000).map(|number| format!("reader{number}@reader.example\n")).collect::<Vec<_>>().concat();
+    let before = people(&lantern).await;
     let said = read_as(&lantern, &with_default(), format!("address\n{many}{garbage}")).await.unwrap_err();
-    assert!(said.contains("the lines well before it are taken in, 20000 new"), "{said}");
+    let taken = people(&lantern).await - before;
+    assert!(taken >= 15_000 && said.contains(&format!("the lines well before it are taken in, {taken} new")), "{said}");
 }
 
 /// A file that is made as it is read: a beginning, then the same over and over again, then maybe a fault of the disk.
