@@ -20,12 +20,15 @@ const MAX_ATTRIBUTES: usize = 100;
 /// Namespaces that hold at one place, for each name is looked for among them.
 const MAX_NAMESPACES: usize = 200;
 
+/// Bytes of a tag around entries, for it is read again with every few of them.
+const MAX_TAG: usize = 64 * 1024;
+
 /// Bytes of a page that are searched for the feeds that it announces.
 const HEAD: usize = 512 * 1024;
 
 /// What a document is, by its first element.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Root {
+enum Root {
     #[default]
     Rss,
     Rdf,
@@ -34,13 +37,13 @@ pub(super) enum Root {
 
 /// What the first look brings.
 #[derive(Debug)]
-pub(super) struct Scan {
-    /// What it is.
-    pub root: Root,
+pub(super) struct Scan<'a> {
     /// The document as it can be read.
-    pub text: String,
+    pub text: Cow<'a, str>,
     /// Where its entries stand in that.
     pub entries: Vec<Range<usize>>,
+    /// Where the tags of the elements around these stand.
+    around: Vec<Range<usize>>,
     /// Ids of the entries that it withdraws, and when that was (RFC 6721).
     pub gone: Vec<(String, Option<DateTime<Utc>>)>,
     /// How often it changes, as it says itself (RSS's `ttl`, `sy:updatePeriod` and `sy:updateFrequency`).
@@ -63,12 +66,32 @@ pub(super) enum Fault {
     Unknown(String),
     /// It ends in the middle, or its tags do not fit; the byte.
     Broken(usize, String),
-    /// Its elements are nested too deep, or one of them has more attributes than any in earnest.
+    /// Its elements are nested too deep, or one of them has more attributes, or longer ones, than any in earnest.
     Deep,
 }
 
+impl Scan<'_> {
+    /// The document without its entries.
+    pub(super) fn without_entries(&self) -> String {
+        let ends = std::iter::once(0).chain(self.entries.iter().map(|entry| entry.end));
+        let starts = self.entries.iter().map(|entry| entry.start).chain([self.text.len()]);
+        ends.zip(starts).map(|(from, to)| &self.text[from..to]).collect()
+    }
+
+    /// A document of some of its entries alone, with the namespaces that hold there.
+    pub(super) fn with_entries(&self, entries: &[Range<usize>]) -> String {
+        let tags = || self.around.iter().map(|tag| &self.text[tag.clone()]);
+        let name = |tag: &str| {
+            let name = tag[1..].split(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).next();
+            format!("</{}>", name.unwrap_or_default())
+        };
+        let entries = entries.iter().map(|entry| self.text[entry.clone()].into());
+        tags().map(Cow::Borrowed).chain(entries).chain(tags().rev().map(|tag| name(tag).into())).collect()
+    }
+}
+
 /// Looks through a document.
-pub(super) fn scan(text: &str) -> Result<Scan, Fault> {
+pub(super) fn scan(text: &str) -> Result<Scan<'_>, Fault> {
     let (name, at) = first_element(text).ok_or_else(|| Fault::Unknown(String::new()))?;
     let root = match local(name) {
         "rss" => Root::Rss,
@@ -79,12 +102,18 @@ pub(super) fn scan(text: &str) -> Result<Scan, Fault> {
         other => return Err(Fault::Unknown(other.chars().take(40).collect())),
     };
     // What stands before the root, a document type above all, is left out.
-    let text = mended(&with_root(&text[at..], root)).into_owned();
+    let text = match with_root(&text[at..], root) {
+        Cow::Borrowed(text) => mended(text),
+        Cow::Owned(text) => match mended(&text) {
+            Cow::Owned(mended) => mended.into(),
+            Cow::Borrowed(_) => text.into(),
+        },
+    };
     let mut look = Look { root, ..Look::default() };
     look.through(&text)?;
-    let Look { entries, gone, ttl, period, frequency, hubs, own, .. } = look;
+    let Look { entries, around, gone, ttl, period, frequency, hubs, own, .. } = look;
     let every = [ttl, period.map(|period| period / frequency.unwrap_or(1).clamp(1, 1000))].into_iter().flatten().max();
-    Ok(Scan { root, text, entries, gone, every, hubs, own })
+    Ok(Scan { text, entries, around, gone, every, hubs, own })
 }
 
 /// Whether text that may begin with anything is a page.
@@ -259,6 +288,9 @@ fn has_many(attributes: &str) -> bool {
 struct Look {
     root: Root,
     entries: Vec<Range<usize>>,
+    around: Vec<Range<usize>>,
+    /// Whether the element that holds the entries is open.
+    is_within: bool,
     gone: Vec<(String, Option<DateTime<Utc>>)>,
     ttl: Option<TimeDelta>,
     period: Option<TimeDelta>,
@@ -293,6 +325,10 @@ impl Look {
                         return Err(Fault::Deep);
                     }
                     if begun.is_none() {
+                        let tag = at..usize::try_from(reader.buffer_position()).unwrap_or(at);
+                        if self.go_in(&start, depth, tag) > MAX_TAG {
+                            return Err(Fault::Deep);
+                        }
                         if self.is_entry(&start, depth) {
                             begun = Some((at, depth));
                         } else {
@@ -314,6 +350,7 @@ impl Look {
                         begun = None;
                     }
                     depth = depth.saturating_sub(1);
+                    self.is_within &= depth >= self.around.len();
                     if depth == 0 {
                         // What follows the root is nobody's business.
                         return Ok(());
@@ -325,13 +362,20 @@ impl Look {
         }
     }
 
-    fn is_entry(&self, start: &BytesStart<'_>, depth: usize) -> bool {
-        let name = start.local_name();
-        match self.root {
-            Root::Atom => depth == 2 && name.as_ref() == "entry",
-            Root::Rdf => depth == 2 && name.as_ref() == "item",
-            Root::Rss => depth == 3 && name.as_ref() == "item",
+    /// Notes the tags around entries: the root's, and in RSS that of its first channel. Says how long such a one is.
+    fn go_in(&mut self, start: &BytesStart<'_>, depth: usize, tag: Range<usize>) -> usize {
+        let is_channel = self.root == Root::Rss && depth == 2 && start.local_name().as_ref() == "channel";
+        if depth > 1 && !(is_channel && self.around.len() == 1) {
+            return 0;
         }
+        self.is_within = depth == 2 || self.root != Root::Rss;
+        self.around.push(tag.clone());
+        tag.len()
+    }
+
+    fn is_entry(&self, start: &BytesStart<'_>, depth: usize) -> bool {
+        let name = if self.root == Root::Atom { "entry" } else { "item" };
+        self.is_within && depth == self.around.len() + 1 && start.local_name().as_ref() == name
     }
 
     fn open(&mut self, start: &BytesStart<'_>, depth: usize) {

@@ -16,7 +16,7 @@ use crate::store::{Complaint, FileRow, KnownFile, StoreError, SyncBatch};
 use crate::task::{TaskError, sync};
 
 /// Entries that are made into articles and written at a time.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 /// How often another slug is given where other machines give the same ones at the same time.
 const SLUG_TRIES: u32 = 10;
 
