@@ -533,7 +533,7 @@ fn a_tombstone_withdraws_unless_the_entry_was_edited_after_it() {
 fn confined(bytes: Vec<u8>) -> Result<usize, String> {
     let reading = move || {
         let remote = read_as(&bytes, None).map_err(|problem| problem.to_string())?;
-        let made: Vec<Article> = remote.entries.iter().map(article).collect();
+        let made: Vec<Article> = remote.entries.iter().map(|entry| article(entry)).collect();
         Ok(made.len())
     };
     std::thread::Builder::new().stack_size(1 << 20).spawn(reading).unwrap().join().expect("no panic")
@@ -615,7 +615,7 @@ fn a_document_cut_anywhere_is_a_fault_or_a_feed_and_never_a_panic() {
         let _ = read_as(&whole.as_bytes()[..cut], None);
         let mut flipped = whole.as_bytes().to_vec();
         flipped[cut] ^= 0x15;
-        let _ = read_as(&flipped, None).map(|remote| remote.entries.iter().map(article).count());
+        let _ = read_as(&flipped, None).map(|remote| remote.entries.iter().map(|entry| article(entry)).count());
     }
 }
 

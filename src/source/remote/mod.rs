@@ -57,7 +57,11 @@ pub struct Remote {
     /// The feed's title.
     pub title: Option<String>,
     /// Its entries, in its order, each id once.
-    pub entries: Vec<RemoteEntry>,
+    #[expect(
+        clippy::vec_box,
+        reason = "there may be thousands, and they go from list to list before they are written"
+    )]
+    pub entries: Vec<Box<RemoteEntry>>,
     /// Ids of the entries that it withdraws.
     pub gone: Vec<String>,
     /// How often it changes, as it says itself.
@@ -77,7 +81,7 @@ pub struct RemoteEntry {
     pub key: String,
     /// Where it stands.
     pub link: Option<Url>,
-    /// Where its own links start from.
+    /// Where its own links start from, unless that is where it stands.
     pub base: Option<Url>,
     /// Title.
     pub title: Option<Words>,
@@ -170,7 +174,7 @@ pub fn shown(url: &Url) -> String {
 fn once_each(remote: &mut Remote, file: &str) {
     remote.entries.truncate(MAX_ENTRIES);
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut kept: Vec<RemoteEntry> = Vec::with_capacity(remote.entries.len());
+    let mut kept: Vec<Box<RemoteEntry>> = Vec::with_capacity(remote.entries.len());
     for entry in std::mem::take(&mut remote.entries) {
         match places.get(&entry.key) {
             None => {

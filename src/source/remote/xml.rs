@@ -19,7 +19,7 @@ use crate::problem::Problem;
 const GROUP: usize = 64;
 
 /// What is read of an entry: its id as written and what it becomes, or why it is left out.
-type Read = Result<(String, RemoteEntry), LeftOut>;
+type Read = Result<(String, Box<RemoteEntry>), LeftOut>;
 
 /// Why an entry is left out.
 enum LeftOut {
@@ -166,7 +166,7 @@ impl Inherited<'_> {
 
     fn read(&self, entry: Entry) -> Read {
         let id = entry.id.trim().to_owned();
-        self.entry(entry).map(|entry| (id, entry)).ok_or(LeftOut::Empty)
+        self.entry(entry).map(|entry| (id, Box::new(entry))).ok_or(LeftOut::Empty)
     }
 
     fn entry(&self, mut entry: Entry) -> Option<RemoteEntry> {
@@ -200,7 +200,7 @@ impl Inherited<'_> {
         let source =
             entry.content.as_ref().and_then(|content| content.src.as_ref()).filter(|_| found.content.is_some());
         let own = own.or_else(|| source.and_then(|source| start.join(&source.href).ok()));
-        found.base = own.or_else(|| found.link.clone()).or_else(|| Some(start.clone()));
+        found.base = own.or_else(|| found.link.is_none().then(|| start.clone()));
         found.key = key(entry.id.trim(), &found)?;
         Some(found)
     }
@@ -218,7 +218,9 @@ fn page(links: &[Link], base: &Url) -> Option<Url> {
     link(&found.href, base)
 }
 
-fn words(text: Text, kind: &FeedType) -> Words {
+fn words(mut text: Text, kind: &FeedType) -> Words {
+    // It grew by references and is kept for a while.
+    text.content.shrink_to_fit();
     let subtype = text.content_type.subty().as_str();
     match kind {
         FeedType::Atom if subtype == "plain" => Words::Plain(text.content),
@@ -238,7 +240,8 @@ fn html_of(text: Text, kind: &FeedType) -> Words {
 /// The whole of an entry, if it is there and is text.
 fn content(entry: &mut Entry) -> Option<Words> {
     let content = entry.content.as_mut()?;
-    let body = content.body.take()?;
+    let mut body = content.body.take()?;
+    body.shrink_to_fit();
     let (kind, subtype) = (content.content_type.ty().as_str(), content.content_type.subty().as_str());
     let words = match (kind, subtype) {
         ("text", "plain") => Words::Plain(body),

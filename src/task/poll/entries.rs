@@ -14,14 +14,19 @@ use crate::task::{fingerprint, sync};
 /// An entry with its place in the document, and what stands for it and for how it is made into an article.
 pub(super) struct Placed {
     place: i64,
-    pub(super) entry: RemoteEntry,
+    pub(super) entry: Box<RemoteEntry>,
     content_hash: String,
     pub(super) has_changed: bool,
 }
 
 /// Which entries are new or were edited. The newest stand first: what has no date keeps that order.
-pub(super) fn placed(entries: Vec<RemoteEntry>, known: &HashMap<String, KnownFile>, settings: &str) -> Vec<Placed> {
-    let placed = |(place, entry): (usize, RemoteEntry)| {
+#[expect(clippy::vec_box, reason = "as they come")]
+pub(super) fn placed(
+    entries: Vec<Box<RemoteEntry>>,
+    known: &HashMap<String, KnownFile>,
+    settings: &str,
+) -> Vec<Placed> {
+    let placed = |(place, entry): (usize, Box<RemoteEntry>)| {
         let place = i64::try_from(place).unwrap_or(i64::MAX);
         let content_hash = fingerprint([format!("{entry:?}"), settings.to_owned()]);
         let before = known.get(&entry.key);
@@ -100,7 +105,7 @@ pub(super) struct Job {
     slug: Slug,
     wanted: Slug,
     date: DateTime<Utc>,
-    pub(super) entry: RemoteEntry,
+    pub(super) entry: Box<RemoteEntry>,
     content_hash: String,
     is_new: bool,
 }
