@@ -55,6 +55,26 @@ fn rss(item: &str) -> String {
     )
 }
 
+#[test]
+fn an_episode_keeps_its_sound_beside_a_picture() {
+    let sound = "<enclosure url=\"https://cdn.example/1.mp3?a=1&amp;b=2\" length=\"4096\" type=\"audio/mpeg\"/>";
+    let picture = "<media:content url=\"https://cdn.example/1.jpg\" medium=\"image\" type=\"image/jpeg\"/>";
+    let film = "<media:content url=\"https://cdn.example/1.mp4\" type=\"video/mp4\"/>";
+    for (media, url, pictured) in [
+        (sound.to_owned(), "https://cdn.example/1.mp3?a=1&b=2", false),
+        (format!("{sound}{picture}"), "https://cdn.example/1.mp3?a=1&b=2", true),
+        (format!("{picture}{sound}"), "https://cdn.example/1.mp3?a=1&b=2", true),
+        (format!("<media:group>{picture}</media:group>{sound}"), "https://cdn.example/1.mp3?a=1&b=2", true),
+        (format!("{sound}{film}"), "https://cdn.example/1.mp4", false),
+    ] {
+        let made = only(&rss(&format!("<guid>1</guid><title>T</title>{media}")));
+        let enclosure = made.enclosure.unwrap_or_else(|| panic!("{media}"));
+        assert_eq!(enclosure.url.as_str(), url, "{media}");
+        assert_eq!(made.image.is_some(), pictured, "{media}");
+        assert!(url.contains("mp4") || enclosure.length == Some(4096), "{media}");
+    }
+}
+
 fn atom(entry: &str) -> String {
     format!(
         "<?xml version=\"1.0\"?><feed xmlns=\"http://www.w3.org/2005/Atom\"><title>B</title><id>urn:b</id>\

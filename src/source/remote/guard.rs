@@ -38,6 +38,7 @@ enum Root {
 /// What the first look brings.
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
+    root: Root,
     /// The document as it can be read.
     pub text: Cow<'a, str>,
     /// Where its entries stand in that.
@@ -85,7 +86,10 @@ impl Scan<'_> {
             let name = tag[1..].split(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).next();
             format!("</{}>", name.unwrap_or_default())
         };
-        let entries = entries.iter().map(|entry| self.text[entry.clone()].into());
+        let entries = entries.iter().map(|entry| match self.root {
+            Root::Rss => with_enclosures(&self.text[entry.clone()]),
+            Root::Rdf | Root::Atom => self.text[entry.clone()].into(),
+        });
         tags().map(Cow::Borrowed).chain(entries).chain(tags().rev().map(|tag| name(tag).into())).collect()
     }
 }
@@ -113,7 +117,45 @@ pub(super) fn scan(text: &str) -> Result<Scan<'_>, Fault> {
     look.through(&text)?;
     let Look { entries, around, gone, ttl, period, frequency, hubs, own, .. } = look;
     let every = [ttl, period.map(|period| period / frequency.unwrap_or(1).clamp(1, 1000))].into_iter().flatten().max();
-    Ok(Scan { text, entries, around, gone, every, hubs, own })
+    Ok(Scan { root, text, entries, around, gone, every, hubs, own })
+}
+
+/// An entry of RSS with its enclosures named once more, in the words of Media RSS, where others of its media are: feed-rs takes
+/// no enclosure beside these, and a picture is not all that an episode has.
+fn with_enclosures(entry: &str) -> Cow<'_, str> {
+    const PLACE: &str = "http://search.yahoo.com/mrss/";
+    if !(entry.contains("<enclosure") && entry.contains(":content")) {
+        return entry.into();
+    }
+    let mut reader = Reader::from_str(entry);
+    reader.config_mut().trim_markup_names_in_closing_tags = true;
+    let (mut depth, mut named) = (0usize, String::new());
+    // It was read before.
+    while let Ok(event) = reader.read_event() {
+        match &event {
+            Event::Start(start) | Event::Empty(start) if depth == 1 && start.name().as_ref() == "enclosure" => {
+                named.push_str(&format!("<enclosed:content xmlns:enclosed=\"{PLACE}\""));
+                for attribute in start.attributes().flatten() {
+                    let name = attribute.key.as_ref();
+                    let name = if name == "length" { "fileSize" } else { name };
+                    if matches!(name, "url" | "type" | "fileSize") {
+                        named.push_str(&format!(" {name}=\"{}\"", attribute.value.replace('"', "&quot;")));
+                    }
+                }
+                named.push_str("/>");
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+        match event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    // Last of all: where others say the same of it and more, theirs goes before.
+    let (inside, end) = entry.split_at(entry.rfind("</").unwrap_or(entry.len()));
+    if named.is_empty() { entry.into() } else { [inside, &named, end].concat().into() }
 }
 
 /// Whether text that may begin with anything is a page.
@@ -520,6 +562,35 @@ mod tests {
         )
         .unwrap();
         assert_eq!((named.hubs, named.own.as_deref()), (vec!["https://h.example/?a&b".to_owned()], Some("/feed")));
+    }
+
+    #[test]
+    fn the_entries_of_the_first_channel_alone_are_read_with_the_tags_around_them() {
+        let text = "<rss version=\"2.0\"><item/><x><item>a</item></x><channel xmlns:y=\"z\"><title>t</title><item>b</item><ttl>5</ttl>\
+                    <y:item>c</y:item></channel><channel><item>d</item></channel></rss>";
+        let found = scan(text).unwrap();
+        assert_eq!(
+            found.with_entries(&found.entries),
+            "<rss version=\"2.0\"><channel xmlns:y=\"z\"><item>b</item><y:item>c</y:item></channel></rss>"
+        );
+        assert_eq!(
+            found.without_entries(),
+            "<rss version=\"2.0\"><item/><x><item>a</item></x><channel xmlns:y=\"z\"><title>t</title><ttl>5</ttl></channel><channel>\
+             <item>d</item></channel></rss>"
+        );
+        let long = format!("<rss version=\"2.0\" a=\"{}\"><channel></channel></rss>", "b".repeat(MAX_TAG));
+        assert_eq!(scan(&long).unwrap_err(), Fault::Deep);
+    }
+
+    #[test]
+    fn an_enclosure_is_named_once_more_where_other_media_are() {
+        for alone in ["<item><enclosure url=\"a\"/></item>", "<item><m:content url=\"a\"/></item>"] {
+            assert!(matches!(with_enclosures(alone), Cow::Borrowed(_)));
+        }
+        let entry = "<item><enclosure url='a?b&amp;\"' length=\"5\" type=\"t\" id=\"c\"></enclosure><m:content/><d><enclosure/></d>\
+                     <![CDATA[<enclosure url=\"e\"/>]]></item >";
+        let named = "<enclosed:content xmlns:enclosed=\"http://search.yahoo.com/mrss/\" url=\"a?b&amp;&quot;\" fileSize=\"5\" type=\"t\"/>";
+        assert_eq!(with_enclosures(entry), entry.replace("</item >", &format!("{named}</item >")));
     }
 
     #[test]
