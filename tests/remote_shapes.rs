@@ -635,7 +635,8 @@ fn a_document_cut_anywhere_is_a_fault_or_a_feed_and_never_a_panic() {
         let _ = read_as(&whole.as_bytes()[..cut], None);
         let mut flipped = whole.as_bytes().to_vec();
         flipped[cut] ^= 0x15;
-        let _ = read_as(&flipped, None).map(|remote| remote.entries.iter().map(|entry| article(entry)).count());
+        let read = read_as(&flipped, None).unwrap_or_default();
+        read.entries.iter().for_each(|entry| drop(article(entry)));
     }
 }
 

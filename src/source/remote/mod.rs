@@ -3,6 +3,7 @@
 //! | File | What it knows |
 //! |---|---|
 //! | `guard` | XML looked through before it is read: depth, place of each entry, withdrawals, rhythm |
+//! | `mend` | what is written a little wrong in it |
 //! | `xml` | RSS and Atom, by feed-rs |
 //! | `json` | JSON Feed |
 //! | `entry` | what an entry becomes |
@@ -15,6 +16,7 @@ mod entry;
 mod full;
 mod guard;
 mod json;
+mod mend;
 mod xml;
 
 use std::collections::HashMap;
@@ -57,10 +59,6 @@ pub struct Remote {
     /// The feed's title.
     pub title: Option<String>,
     /// Its entries, in its order, each id once.
-    #[expect(
-        clippy::vec_box,
-        reason = "there may be thousands, and they go from list to list before they are written"
-    )]
     pub entries: Vec<Box<RemoteEntry>>,
     /// Ids of the entries that it withdraws.
     pub gone: Vec<String>,
