@@ -305,23 +305,27 @@ fn serve_unchanged(listener: &std::net::TcpListener, open: &Arc<AtomicUsize>, mo
 
 /// Answers every request with a feed of that many entries of about 1 KB.
 fn serve_feed(listener: &std::net::TcpListener, size: usize) {
-    use std::fmt::Write as _;
     use std::io::{Read as _, Write as _};
     let text = "&lt;p&gt;After nine &lt;em&gt;dark&lt;/em&gt; winters the lamp burns again.&lt;/p&gt;".repeat(10);
-    let entries = (0..size.min(14_000)).fold(String::new(), |mut all, number| {
-        let _ = write!(
-            all,
+    // Made as it goes out: what this thread keeps is not to count as memory of the other side.
+    let entry = |number: usize| {
+        format!(
             "<item><guid>urn:{number}</guid><title>Piece {number}</title><link>https://blog.example/{number}</link>\
              <pubDate>Fri, 27 Nov 2020 08:{:02}:00 GMT</pubDate><description>{text}</description></item>",
             number % 60
-        );
-        all
-    });
-    let body = format!("<rss version=\"2.0\"><channel><title>Blog</title>{entries}</channel></rss>");
+        )
+    };
+    let entries = || (0..size.min(14_000)).map(entry);
+    let (begin, end) = ("<rss version=\"2.0\"><channel><title>Blog</title>", "</channel></rss>");
+    let length = begin.len() + entries().map(|entry| entry.len()).sum::<usize>() + end.len();
     for mut stream in listener.incoming().flatten() {
         let _ = stream.read(&mut [0; 4096]);
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        let mut stream = std::io::BufWriter::with_capacity(64 * 1024, stream);
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{begin}");
+        for entry in entries() {
+            let _ = stream.write_all(entry.as_bytes());
+        }
+        let _ = stream.write_all(end.as_bytes());
     }
 }
 

@@ -273,6 +273,16 @@ async fn what_did_not_change_costs_nothing(url: String) {
     let third = asked_now(&lantern).await;
     assert!(!third.not_modified && !third.is_change() && third.found == 3, "{third:?}");
     assert_eq!(lantern.publication.store.revision().await.unwrap(), revision);
+    // It is not so much as read, unless something about it is another than it was.
+    let known = lantern.rows("SELECT document, entries FROM remotes").await;
+    assert!(known[0][0].len() == 32 && known[0][1] == "3", "{known:?}");
+    let gone = "UPDATE articles SET withdrawn_at = 1 WHERE title = 'Piece 2'";
+    lantern.rows(gone).await;
+    let fourth = asked_now(&lantern).await;
+    assert!(!fourth.not_modified && !fourth.is_change() && fourth.found == 3, "{fourth:?}");
+    server.says(|_, _| ok(&format!("{}\n", several(1, 4))));
+    let fifth = asked_now(&lantern).await;
+    assert!(fifth.changed == 1 && fifth.found == 3, "{fifth:?}");
     let asked = server.asked();
     assert!(asked[1].1.contains("a-im: feed") && !asked[0].1.contains("a-im"), "{asked:?}");
     assert!(asked[0].1.contains("user-agent: tidings/"));

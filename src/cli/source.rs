@@ -268,7 +268,7 @@ async fn add(publication: &Publication, arguments: &AddArguments, json: bool) ->
         return Err(TaskError::from(Problem::new(&name, "there is a source of this name or address").hint(hint)).into());
     }
     let newest = found.entries.iter().max_by_key(|entry| entry.published);
-    let newest_title = newest.map(poll::title_of).unwrap_or_default();
+    let newest_title = newest.map(|newest| poll::title_of(newest)).unwrap_or_default();
     let newest_at = newest.and_then(|entry| entry.published);
     let block = block(&feed, &name, arguments);
     if json {

@@ -15,7 +15,11 @@ const PRESCAN: usize = 1024;
 pub(super) fn document<'a>(bytes: &'a [u8], content_type: Option<&str>) -> Cow<'a, str> {
     match text(bytes, content_type) {
         Cow::Borrowed(text) => Cow::Borrowed(trimmed(text)),
-        Cow::Owned(text) => Cow::Owned(trimmed(&text).to_owned()),
+        Cow::Owned(mut text) => {
+            let length = trimmed(&text).len();
+            text.drain(..text.len() - length);
+            Cow::Owned(text)
+        }
     }
 }
 

@@ -4,9 +4,10 @@
 //! several articles stand on one page, and it is ours.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::link::Use;
+use super::link::{Links, Use};
 use super::markdown::{is_language_name, refused, same_words};
 use super::{Body, Complaints, MAX_PROBLEMS, Page, Source, cleaned, prose};
 
@@ -37,12 +38,37 @@ pub(super) fn complain_of(name: &str, line: usize, complaints: &mut Complaints<'
         .hint("link to the page that has it");
 }
 
-/// A destination that was left out.
-type Refused = Arc<Mutex<Vec<(String, Use)>>>;
+/// The page whose HTML is being sanitised.
+struct InHand {
+    links: Links,
+    /// Begins the ids that stay.
+    prefix: String,
+    /// Destinations that were left out.
+    refusals: Vec<(String, Use)>,
+}
+
+/// The allow-list, made once for each thread: to make it takes as long as to go through most articles.
+struct Sanitiser {
+    builder: ammonia::Builder<'static>,
+    in_hand: Arc<Mutex<Option<InHand>>>,
+}
+
+thread_local! {
+    static SANITISER: Cell<Option<Sanitiser>> = const { Cell::new(None) };
+}
+
+impl Sanitiser {
+    fn clean(&self, html: &str, page: &Page<'_>) -> (String, Vec<(String, Use)>) {
+        let in_hand = || self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        let (links, prefix) = (page.links.clone(), format!("{}-fn", page.slug));
+        *in_hand() = Some(InHand { links, prefix, refusals: vec![] });
+        let html = self.builder.clean(html).to_string();
+        (html, in_hand().take().map(|page| page.refusals).unwrap_or_default())
+    }
+}
 
 /// `html` without anything active, links absolute. `source` is where complaints find their lines.
 pub(super) fn clean(html: &str, source: &Source<'_>, page: &Page<'_>, complaints: &mut Complaints<'_>) -> String {
-    let refusals = Refused::default();
     let cut = too_deep(html);
     if cut.is_some() {
         complaints
@@ -55,8 +81,9 @@ pub(super) fn clean(html: &str, source: &Source<'_>, page: &Page<'_>, complaints
         let line = source.line_at(source.text.find(written.as_str()).unwrap_or(0));
         refused(&written, purpose, line, complaints);
     }
-    let html = allowing(page, &refusals).clean(html).to_string();
-    let refusals = std::mem::take(&mut *refusals.lock().unwrap_or_else(PoisonError::into_inner));
+    let sanitiser = SANITISER.take().unwrap_or_else(allowing);
+    let (html, refusals) = sanitiser.clean(html, page);
+    SANITISER.set(Some(sanitiser));
     for (written, purpose) in refusals {
         let line = source.line_at(source.text.find(written.as_str()).unwrap_or(0));
         refused(&written, purpose, line, complaints);
@@ -136,7 +163,7 @@ pub(super) fn too_deep(html: &str) -> Option<usize> {
     None
 }
 
-fn allowing(page: &Page<'_>, refusals: &Refused) -> ammonia::Builder<'static> {
+fn allowing() -> Sanitiser {
     let mut builder = ammonia::Builder::default();
     builder
         .add_tags(["input", "section", "tfoot"])
@@ -156,24 +183,28 @@ fn allowing(page: &Page<'_>, refusals: &Refused) -> ammonia::Builder<'static> {
         .set_tag_attribute_value("input", "type", "checkbox")
         .url_schemes(SCHEMES.into())
         .link_rel(None);
-    let (links, prefix, refusals) = (page.links.clone(), format!("{}-fn", page.slug), Arc::clone(refusals));
+    let in_hand = Arc::default();
+    let page: Arc<Mutex<Option<InHand>>> = Arc::clone(&in_hand);
     builder.attribute_filter(move |element, attribute, value| match attribute {
         "href" | "src" | "cite" => {
             let purpose = if element == "img" { Use::Picture } else { Use::Link };
-            let url = links.resolve(value, purpose);
-            if url.is_none() {
-                let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
-                if refusals.len() < MAX_PROBLEMS {
-                    refusals.push((value.to_owned(), purpose));
-                }
+            let mut page = page.lock().unwrap_or_else(PoisonError::into_inner);
+            let page = page.as_mut()?;
+            let url = page.links.resolve(value, purpose);
+            if url.is_none() && page.refusals.len() < MAX_PROBLEMS {
+                page.refusals.push((value.to_owned(), purpose));
             }
             url.map(|url| Cow::Owned(url.into()))
         }
-        "id" => value.starts_with(&prefix).then_some(Cow::Borrowed(value)),
+        "id" => {
+            let page = page.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_ours = page.as_ref().is_some_and(|page| value.starts_with(&page.prefix));
+            is_ours.then_some(Cow::Borrowed(value))
+        }
         "class" => value.strip_prefix("language-").is_some_and(is_language_name).then_some(Cow::Borrowed(value)),
         _ => Some(Cow::Borrowed(value)),
     });
-    builder
+    Sanitiser { builder, in_hand }
 }
 
 /// A body of HTML, with the title that it bears.

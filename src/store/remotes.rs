@@ -26,6 +26,10 @@ pub struct RemoteState {
     pub modified: Option<String>,
     /// A hash of how its entries were made into articles.
     pub settings: Option<String>,
+    /// A hash of the document that was read last and whole, where there was nothing to complain of in it.
+    pub document: Option<String>,
+    /// How many entries that had.
+    pub entries: usize,
     /// When it is asked again.
     pub next_at: DateTime<Utc>,
     /// When it was asked last.
@@ -51,7 +55,7 @@ pub struct PollOutcome {
     pub tell: Option<String>,
 }
 
-const COLUMNS: &str = "name, url, moved_to, title, etag, modified, settings, next_at, polled_at, succeeded_at, failures, \
+const COLUMNS: &str = "name, url, moved_to, title, etag, modified, settings, document, entries, next_at, polled_at, succeeded_at, failures, \
      trouble, gone_at, rhythm_s";
 
 macro_rules! state {
@@ -69,6 +73,8 @@ macro_rules! state {
             etag: row.try_get("etag")?,
             modified: row.try_get("modified")?,
             settings: row.try_get("settings")?,
+            document: row.try_get("document")?,
+            entries: usize::try_from(row.try_get::<i64, _>("entries")?).unwrap_or(0),
             next_at: instant(row.try_get("next_at")?)?,
             polled_at: at("polled_at")?,
             succeeded_at: at("succeeded_at")?,
@@ -89,7 +95,7 @@ impl Store {
     pub async fn know_remote(&self, name: &str, url: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         let sql = "INSERT INTO remotes (name, url, next_at, failures) VALUES ($1, $2, $3, 0) \
                    ON CONFLICT (name) DO UPDATE SET url = excluded.url, moved_to = NULL, etag = NULL, modified = NULL, \
-                   settings = NULL, next_at = excluded.next_at, failures = 0, trouble = NULL, gone_at = NULL, rhythm_s = NULL \
+                   settings = NULL, document = NULL, next_at = excluded.next_at, failures = 0, trouble = NULL, gone_at = NULL, rhythm_s = NULL \
                    WHERE remotes.url <> excluded.url";
         on!(self.database, pool => sqlx::query(sql).bind(name).bind(url).bind(millis(now)).execute(pool).await.map(drop))?;
         Ok(())
@@ -147,7 +153,7 @@ impl Store {
     pub async fn settle_remote(&self, claim: &str, outcome: &PollOutcome) -> Result<bool, StoreError> {
         let state = &outcome.state;
         let sql = "UPDATE remotes SET moved_to = $3, title = $4, etag = $5, modified = $6, settings = $7, next_at = $8, \
-                   polled_at = $9, succeeded_at = $10, failures = $11, trouble = $12, gone_at = $13, rhythm_s = $14, claim = NULL, \
+                   polled_at = $9, succeeded_at = $10, failures = $11, trouble = $12, gone_at = $13, rhythm_s = $14, document = $15, entries = $16, claim = NULL, \
                    lease_until = NULL WHERE name = $1 AND claim = $2";
         begin!(self.database, tx => {
             let done = sqlx::query(sql)
@@ -155,6 +161,7 @@ impl Store {
                 .bind(&state.modified).bind(&state.settings).bind(millis(state.next_at)).bind(state.polled_at.map(millis))
                 .bind(state.succeeded_at.map(millis)).bind(i64::from(state.failures)).bind(&state.trouble)
                 .bind(state.gone_at.map(millis)).bind(state.rhythm.map(|rhythm| rhythm.num_seconds()))
+                .bind(&state.document).bind(i64::try_from(state.entries).unwrap_or(i64::MAX))
                 .execute(&mut *tx).await?.rows_affected();
             if let (Some(why), 1) = (&outcome.tell, done) {
                 let number: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
@@ -172,7 +179,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn settle_brought(&self, name: &str, claim: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE remotes SET claim = NULL, lease_until = NULL, etag = NULL, modified = NULL \
+        let sql = "UPDATE remotes SET claim = NULL, lease_until = NULL, etag = NULL, modified = NULL, document = NULL \
                    WHERE name = $1 AND claim = $2";
         on!(self.database, pool => sqlx::query(sql).bind(name).bind(claim).execute(pool).await.map(drop))?;
         Ok(())

@@ -1,5 +1,7 @@
 //! What an entry of a feed elsewhere becomes: an article like any other, sanitised, with absolute links.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use url::Url;
 
@@ -125,16 +127,20 @@ fn is_markup(text: &str) -> bool {
     })
 }
 
-/// HTML with blocks and text alone, as a serialiser writes it.
-fn without_tags(html: &str) -> String {
-    let html = &html[..html.floor_char_boundary(64 * 1024)];
-    let html = clean(html);
+/// What lets blocks and text pass.
+static BLOCKS_ALONE: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
     let mut builder = ammonia::Builder::empty();
     builder
         .tags(["p", "br", "div", "li", "td"].into())
         .clean_content_tags(["script", "style", "template", "noscript"].into());
-    let cut = sanitise::too_deep(&html).unwrap_or(html.len());
-    builder.clean(&html[..cut]).to_string()
+    builder
+});
+
+/// HTML with blocks and text alone, as a serialiser writes it.
+fn without_tags(html: &str) -> String {
+    let html = &html[..html.floor_char_boundary(64 * 1024)];
+    let html = clean(html);
+    BLOCKS_ALONE.clean(sanitise::shallow(&html)).to_string()
 }
 
 /// The text of an entry, if it has any.

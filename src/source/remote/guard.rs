@@ -1,8 +1,7 @@
 //! A feed's document in XML, looked through once before it is read: what it is, how deep, where its entries stand.
 //!
 //! Depth is bounded here, and nothing behind this works by recursion. Entities of a document's own are never expanded and
-//! nothing is ever loaded for one, so a document type costs nothing and means nothing. What common programs write a little
-//! wrong is mended: a bare `&`, a version that is missing, the namespaces of formats of before.
+//! nothing is ever loaded for one, so a document type costs nothing and means nothing.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,6 +9,8 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
+
+use super::mend::{mended, with_enclosures, with_root};
 
 /// Elements within elements: a feed has four levels, and markup that is not escaped a few more.
 const MAX_DEPTH: usize = 256;
@@ -19,6 +20,9 @@ const MAX_ATTRIBUTES: usize = 100;
 
 /// Namespaces that hold at one place, for each name is looked for among them.
 const MAX_NAMESPACES: usize = 200;
+
+/// Bytes of a tag around entries, for it is read again with every few of them.
+const MAX_TAG: usize = 64 * 1024;
 
 /// Bytes of a page that are searched for the feeds that it announces.
 const HEAD: usize = 512 * 1024;
@@ -34,13 +38,14 @@ pub(super) enum Root {
 
 /// What the first look brings.
 #[derive(Debug)]
-pub(super) struct Scan {
-    /// What it is.
-    pub root: Root,
+pub(super) struct Scan<'a> {
+    root: Root,
     /// The document as it can be read.
-    pub text: String,
+    pub text: Cow<'a, str>,
     /// Where its entries stand in that.
     pub entries: Vec<Range<usize>>,
+    /// Where the tags of the elements around these stand.
+    around: Vec<Range<usize>>,
     /// Ids of the entries that it withdraws, and when that was (RFC 6721).
     pub gone: Vec<(String, Option<DateTime<Utc>>)>,
     /// How often it changes, as it says itself (RSS's `ttl`, `sy:updatePeriod` and `sy:updateFrequency`).
@@ -63,12 +68,35 @@ pub(super) enum Fault {
     Unknown(String),
     /// It ends in the middle, or its tags do not fit; the byte.
     Broken(usize, String),
-    /// Its elements are nested too deep, or one of them has more attributes than any in earnest.
+    /// Its elements are nested too deep, or one of them has more attributes, or longer ones, than any in earnest.
     Deep,
 }
 
+impl Scan<'_> {
+    /// The document without its entries.
+    pub(super) fn without_entries(&self) -> String {
+        let ends = std::iter::once(0).chain(self.entries.iter().map(|entry| entry.end));
+        let starts = self.entries.iter().map(|entry| entry.start).chain([self.text.len()]);
+        ends.zip(starts).map(|(from, to)| &self.text[from..to]).collect()
+    }
+
+    /// A document of some of its entries alone, with the namespaces that hold there.
+    pub(super) fn with_entries(&self, entries: &[Range<usize>]) -> String {
+        let tags = || self.around.iter().map(|tag| &self.text[tag.clone()]);
+        let name = |tag: &str| {
+            let name = tag[1..].split(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).next();
+            format!("</{}>", name.unwrap_or_default())
+        };
+        let entries = entries.iter().map(|entry| match self.root {
+            Root::Rss => with_enclosures(&self.text[entry.clone()]),
+            Root::Rdf | Root::Atom => self.text[entry.clone()].into(),
+        });
+        tags().map(Cow::Borrowed).chain(entries).chain(tags().rev().map(|tag| name(tag).into())).collect()
+    }
+}
+
 /// Looks through a document.
-pub(super) fn scan(text: &str) -> Result<Scan, Fault> {
+pub(super) fn scan(text: &str) -> Result<Scan<'_>, Fault> {
     let (name, at) = first_element(text).ok_or_else(|| Fault::Unknown(String::new()))?;
     let root = match local(name) {
         "rss" => Root::Rss,
@@ -79,12 +107,18 @@ pub(super) fn scan(text: &str) -> Result<Scan, Fault> {
         other => return Err(Fault::Unknown(other.chars().take(40).collect())),
     };
     // What stands before the root, a document type above all, is left out.
-    let text = mended(&with_root(&text[at..], root)).into_owned();
+    let text = match with_root(&text[at..], root) {
+        Cow::Borrowed(text) => mended(text),
+        Cow::Owned(text) => match mended(&text) {
+            Cow::Owned(mended) => mended.into(),
+            Cow::Borrowed(_) => text.into(),
+        },
+    };
     let mut look = Look { root, ..Look::default() };
     look.through(&text)?;
-    let Look { entries, gone, ttl, period, frequency, hubs, own, .. } = look;
+    let Look { entries, around, gone, ttl, period, frequency, hubs, own, .. } = look;
     let every = [ttl, period.map(|period| period / frequency.unwrap_or(1).clamp(1, 1000))].into_iter().flatten().max();
-    Ok(Scan { root, text, entries, gone, every, hubs, own })
+    Ok(Scan { root, text, entries, around, gone, every, hubs, own })
 }
 
 /// Whether text that may begin with anything is a page.
@@ -134,113 +168,6 @@ fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
 }
 
-/// Where the tag ends that a text begins with: its `>`.
-pub(super) fn tag_end(text: &str) -> Option<usize> {
-    let mut quote = None;
-    text.bytes().position(|byte| {
-        match quote {
-            Some(open) if open == byte => quote = None,
-            None if matches!(byte, b'"' | b'\'') => quote = Some(byte),
-            None => return byte == b'>',
-            Some(_) => {}
-        }
-        false
-    })
-}
-
-/// The document with a root that a reader of today's formats knows.
-fn with_root(text: &str, root: Root) -> Cow<'_, str> {
-    let Some(end) = tag_end(text) else { return text.into() };
-    let tag = text[1..end].trim_end_matches('/');
-    let name = tag.split_whitespace().next().unwrap_or_default();
-    let attributes: Vec<(String, String)> = BytesStart::from_content(tag, name.len())
-        .html_attributes()
-        .flatten()
-        .map(|attribute| (attribute.key.as_ref().to_owned(), attribute.value.into_owned()))
-        .collect();
-    let is = |wanted: &str, value: &str| attributes.iter().any(|(key, own)| key == wanted && own.trim() == value);
-    let is_old_atom = root == Root::Atom && is("xmlns", "http://purl.org/atom/ns#");
-    let is_known = match root {
-        Root::Rss => is("version", "2.0") && !attributes.iter().any(|(key, _)| key == "xmlns"),
-        Root::Rdf => is("xmlns", "http://purl.org/rss/1.0/"),
-        Root::Atom => name.contains(':') || is("xmlns", "http://www.w3.org/2005/Atom"),
-    };
-    if is_known {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len() + 64);
-    out.push('<');
-    out.push_str(name);
-    out.push_str(match root {
-        Root::Rss => " version=\"2.0\"",
-        Root::Rdf => " xmlns=\"http://purl.org/rss/1.0/\"",
-        Root::Atom => " xmlns=\"http://www.w3.org/2005/Atom\"",
-    });
-    for (key, value) in attributes.iter().filter(|(key, _)| !matches!(key.as_str(), "xmlns" | "version")) {
-        out.push(' ');
-        out.push_str(key);
-        out.push_str("=\"");
-        out.push_str(&value.replace('"', "&quot;"));
-        out.push('"');
-    }
-    out.push_str(if text[..end].ends_with('/') { "/" } else { "" });
-    let rest = &text[end..];
-    if is_old_atom {
-        // Atom 0.3 had other words for the same.
-        let rest = rest.replace("<issued>", "<published>").replace("</issued>", "</published>");
-        out.push_str(&rest.replace("<modified>", "<updated>").replace("</modified>", "</updated>"));
-    } else {
-        out.push_str(rest);
-    }
-    out.into()
-}
-
-/// The document with each `&` that begins no reference written as one, outside of CDATA and comments.
-fn mended(text: &str) -> Cow<'_, str> {
-    let mut out = String::new();
-    let (mut from, mut at) = (0, 0);
-    while let Some(next) = text[at..].find(['&', '<']) {
-        at += next;
-        let rest = &text[at..];
-        let skipped = match rest {
-            rest if rest.starts_with("<![CDATA[") => rest.find("]]>").unwrap_or(rest.len()),
-            rest if rest.starts_with("<!--") => rest.find("-->").unwrap_or(rest.len()),
-            rest if rest.starts_with('&') && !is_reference(&rest[1..]) => {
-                out.push_str(&text[from..=at]);
-                out.push_str("amp;");
-                from = at + 1;
-                1
-            }
-            _ => 1,
-        };
-        at += skipped;
-    }
-    if out.is_empty() {
-        return text.into();
-    }
-    out.push_str(&text[from..]);
-    out.into()
-}
-
-/// Whether what stands behind a `&` makes a reference of it.
-fn is_reference(rest: &str) -> bool {
-    let Some(end) = rest.bytes().take(34).position(|byte| byte == b';') else { return false };
-    let name = &rest.as_bytes()[..end];
-    match name {
-        [b'#', b'x' | b'X', digits @ ..] => character(digits, 16),
-        [b'#', digits @ ..] => character(digits, 10),
-        [first, ..] => first.is_ascii_alphabetic() && name.iter().all(u8::is_ascii_alphanumeric),
-        [] => false,
-    }
-}
-
-/// Whether digits are those of a character.
-fn character(digits: &[u8], radix: u32) -> bool {
-    let digits = std::str::from_utf8(digits).unwrap_or_default();
-    !digits.starts_with('+')
-        && u32::from_str_radix(digits, radix).ok().and_then(char::from_u32).is_some_and(|c| c != '\0')
-}
-
 /// Of what element of the feed's own the text comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Inside {
@@ -259,6 +186,9 @@ fn has_many(attributes: &str) -> bool {
 struct Look {
     root: Root,
     entries: Vec<Range<usize>>,
+    around: Vec<Range<usize>>,
+    /// Whether the element that holds the entries is open.
+    is_within: bool,
     gone: Vec<(String, Option<DateTime<Utc>>)>,
     ttl: Option<TimeDelta>,
     period: Option<TimeDelta>,
@@ -293,6 +223,10 @@ impl Look {
                         return Err(Fault::Deep);
                     }
                     if begun.is_none() {
+                        let tag = at..usize::try_from(reader.buffer_position()).unwrap_or(at);
+                        if self.go_in(&start, depth, tag) > MAX_TAG {
+                            return Err(Fault::Deep);
+                        }
                         if self.is_entry(&start, depth) {
                             begun = Some((at, depth));
                         } else {
@@ -314,6 +248,7 @@ impl Look {
                         begun = None;
                     }
                     depth = depth.saturating_sub(1);
+                    self.is_within &= depth >= self.around.len();
                     if depth == 0 {
                         // What follows the root is nobody's business.
                         return Ok(());
@@ -325,13 +260,20 @@ impl Look {
         }
     }
 
-    fn is_entry(&self, start: &BytesStart<'_>, depth: usize) -> bool {
-        let name = start.local_name();
-        match self.root {
-            Root::Atom => depth == 2 && name.as_ref() == "entry",
-            Root::Rdf => depth == 2 && name.as_ref() == "item",
-            Root::Rss => depth == 3 && name.as_ref() == "item",
+    /// Notes the tags around entries: the root's, and in RSS that of its first channel. Says how long such a one is.
+    fn go_in(&mut self, start: &BytesStart<'_>, depth: usize, tag: Range<usize>) -> usize {
+        let is_channel = self.root == Root::Rss && depth == 2 && start.local_name().as_ref() == "channel";
+        if depth > 1 && !(is_channel && self.around.len() == 1) {
+            return 0;
         }
+        self.is_within = depth == 2 || self.root != Root::Rss;
+        self.around.push(tag.clone());
+        tag.len()
+    }
+
+    fn is_entry(&self, start: &BytesStart<'_>, depth: usize) -> bool {
+        let name = if self.root == Root::Atom { "entry" } else { "item" };
+        self.is_within && depth == self.around.len() + 1 && start.local_name().as_ref() == name
     }
 
     fn open(&mut self, start: &BytesStart<'_>, depth: usize) {
@@ -438,15 +380,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_ampersand_is_mended_and_a_reference_is_not() {
-        assert_eq!(
-            mended("a & b &amp; c &nbsp; &#38; &#x26; &#0; &#xD800; &x"),
-            "a &amp; b &amp; c &nbsp; &#38; &#x26; &amp;#0; &amp;#xD800; &amp;x"
-        );
-        assert!(matches!(mended("<![CDATA[a & b]]><!-- & -->"), Cow::Borrowed(_)));
-    }
-
-    #[test]
     fn a_document_type_is_passed_over() {
         let text = "<!-- a --><!DOCTYPE rss [<!ENTITY lol \"<!>]\">]><?x y?>\n<rss version=\"0.91\" xmlns=\"http://x.example\" xmlns:a=\"b\"><channel></channel></rss>";
         let scan = scan(text).unwrap();
@@ -476,6 +409,24 @@ mod tests {
         )
         .unwrap();
         assert_eq!((named.hubs, named.own.as_deref()), (vec!["https://h.example/?a&b".to_owned()], Some("/feed")));
+    }
+
+    #[test]
+    fn the_entries_of_the_first_channel_alone_are_read_with_the_tags_around_them() {
+        let text = "<rss version=\"2.0\"><item/><x><item>a</item></x><channel xmlns:y=\"z\"><title>t</title><item>b</item><ttl>5</ttl>\
+                    <y:item>c</y:item></channel><channel><item>d</item></channel></rss>";
+        let found = scan(text).unwrap();
+        assert_eq!(
+            found.with_entries(&found.entries),
+            "<rss version=\"2.0\"><channel xmlns:y=\"z\"><item>b</item><y:item>c</y:item></channel></rss>"
+        );
+        assert_eq!(
+            found.without_entries(),
+            "<rss version=\"2.0\"><item/><x><item>a</item></x><channel xmlns:y=\"z\"><title>t</title><ttl>5</ttl></channel><channel>\
+             <item>d</item></channel></rss>"
+        );
+        let long = format!("<rss version=\"2.0\" a=\"{}\"><channel></channel></rss>", "b".repeat(MAX_TAG));
+        assert_eq!(scan(&long).unwrap_err(), Fault::Deep);
     }
 
     #[test]

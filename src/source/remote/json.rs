@@ -47,7 +47,7 @@ pub(super) fn read(text: &str, url: &Url, file: &str) -> Result<Remote, Problem>
             entry.authors.clone_from(&authors);
         }
         entry.language = entry.language.or_else(|| language.clone());
-        remote.entries.push(entry);
+        remote.entries.push(Box::new(entry));
     }
     Ok(remote)
 }
@@ -92,7 +92,7 @@ fn entry(item: &Map<String, Value>, base: &Url) -> Option<RemoteEntry> {
         entry.link =
             Url::parse(id.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     }
-    entry.base = Some(entry.link.clone().unwrap_or_else(|| base.clone()));
+    entry.base = entry.link.is_none().then(|| base.clone());
     entry.key = key(&id, &entry)?;
     Some(entry)
 }

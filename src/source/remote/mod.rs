@@ -3,6 +3,7 @@
 //! | File | What it knows |
 //! |---|---|
 //! | `guard` | XML looked through before it is read: depth, place of each entry, withdrawals, rhythm |
+//! | `mend` | what is written a little wrong in it |
 //! | `xml` | RSS and Atom, by feed-rs |
 //! | `json` | JSON Feed |
 //! | `entry` | what an entry becomes |
@@ -15,6 +16,7 @@ mod entry;
 mod full;
 mod guard;
 mod json;
+mod mend;
 mod xml;
 
 use std::collections::HashMap;
@@ -57,7 +59,7 @@ pub struct Remote {
     /// The feed's title.
     pub title: Option<String>,
     /// Its entries, in its order, each id once.
-    pub entries: Vec<RemoteEntry>,
+    pub entries: Vec<Box<RemoteEntry>>,
     /// Ids of the entries that it withdraws.
     pub gone: Vec<String>,
     /// How often it changes, as it says itself.
@@ -77,7 +79,7 @@ pub struct RemoteEntry {
     pub key: String,
     /// Where it stands.
     pub link: Option<Url>,
-    /// Where its own links start from.
+    /// Where its own links start from, unless that is where it stands.
     pub base: Option<Url>,
     /// Title.
     pub title: Option<Words>,
@@ -170,7 +172,7 @@ pub fn shown(url: &Url) -> String {
 fn once_each(remote: &mut Remote, file: &str) {
     remote.entries.truncate(MAX_ENTRIES);
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut kept: Vec<RemoteEntry> = Vec::with_capacity(remote.entries.len());
+    let mut kept: Vec<Box<RemoteEntry>> = Vec::with_capacity(remote.entries.len());
     for entry in std::mem::take(&mut remote.entries) {
         match places.get(&entry.key) {
             None => {

@@ -1,26 +1,106 @@
 //! RSS 0.9x, 1.0 and 2.0 and Atom, read by feed-rs.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use feed_rs::model::{Entry, Feed, FeedType, Link, Text};
 use feed_rs::parser::Builder;
+use rayon::prelude::*;
 use url::Url;
 
-use super::guard::{self, Fault, Root, Scan};
+use super::guard::{self, Fault, Scan};
 use super::{MAX_PROBLEMS, Remote, RemoteEntry, Words, dated, key, link, names, short, tags};
 use crate::domain::media::{Enclosure, Purpose};
 use crate::domain::text::one_line;
 use crate::problem::Problem;
 
+/// Entries that are read at a time.
+const GROUP: usize = 64;
+
+/// What is read of an entry: its id as written and what it becomes, or why it is left out.
+type Read = Result<(String, Box<RemoteEntry>), LeftOut>;
+
+/// Why an entry is left out.
+enum LeftOut {
+    /// It has nothing to go by.
+    Empty,
+    /// It is not understood: where it stands, and what feed-rs says about it.
+    Refused(Range<usize>, Option<String>),
+}
+
 pub(super) fn read(text: &str, url: &Url, file: &str) -> Result<Remote, Problem> {
     let scan = guard::scan(text).map_err(|fault| problem(&fault, text, url, file))?;
-    let mut problems = vec![];
-    let feed = match parsed(&scan.text) {
-        Ok(feed) => feed,
-        Err(_) => one_by_one(&scan, file, &mut problems)?,
+    // What is wrong with an entry is not in here, and what it has inherited is.
+    let feed = parsed(&scan.without_entries()).map_err(|why| {
+        let what = match why {
+            Some(why) => format!("the feed cannot be understood: {}", short(&why)),
+            None => "the feed cannot be understood".to_owned(),
+        };
+        Problem::new(file, what).hint("a feed validator names its faults")
+    })?;
+    let site = page(&feed.links, url);
+    let inherited = Inherited {
+        kind: &feed.feed_type,
+        url,
+        site: site.as_ref(),
+        language: feed.language.as_deref(),
+        authors: feed.authors.iter().filter_map(|person| person.name.clone()).collect(),
     };
-    Ok(remote(feed, &scan, url, file, problems))
+    // The model that feed-rs makes of a document is several times as large: of a few entries at a time it is there, and the
+    // cores share the work.
+    let wanted = &scan.entries[..scan.entries.len().min(super::MAX_ENTRIES)];
+    let groups: Vec<Vec<Read>> = wanted.par_chunks(GROUP).map(|group| inherited.group(&scan, group)).collect();
+    let title = feed.title.as_ref().map(|title| super::entry::plain(&words(title.clone(), &feed.feed_type)));
+    let mut found = Remote {
+        title: title.filter(|title| !title.is_empty()),
+        every: scan.every,
+        hubs: scan.hubs.iter().filter_map(|hub| link(hub, url)).collect(),
+        topic: scan.own.as_ref().and_then(|own| link(own, url)),
+        entries: Vec::with_capacity(wanted.len()),
+        ..Remote::default()
+    };
+    // Those without an end tag say nothing, whatever they are.
+    let empty = feed.entries.iter().map(|_| Err(LeftOut::Empty));
+    let mut updates = HashMap::new();
+    for read in groups.into_iter().flatten().chain(empty) {
+        match read {
+            Ok((id, entry)) => {
+                if !scan.gone.is_empty() {
+                    updates.insert(id, entry.updated.or(entry.published));
+                }
+                found.entries.push(entry);
+            }
+            Err(left_out) if found.problems.len() < MAX_PROBLEMS => found.problems.push(left_out.problem(&scan, file)),
+            Err(_) => {}
+        }
+    }
+    // An entry that was edited after it was withdrawn is there again.
+    let is_gone = |(id, when): &(String, Option<_>)| match (updates.get(id.as_str()), when) {
+        (Some(Some(updated)), Some(when)) => updated <= when,
+        _ => true,
+    };
+    found.gone = scan.gone.iter().filter(|gone| is_gone(gone)).map(|(id, _)| one_line(id)).collect();
+    let gone: HashSet<&String> = found.gone.iter().collect();
+    found.entries.retain(|entry| !gone.contains(&entry.key));
+    Ok(found)
+}
+
+impl LeftOut {
+    fn problem(self, scan: &Scan<'_>, file: &str) -> Problem {
+        let Self::Refused(range, why) = self else {
+            return Problem::new(file, "an entry says nothing: it has no id, link, title or text; it was left out");
+        };
+        let line = scan.text[..range.start].matches('\n').count() + 1;
+        let title = scan.text[range].split_once("<title");
+        let title = title.and_then(|(_, rest)| rest.split_once('>')?.1.split('<').next());
+        let name = title.map(short).filter(|title| !title.is_empty());
+        let name = name.map_or_else(|| "an entry".to_owned(), |title| format!("the entry {title:?}"));
+        let why = why.unwrap_or_else(|| "it is beyond its reader".to_owned());
+        Problem::new(file, format!("{name} cannot be understood and was left out: {why}"))
+            .at(line)
+            .hint("a feed validator names its faults")
+    }
 }
 
 fn problem(fault: &Fault, text: &str, url: &Url, file: &str) -> Problem {
@@ -51,96 +131,15 @@ fn problem(fault: &Fault, text: &str, url: &Url, file: &str) -> Problem {
     }
 }
 
-/// What feed-rs makes of a document. A panic in there costs one document and no more.
-fn parsed(text: &str) -> Result<Feed, String> {
+/// What feed-rs makes of a document, or why it makes nothing of it, where it says so. A panic in there costs one document and
+/// no more.
+fn parsed(text: &str) -> Result<Feed, Option<String>> {
     // Ids and links that are missing are our business, and so is what is safe.
     let parser = || Builder::new().id_generator(|_, _, _| String::new()).sanitize_content(false).build();
     match catch_unwind(AssertUnwindSafe(|| parser().parse(text.as_bytes()))) {
-        Ok(parsed) => parsed.map_err(|error| error.to_string()),
-        Err(_) => Err("it cannot be understood".to_owned()),
+        Ok(parsed) => parsed.map_err(|error| Some(error.to_string())),
+        Err(_) => Err(None),
     }
-}
-
-/// Each entry in a document of its own: what is wrong with one keeps out none of the others.
-fn one_by_one(scan: &Scan, file: &str, problems: &mut Vec<Problem>) -> Result<Feed, Problem> {
-    let Some((first, last)) = scan.entries.first().zip(scan.entries.last()) else {
-        return Err(Problem::new(file, "the feed cannot be understood").hint("a feed validator names its faults"));
-    };
-    let mut feed = parsed(&[&scan.text[..first.start], &scan.text[last.end..]].concat()).map_err(|why| {
-        Problem::new(file, format!("the feed cannot be understood: {}", short(&why)))
-            .hint("a feed validator names its faults")
-    })?;
-    // With the root's own tag, for the sake of its namespaces, and nothing else of the feed.
-    let root = &scan.text[..guard::tag_end(&scan.text).map_or(0, |end| end + 1)];
-    let name = root[1..].split(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).next().unwrap_or_default();
-    let (open, close) = if scan.root == Root::Rss { ("<channel>", "</channel>") } else { ("", "") };
-    let whole = |entry: &str| format!("{root}{open}{entry}{close}</{name}>");
-    for range in scan.entries.iter().take(super::MAX_ENTRIES) {
-        let entry = &scan.text[range.clone()];
-        match parsed(&whole(entry)) {
-            Ok(one) => feed.entries.extend(one.entries),
-            Err(why) if problems.len() < MAX_PROBLEMS => {
-                let line = scan.text[..range.start].matches('\n').count() + 1;
-                let title = entry.split_once("<title").and_then(|(_, rest)| rest.split_once('>')?.1.split('<').next());
-                let name = title.map(short).filter(|title| !title.is_empty());
-                let name = name.map_or_else(|| "an entry".to_owned(), |title| format!("the entry {title:?}"));
-                let what = format!("{name} cannot be understood and was left out: {}", short(&why));
-                problems.push(Problem::new(file, what).at(line).hint("a feed validator names its faults"));
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(feed)
-}
-
-fn remote(feed: Feed, scan: &Scan, url: &Url, file: &str, mut problems: Vec<Problem>) -> Remote {
-    let kind = feed.feed_type.clone();
-    let site = page(&feed.links, url);
-    let inherited = Inherited {
-        kind: &kind,
-        url,
-        site: site.as_ref(),
-        language: feed.language.as_deref(),
-        authors: feed.authors.iter().filter_map(|person| person.name.clone()).collect(),
-    };
-    let mut found = Remote {
-        title: feed
-            .title
-            .as_ref()
-            .map(|title| super::entry::plain(&words(title, &kind)))
-            .filter(|title| !title.is_empty()),
-        every: scan.every,
-        hubs: scan.hubs.iter().filter_map(|hub| link(hub, url)).collect(),
-        topic: scan.own.as_ref().and_then(|own| link(own, url)),
-        ..Remote::default()
-    };
-    let mut updates = HashMap::new();
-    for entry in feed.entries {
-        let id = entry.id.trim().to_owned();
-        match inherited.entry(&entry) {
-            Some(entry) => {
-                updates.insert(id, entry.updated.or(entry.published));
-                found.entries.push(entry);
-            }
-            None if problems.len() < MAX_PROBLEMS => {
-                problems.push(Problem::new(
-                    file,
-                    "an entry says nothing: it has no id, link, title or text; it was left out",
-                ));
-            }
-            None => {}
-        }
-    }
-    // An entry that was edited after it was withdrawn is there again.
-    let is_gone = |(id, when): &(String, Option<_>)| match (updates.get(id.as_str()), when) {
-        (Some(Some(updated)), Some(when)) => updated <= when,
-        _ => true,
-    };
-    found.gone = scan.gone.iter().filter(|gone| is_gone(gone)).map(|(id, _)| one_line(id)).collect();
-    let gone: HashSet<&String> = found.gone.iter().collect();
-    found.entries.retain(|entry| !gone.contains(&entry.key));
-    found.problems = problems;
-    found
 }
 
 /// What an entry has from its feed.
@@ -153,17 +152,30 @@ struct Inherited<'a> {
 }
 
 impl Inherited<'_> {
-    fn entry(&self, entry: &Entry) -> Option<RemoteEntry> {
+    /// Some entries. Where one of them is not understood, each is read in a document of its own: what is wrong with it keeps
+    /// out none of the others.
+    fn group(&self, scan: &Scan<'_>, group: &[Range<usize>]) -> Vec<Read> {
+        match parsed(&scan.with_entries(group)) {
+            Ok(feed) => feed.entries.into_iter().map(|entry| self.read(entry)).collect(),
+            Err(why) => match group {
+                [one] => vec![Err(LeftOut::Refused(one.clone(), why.map(|why| short(&why))))],
+                several => several.chunks(1).flat_map(|one| self.group(scan, one)).collect(),
+            },
+        }
+    }
+
+    fn read(&self, entry: Entry) -> Read {
+        let id = entry.id.trim().to_owned();
+        self.entry(entry).map(|entry| (id, Box::new(entry))).ok_or(LeftOut::Empty)
+    }
+
+    fn entry(&self, mut entry: Entry) -> Option<RemoteEntry> {
         let start = self.site.unwrap_or(self.url);
         let mut found = RemoteEntry {
             link: page(&entry.links, start),
-            title: entry.title.as_ref().map(|title| words(title, self.kind)).filter(|title| !title.is_blank()),
-            content: content(entry),
-            summary: entry
-                .summary
-                .as_ref()
-                .map(|summary| html_of(summary, self.kind))
-                .filter(|words| !words.is_blank()),
+            title: entry.title.take().map(|title| words(title, self.kind)).filter(|title| !title.is_blank()),
+            content: content(&mut entry),
+            summary: entry.summary.take().map(|text| html_of(text, self.kind)).filter(|words| !words.is_blank()),
             published: dated(entry.published).or_else(|| dated(entry.updated)),
             updated: dated(entry.updated),
             authors: names(entry.authors.iter().filter_map(|person| person.name.clone())),
@@ -171,8 +183,8 @@ impl Inherited<'_> {
                 entry.categories.iter().map(|category| category.label.clone().unwrap_or_else(|| category.term.clone())),
             ),
             language: entry.language.clone().or_else(|| self.language.map(str::to_owned)),
-            picture: picture(entry),
-            enclosure: enclosure(entry),
+            picture: picture(&entry),
+            enclosure: enclosure(&entry),
             ..RemoteEntry::default()
         };
         if found.authors.is_empty() {
@@ -188,7 +200,7 @@ impl Inherited<'_> {
         let source =
             entry.content.as_ref().and_then(|content| content.src.as_ref()).filter(|_| found.content.is_some());
         let own = own.or_else(|| source.and_then(|source| start.join(&source.href).ok()));
-        found.base = own.or_else(|| found.link.clone()).or_else(|| Some(start.clone()));
+        found.base = own.or_else(|| found.link.is_none().then(|| start.clone()));
         found.key = key(entry.id.trim(), &found)?;
         Some(found)
     }
@@ -206,17 +218,19 @@ fn page(links: &[Link], base: &Url) -> Option<Url> {
     link(&found.href, base)
 }
 
-fn words(text: &Text, kind: &FeedType) -> Words {
+fn words(mut text: Text, kind: &FeedType) -> Words {
+    // It grew by references and is kept for a while.
+    text.content.shrink_to_fit();
     let subtype = text.content_type.subty().as_str();
     match kind {
-        FeedType::Atom if subtype == "plain" => Words::Plain(text.content.clone()),
-        FeedType::Atom => Words::Html(text.content.clone()),
-        _ => Words::Either(text.content.clone()),
+        FeedType::Atom if subtype == "plain" => Words::Plain(text.content),
+        FeedType::Atom => Words::Html(text.content),
+        _ => Words::Either(text.content),
     }
 }
 
 /// Text that is a body: in RSS it is HTML.
-fn html_of(text: &Text, kind: &FeedType) -> Words {
+fn html_of(text: Text, kind: &FeedType) -> Words {
     match words(text, kind) {
         Words::Either(text) => Words::Html(text),
         words => words,
@@ -224,9 +238,10 @@ fn html_of(text: &Text, kind: &FeedType) -> Words {
 }
 
 /// The whole of an entry, if it is there and is text.
-fn content(entry: &Entry) -> Option<Words> {
-    let content = entry.content.as_ref()?;
-    let body = content.body.clone()?;
+fn content(entry: &mut Entry) -> Option<Words> {
+    let content = entry.content.as_mut()?;
+    let mut body = content.body.take()?;
+    body.shrink_to_fit();
     let (kind, subtype) = (content.content_type.ty().as_str(), content.content_type.subty().as_str());
     let words = match (kind, subtype) {
         ("text", "plain") => Words::Plain(body),

@@ -30,6 +30,9 @@ CREATE TABLE remotes (
     etag TEXT,
     modified TEXT,
     settings TEXT,
+    -- A hash of that document, and its entries.
+    document TEXT,
+    entries BIGINT NOT NULL DEFAULT 0,
     -- Whose poll is under way, and until when.
     claim TEXT,
     lease_until BIGINT,

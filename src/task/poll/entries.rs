@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rayon::prelude::*;
 
 use crate::domain::article::{ArticleId, Slug};
 use crate::domain::feed::Feed;
@@ -13,20 +14,26 @@ use crate::task::{fingerprint, sync};
 /// An entry with its place in the document, and what stands for it and for how it is made into an article.
 pub(super) struct Placed {
     place: i64,
-    pub(super) entry: RemoteEntry,
+    pub(super) entry: Box<RemoteEntry>,
     content_hash: String,
     pub(super) has_changed: bool,
 }
 
 /// Which entries are new or were edited. The newest stand first: what has no date keeps that order.
-pub(super) fn placed(entries: Vec<RemoteEntry>, known: &HashMap<String, KnownFile>, settings: &str) -> Vec<Placed> {
-    let placed = |(place, entry): (i64, RemoteEntry)| {
+#[expect(clippy::vec_box, reason = "as they come")]
+pub(super) fn placed(
+    entries: Vec<Box<RemoteEntry>>,
+    known: &HashMap<String, KnownFile>,
+    settings: &str,
+) -> Vec<Placed> {
+    let placed = |(place, entry): (usize, Box<RemoteEntry>)| {
+        let place = i64::try_from(place).unwrap_or(i64::MAX);
         let content_hash = fingerprint([format!("{entry:?}"), settings.to_owned()]);
         let before = known.get(&entry.key);
         let has_changed = before.is_none_or(|before| before.withdrawn || before.content_hash != content_hash);
         Placed { place, entry, content_hash, has_changed }
     };
-    (0..).zip(entries).map(placed).collect()
+    entries.into_par_iter().enumerate().map(placed).collect()
 }
 
 /// Each of these entries with the slug and the date that it gets or has; `others` are the slugs of other sources.
@@ -39,7 +46,9 @@ pub(super) fn jobs(
     let others: HashSet<String> = others.into_iter().map(|(slug, _)| slug).collect();
     let slugs = known.values().map(|before| before.slug.clone()).chain(others.iter().cloned()).collect();
     let mut taken = Taken { slugs, numbers: HashMap::new() };
-    let mut jobs = vec![];
+    let new = changed.iter().filter(|placed| !known.contains_key(&placed.entry.key)).count();
+    let mut ids = ArticleId::several(now, new).into_iter();
+    let mut jobs = Vec::with_capacity(changed.len());
     // The oldest first: of two that would like the same slug it has the plain one.
     for Placed { place, entry, content_hash, .. } in changed.into_iter().rev() {
         let before = known.get(&entry.key);
@@ -51,7 +60,7 @@ pub(super) fn jobs(
         let slug = had.and_then(|before| Slug::from_text(&before.slug));
         let wanted = remote::slug(&entry);
         let slug = slug.unwrap_or_else(|| taken.free(&wanted));
-        let id = before.map_or_else(|| ArticleId::new(now), |before| before.id);
+        let id = before.map(|before| before.id).or_else(|| ids.next()).unwrap_or_else(|| ArticleId::new(now));
         jobs.push(Job { id, slug, wanted, date, entry, content_hash, is_new: before.is_none() });
     }
     (jobs, taken)
@@ -96,7 +105,7 @@ pub(super) struct Job {
     slug: Slug,
     wanted: Slug,
     date: DateTime<Utc>,
-    pub(super) entry: RemoteEntry,
+    pub(super) entry: Box<RemoteEntry>,
     content_hash: String,
     is_new: bool,
 }

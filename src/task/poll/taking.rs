@@ -16,7 +16,7 @@ use crate::store::{Complaint, FileRow, KnownFile, StoreError, SyncBatch};
 use crate::task::{TaskError, sync};
 
 /// Entries that are made into articles and written at a time.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 /// How often another slug is given where other machines give the same ones at the same time.
 const SLUG_TRIES: u32 = 10;
 
@@ -55,7 +55,7 @@ impl Poll<'_> {
         let mut texts = self.texts(&placed, extent == Extent::Whole, &known).await?;
         (report.pages, report.pages_failed) = (texts.new.len(), texts.failed);
         placed.retain(|placed| placed.has_changed || texts.new.contains_key(&placed.entry.key));
-        let mut given: Vec<&mut RemoteEntry> = placed.iter_mut().map(|placed| &mut placed.entry).collect();
+        let mut given: Vec<&mut RemoteEntry> = placed.iter_mut().map(|placed| &mut *placed.entry).collect();
         texts.give(store, &mut given).await?;
         // What bears no date has that of this moment, and so is due at the release below.
         self.write(placed, &known, now, report).await?;
@@ -93,7 +93,7 @@ impl Poll<'_> {
             }
             return Ok(Texts::default());
         }
-        let entries: Vec<_> = placed.iter().map(|placed| (&placed.entry, placed.has_changed)).collect();
+        let entries: Vec<_> = placed.iter().map(|placed| (&*placed.entry, placed.has_changed)).collect();
         let reach = Reach::of(self.source.may_be_private, PRIVATE);
         let mut texts = Texts::gather(self.sites, store, (&key, reach), &entries, known).await?;
         if is_whole {
