@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::volumes::come_in;
-use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, instant, millis, on};
+use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin_bulk, instant, millis, on};
 
 /// What waits for its date, by the index `articles_release`: what else has no number are drafts and what was withdrawn.
 const WAITING: &str = "release_number IS NULL AND withdrawn_at IS NULL AND NOT draft";
@@ -35,7 +35,7 @@ impl Store {
         if due == 0 {
             return Ok(0);
         }
-        let released = begin!(self.database, tx => {
+        let released = begin_bulk!(self.database, tx => {
             let base: i64 = sqlx::query_scalar(HOLD_RELEASES).fetch_one(&mut *tx).await?;
             let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
             let done = sqlx::query(AssertSqlSafe(release))
