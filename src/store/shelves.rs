@@ -250,11 +250,13 @@ impl Store {
 }
 
 /// The words without a shelf of what changed since `$1`, `$2` of them: first those that most articles bear.
+/// SQLite takes the tables of a CROSS JOIN in their order: what changed first, not every shelf from end to end to have them
+/// grouped.
 fn fresh() -> String {
     format!(
         "SELECT f.shelf, f.word, f.articles FROM (\
-             SELECT s.shelf, MIN(s.word) AS word, COUNT(*) AS articles FROM articles a JOIN shelved s ON s.article = a.id \
-             WHERE a.revision > $1 AND NOT s.gone AND {PUBLIC} GROUP BY s.shelf\
+             SELECT s.shelf, MIN(s.word) AS word, COUNT(*) AS articles FROM articles a CROSS JOIN shelved s \
+             WHERE s.article = a.id AND a.revision > $1 AND NOT s.gone AND {PUBLIC} GROUP BY s.shelf\
          ) AS f WHERE NOT EXISTS (SELECT 1 FROM shelves h WHERE h.shelf = f.shelf) \
          ORDER BY f.articles DESC, f.shelf LIMIT $2"
     )
