@@ -10,7 +10,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::dialect::SCHEMA;
-use super::{Store, StoreError, begin_bulk, on};
+use super::{Store, StoreError, begin, begin_bulk, on};
 
 /// Under this name the store notes that they are missing.
 const MISSING: &str = "orderings_missing";
@@ -67,7 +67,8 @@ impl Store {
         if !is_missing {
             return Ok(());
         }
-        begin_bulk!(self.database, tx => {
+        // A table that is sorted goes through whatever memory there is, to the disk and back: little does as well.
+        begin!(self.database, tx => {
             for definition in definitions() {
                 let make = format!("CREATE INDEX IF NOT EXISTS {definition}");
                 sqlx::query(AssertSqlSafe(make)).execute(&mut *tx).await?;

@@ -25,8 +25,8 @@ impl Store {
         let due = format!("{WAITING} AND source = $1 AND date <= $2");
         let count_due = format!("SELECT COUNT(*) FROM articles WHERE {due}");
         let release = format!(
-            "UPDATE articles SET release_number = $3 + due.n, released_at = $2, archive = ($4 OR archive), entry_id = $5 || articles.id, \
-             revision = $6 FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY date, id) AS n FROM articles WHERE {due}) AS due \
+            "UPDATE articles SET release_number = $3 + due.n, released_at = $2, archive = ($4 OR due.archive), \
+             entry_id = $5 || due.id, revision = $6 FROM (SELECT id, archive, ROW_NUMBER() OVER (ORDER BY date, id) AS n FROM articles WHERE {due}) AS due \
              WHERE articles.id = due.id"
         );
         let due: i64 = on!(self.database, pool => {

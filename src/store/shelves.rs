@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder};
 use super::articles::PUBLIC;
 use super::slugs::changed_or_naming;
 use super::sync::ROWS_PER_STATEMENT;
-use super::{NEXT_REVISION, Store, StoreError, begin_bulk, id, instant, json, millis, on};
+use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::{ArticleId, Released};
 use crate::domain::shelf::{self, Kind, Kinds, Shelf};
 
@@ -87,7 +87,7 @@ impl Store {
         const PAGE: &str = "SELECT id, section, details, date FROM articles \
              WHERE withdrawn_at IS NULL AND NOT draft AND id > $1 ORDER BY id LIMIT 1000";
         type Row = (String, Option<String>, String, i64);
-        begin_bulk!(self.database, tx => {
+        begin!(self.database, tx => {
             sqlx::query(NEXT_REVISION).execute(&mut *tx).await?;
             sqlx::query("UPDATE shelved SET gone = TRUE WHERE NOT gone").execute(&mut *tx).await?;
             let mut after = String::new();
@@ -137,7 +137,7 @@ impl Store {
             "UPDATE shelves SET is_live = EXISTS (SELECT 1 {standing}), word = COALESCE((SELECT s.word {standing} \
              ORDER BY s.date DESC, s.article DESC LIMIT 1), word) WHERE revision = $1"
         );
-        begin_bulk!(self.database, tx => {
+        begin!(self.database, tx => {
             let revision: i64 = sqlx::query_scalar(HOLD_REVISION).fetch_one(&mut *tx).await?;
             let settled: Option<String> =
                 sqlx::query_scalar("SELECT value FROM facts WHERE name = $1").bind(SETTLED).fetch_optional(&mut *tx).await?;
