@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use support::engines::for_each_engine;
@@ -44,6 +44,7 @@ for_each_engine! {
     addresses_of_before_lead_to_the_article,
     a_slug_that_another_source_took_meanwhile_is_refused,
     of_two_syncs_at_once_neither_says_what_the_folder_was_like,
+    indexes_that_a_first_sync_goes_without_are_made_whoever_was_killed_before,
 }
 
 fn at(minutes: i64) -> DateTime<Utc> {
@@ -653,4 +654,39 @@ async fn of_two_syncs_at_once_neither_says_what_the_folder_was_like(url: String)
     assert_eq!(finish(Some("two under way"), "two").await, "", "the third may have read other bytes");
     assert_eq!(finish(Some("three under way"), "three").await, "", "the second may have written other bytes");
     assert_eq!(finish(Some(""), "four").await, "four");
+}
+
+/// Every index of a database, as it is defined.
+async fn indexes(url: &str) -> BTreeSet<String> {
+    use sqlx::Connection as _;
+    let sqlite = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL";
+    let postgres = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'";
+    let found: Vec<String> = if url.starts_with("sqlite") {
+        let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
+        sqlx::query_scalar(sqlite).fetch_all(&mut connection).await.unwrap()
+    } else {
+        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        sqlx::query_scalar(postgres).fetch_all(&mut connection).await.unwrap()
+    };
+    found.into_iter().collect()
+}
+
+async fn indexes_that_a_first_sync_goes_without_are_made_whoever_was_killed_before(url: String) {
+    let store = Store::open(&url).await.unwrap();
+    let all = indexes(&url).await;
+    // Where others may be at work already, nothing is taken away.
+    let is_alone = url.starts_with("sqlite");
+    assert_eq!(store.drop_orderings().await.unwrap(), is_alone);
+    assert_eq!(indexes(&url).await.len(), all.len() - if is_alone { 7 } else { 0 });
+    write(&store, vec![row(article("first", at(0)), &["news"])]).await;
+    // Here it is killed. The next one finds articles, and goes without none.
+    let store = Store::open(&url).await.unwrap();
+    assert!(!store.drop_orderings().await.unwrap());
+    store.make_orderings().await.unwrap();
+    assert_eq!(indexes(&url).await, all);
+    write(&store, vec![row(article("second", at(1)), &["news"])]).await;
+    release(&store, at(2)).await;
+    assert_eq!(slugs(&store.newest_of(&feed("news"), 9).await.unwrap()), ["second", "first"]);
+    store.make_orderings().await.unwrap();
+    assert_eq!(indexes(&url).await, all);
 }

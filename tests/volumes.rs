@@ -22,6 +22,21 @@ for_each_engine! {
     a_crawler_meets_each_article_once_whatever_happens_meanwhile,
 }
 
+#[tokio::test]
+async fn a_first_sync_that_was_killed_is_brought_to_its_end_by_the_next() {
+    let place = Place::new();
+    (1..=9).for_each(|day| place.article(&format!("n{day}"), "N", &format!("2026-01-0{day}"), "A text."));
+    let open = async || Publication::open(place.config(), Clock::system()).await.unwrap();
+    let killed = open().await;
+    assert!(killed.store.drop_orderings().await.unwrap());
+    drop(killed);
+    let publication = open().await;
+    let report = tidings::task::sync::sync(&publication, &|_, _| {}).await.unwrap();
+    assert_eq!((report.new, report.released), (9, 9));
+    assert_eq!(publication.store.fact("orderings_missing").await.unwrap(), None);
+    assert!(!publication.store.drop_orderings().await.unwrap());
+}
+
 /// A publication that is served as its configuration is now; the next one is another server on the same database.
 struct Server {
     app: Arc<App>,

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::sync::insert_entries;
 use super::volumes::settle;
-use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
+use super::{NEXT_REVISION, Store, StoreError, begin_bulk, id, instant, json, millis, on};
 use crate::domain::article::{Article, ArticleId, Image, Original, Question, Release, Released, Slug};
 use crate::domain::digest::DigestId;
 use crate::domain::feed::FeedName;
@@ -106,7 +106,7 @@ impl Store {
         let page = format!(
             "SELECT {COLUMNS_WITHOUT_HTML} FROM articles a WHERE a.withdrawn_at IS NULL AND a.id > $1 ORDER BY a.id LIMIT 1000"
         );
-        begin!(self.database, tx => {
+        begin_bulk!(self.database, tx => {
             let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
             sqlx::query("DELETE FROM entries").execute(&mut *tx).await?;
             let mut after = String::new();

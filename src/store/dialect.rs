@@ -33,6 +33,9 @@ const BULK_IDLE: Duration = Duration::from_secs(10);
 /// How long a PostgreSQL server has for its first answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How the tables are made.
+pub(super) const SCHEMA: &str = include_str!("migrations/0001_first_light.sql");
+
 /// An open database of either engine.
 #[derive(Debug, Clone)]
 pub(super) enum Database {
@@ -93,8 +96,7 @@ macro_rules! begin {
 }
 pub(super) use begin;
 
-/// As [`begin!`], for the batches of a sync or an import. What then goes over all articles in one statement has no use for
-/// memory: it would keep what it may have to undo there.
+/// As [`begin!`], for what writes articles or people by the thousand.
 ///
 /// Each article is a row in an index a dozen times over, each person half as often, in as many orders: with the little that
 /// other connections keep in memory SQLite reads and writes the same pages again and again, and puts what a statement may
@@ -153,7 +155,9 @@ impl Database {
                 let bulk = options
                     .clone()
                     .pragma("cache_size", "-16000")
-                    .pragma("temp_store", "MEMORY")
+                    // A power failure may cost the last of its batches, never one before another: whoever says at the end that
+                    // all is done commits on a connection that waits for the disk.
+                    .synchronous(SqliteSynchronous::Normal)
                     // A page that several transactions write goes into the database once.
                     .pragma("wal_autocheckpoint", "20000");
                 let bulk = pool.clone().max_connections(1).idle_timeout(BULK_IDLE).connect_lazy_with(bulk);
@@ -175,13 +179,11 @@ impl Database {
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
-        let first = Migration::new(
-            1,
-            "first light".into(),
-            MigrationType::Simple,
-            include_str!("migrations/0001_first_light.sql").into_sql_str(),
-            false,
-        );
+        let sql = match self {
+            Self::Sqlite { .. } => SCHEMA.into_sql_str(),
+            Self::Postgres(_) => AssertSqlSafe(SCHEMA.replace(") WITHOUT ROWID;", ");")).into_sql_str(),
+        };
+        let first = Migration::new(1, "first light".into(), MigrationType::Simple, sql, false);
         let migrator = Migrator::with_migrations(vec![first]);
         match self {
             // Migrators take their turns behind a lock of their own.

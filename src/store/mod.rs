@@ -20,6 +20,7 @@ mod hub;
 mod intake;
 mod moves;
 mod notices;
+mod ordering;
 mod pushes;
 mod reads;
 mod releases;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
 use super::volumes::come_in;
-use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin, instant, millis, on};
+use super::{HOLD_RELEASES, NEXT_REVISION, Store, StoreError, begin_bulk, instant, millis, on};
 
 /// What waits for its date, by the index `articles_release`: what else has no number are drafts and what was withdrawn.
 const WAITING: &str = "release_number IS NULL AND withdrawn_at IS NULL AND NOT draft";
@@ -25,8 +25,8 @@ impl Store {
         let due = format!("{WAITING} AND source = $1 AND date <= $2");
         let count_due = format!("SELECT COUNT(*) FROM articles WHERE {due}");
         let release = format!(
-            "UPDATE articles SET release_number = $3 + due.n, released_at = $2, archive = ($4 OR archive), entry_id = $5 || articles.id, \
-             revision = $6 FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY date, id) AS n FROM articles WHERE {due}) AS due \
+            "UPDATE articles SET release_number = $3 + due.n, released_at = $2, archive = ($4 OR due.archive), \
+             entry_id = $5 || due.id, revision = $6 FROM (SELECT id, archive, ROW_NUMBER() OVER (ORDER BY date, id) AS n FROM articles WHERE {due}) AS due \
              WHERE articles.id = due.id"
         );
         let due: i64 = on!(self.database, pool => {
@@ -35,7 +35,7 @@ impl Store {
         if due == 0 {
             return Ok(0);
         }
-        let released = begin!(self.database, tx => {
+        let released = begin_bulk!(self.database, tx => {
             let base: i64 = sqlx::query_scalar(HOLD_RELEASES).fetch_one(&mut *tx).await?;
             let revision: i64 = sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?;
             let done = sqlx::query(AssertSqlSafe(release))

@@ -229,7 +229,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn slugs_of_others(&self, source: &str) -> Result<Vec<(String, String)>, StoreError> {
-        let sql = "SELECT slug, source FROM articles WHERE source <> $1 AND withdrawn_at IS NULL";
+        let sql = "SELECT slug, source FROM articles WHERE (source < $1 OR source > $1) AND withdrawn_at IS NULL";
         Ok(on!(self.database, pool => sqlx::query_as(sql).bind(source).fetch_all(pool).await)?)
     }
 

@@ -126,7 +126,8 @@ impl Store {
         }
         // The entries of those who name what changed link to it by its title.
         let touch = format!(
-            "UPDATE shelves SET revision = $2, changed_at = $3 WHERE shelf IN (SELECT s.shelf FROM shelved s WHERE s.article IN ({}))",
+            "UPDATE shelves SET revision = $2, changed_at = $3 WHERE $1 < 0 \
+             OR shelf IN (SELECT s.shelf FROM shelved s WHERE s.article IN ({}))",
             changed_or_naming(1)
         );
         let standing = format!(
@@ -136,7 +137,6 @@ impl Store {
             "UPDATE shelves SET is_live = EXISTS (SELECT 1 {standing}), word = COALESCE((SELECT s.word {standing} \
              ORDER BY s.date DESC, s.article DESC LIMIT 1), word) WHERE revision = $1"
         );
-        let forget = "DELETE FROM shelved WHERE gone AND article IN (SELECT id FROM articles WHERE revision > $1)";
         begin!(self.database, tx => {
             let revision: i64 = sqlx::query_scalar(HOLD_REVISION).fetch_one(&mut *tx).await?;
             let settled: Option<String> =
@@ -174,7 +174,8 @@ impl Store {
             } else {
                 0
             };
-            sqlx::query(forget).bind(settled).execute(&mut *tx).await?;
+            // Whatever is gone went with an article that changed since, and has been told of now.
+            sqlx::query("DELETE FROM shelved WHERE gone").execute(&mut *tx).await?;
             for (name, value) in [(SETTLED, reached), (REFUSED, refused)] {
                 sqlx::query(SET_FACT).bind(name).bind(value.to_string()).execute(&mut *tx).await?;
             }
@@ -249,12 +250,15 @@ impl Store {
 }
 
 /// The words without a shelf of what changed since `$1`, `$2` of them: first those that most articles bear.
+/// SQLite takes the tables of a CROSS JOIN in their order: what changed first, not every shelf from end to end to have them
+/// grouped.
 fn fresh() -> String {
     format!(
-        "SELECT s.shelf, MIN(s.word), COUNT(*) FROM articles a JOIN shelved s ON s.article = a.id \
-         WHERE a.revision > $1 AND NOT s.gone AND {PUBLIC} \
-         AND NOT EXISTS (SELECT 1 FROM shelves h WHERE h.shelf = s.shelf) \
-         GROUP BY s.shelf ORDER BY COUNT(*) DESC, s.shelf LIMIT $2"
+        "SELECT f.shelf, f.word, f.articles FROM (\
+             SELECT s.shelf, MIN(s.word) AS word, COUNT(*) AS articles FROM articles a CROSS JOIN shelved s \
+             WHERE s.article = a.id AND a.revision > $1 AND NOT s.gone AND {PUBLIC} GROUP BY s.shelf\
+         ) AS f WHERE NOT EXISTS (SELECT 1 FROM shelves h WHERE h.shelf = f.shelf) \
+         ORDER BY f.articles DESC, f.shelf LIMIT $2"
     )
 }
 

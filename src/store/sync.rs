@@ -436,7 +436,8 @@ impl Store {
             }
             update_touched!(tx, batch.touched);
             insert_complaints!(tx, source, complaints);
-            if revision > 0 {
+            // What is new waits for its release, and is in no feed yet.
+            if !known.is_empty() {
                 settle!(tx, revision, revision, batch.found_at);
             }
             tx.commit().await?;

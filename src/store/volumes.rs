@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 
 use super::articles::{BODY, COLUMNS, PUBLIC};
 use super::slugs::changed_or_naming;
-use super::{NEXT_REVISION, Store, StoreError, begin, instant, on};
+use super::{NEXT_REVISION, Store, StoreError, begin_bulk, instant, on};
 use crate::domain::article::Released;
 use crate::domain::entry::Deleted;
 use crate::domain::feed::FeedName;
@@ -110,7 +110,7 @@ impl Store {
             return Ok(0);
         }
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        begin!(self.database, tx => {
+        begin_bulk!(self.database, tx => {
             // Whoever binds, or alters articles, holds the revision from here on.
             sqlx::query(NEXT_REVISION).execute(&mut *tx).await?;
             let counted: i64 = sqlx::query_scalar(LOOSE).bind(feed.as_str()).fetch_one(&mut *tx).await?;

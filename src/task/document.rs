@@ -54,7 +54,7 @@ impl Coding {
     /// The bytes in this coding: as small as can be had in some hundredths of a second for each megabyte, for a publish
     /// has many documents and readers wait for it. None where they do not become smaller.
     pub fn of(self, bytes: &[u8]) -> Option<Vec<u8>> {
-        self.at(bytes, Effort { brotli: 7, zstd: 12, gzip: 9 })
+        self.at(bytes, Effort { brotli: 7, zstd: 9, gzip: 6 })
     }
 
     /// The bytes in this coding, in some milliseconds for each megabyte: for one of very many documents, or one that

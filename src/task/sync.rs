@@ -29,8 +29,8 @@ const SELECTIONS: &str = "selections";
 /// Raised when parsing or rendering changes, so that every article is rendered anew.
 const RENDERING: u32 = 1;
 
-/// Files per batch: enough to keep every core busy, few enough that three batches in flight stay under 20 MB.
-const BATCH: usize = 512;
+/// Files per batch: enough to keep every core busy, few enough that three batches in flight stay under 10 MB.
+const BATCH: usize = 256;
 
 /// What a sync did.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -94,6 +94,11 @@ async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<
     let mut report = SyncReport { found: found.len(), first: before.is_none(), ..SyncReport::default() };
 
     if before.as_ref() != Some(&fingerprint) && !finds.may_hide("") {
+        // Who was killed in the first sync left some indexes to be made.
+        let is_new = report.first && store.drop_orderings().await?;
+        if !is_new {
+            store.make_orderings().await?;
+        }
         if store.is_without_articles().await? {
             // Whatever comes is written as it is selected and shelved now: nothing will have to be made anew.
             store.set_fact(SELECTIONS, &selections).await?;
@@ -151,6 +156,7 @@ pub(super) async fn release(
     for feed in publication.feeds.iter() {
         publication.store.bind(&feed.name, feed.limit).await?;
     }
+    publication.store.make_orderings().await?;
     Ok((released, shelves::keep(publication).await?))
 }
 

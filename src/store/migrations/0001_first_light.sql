@@ -1,4 +1,5 @@
--- The portable subset: text ids, instants as unix milliseconds UTC, JSON as text.
+-- The portable subset: text ids, instants as unix milliseconds UTC, JSON as text. WITHOUT ROWID is for SQLite alone and
+-- left out elsewhere: rows that are little more than their key are kept once, in its order.
 
 CREATE TABLE facts (
     name TEXT PRIMARY KEY,
@@ -132,7 +133,7 @@ CREATE TABLE mentions (
     slug TEXT NOT NULL,
     article TEXT NOT NULL,
     PRIMARY KEY (slug, article)
-);
+) WITHOUT ROWID;
 CREATE INDEX mentions_article ON mentions (article);
 
 -- What each sync had to complain about, so that every command can repeat it.
@@ -155,7 +156,7 @@ CREATE TABLE entries (
     date BIGINT NOT NULL,
     -- By article first: rows come in the order of articles, and an index that is appended to costs little at any size.
     PRIMARY KEY (article, feed)
-);
+) WITHOUT ROWID;
 CREATE INDEX entries_date ON entries (feed, date, article);
 
 -- Each article that was ever in a feed: the volume that it is bound into for ever, if it is, and since when it is not in
@@ -168,8 +169,9 @@ CREATE TABLE bindings (
     volume BIGINT,
     left_at BIGINT,
     PRIMARY KEY (article, feed)
-);
-CREATE INDEX bindings_volume ON bindings (feed, volume);
+) WITHOUT ROWID;
+-- What is counted of a volume is counted from this alone.
+CREATE INDEX bindings_volume ON bindings (feed, volume, left_at);
 
 -- Slugs that public articles had before: their old addresses lead to the new one.
 CREATE TABLE former_slugs (
@@ -183,7 +185,7 @@ CREATE TABLE aliases (
     path TEXT NOT NULL,
     article TEXT NOT NULL,
     PRIMARY KEY (path, article)
-);
+) WITHOUT ROWID;
 CREATE INDEX aliases_article ON aliases (article);
 
 -- An article on the shelf of its section, of a tag or of an author: `tag/harbour`. What is gone is told of once more.
@@ -194,8 +196,9 @@ CREATE TABLE shelved (
     word TEXT NOT NULL,
     gone BOOLEAN NOT NULL,
     PRIMARY KEY (article, shelf)
-);
+) WITHOUT ROWID;
 CREATE INDEX shelved_date ON shelved (shelf, date, article);
+CREATE INDEX shelved_gone ON shelved (article) WHERE gone;
 
 -- Shelves with their addresses, which they keep.
 CREATE TABLE shelves (
