@@ -75,6 +75,18 @@ fn an_episode_keeps_its_sound_beside_a_picture() {
     }
 }
 
+#[test]
+fn an_episode_says_how_long_it_is_wherever_else_its_file_is_named() {
+    let sound = "<enclosure url=\"https://cdn.example/1.mp3\" length=\"4096\" type=\"audio/mpeg\"/>";
+    let media = "<media:content url=\"https://cdn.example/1.mp3\" type=\"audio/mpeg\"/>";
+    for media in ["", &format!("<media:group>{media}</media:group>"), media] {
+        let told = ["title", "duration"]
+            .map(|name| format!("<i:{name} xmlns:i=\"http://www.itunes.com/dtds/podcast-1.0.dtd\">10:00</i:{name}>"));
+        let made = only(&rss(&format!("<guid>1</guid><title>T</title>{sound}{media}{}", told.concat())));
+        assert_eq!(made.enclosure.unwrap().duration_s, Some(600), "{media}");
+    }
+}
+
 fn atom(entry: &str) -> String {
     format!(
         "<?xml version=\"1.0\"?><feed xmlns=\"http://www.w3.org/2005/Atom\"><title>B</title><id>urn:b</id>\
@@ -549,14 +561,15 @@ fn a_tombstone_withdraws_unless_the_entry_was_edited_after_it() {
     assert_eq!((after.gone, after.entries.len()), (vec!["urn:gone".to_owned()], 1));
 }
 
-/// On a thread with little room: what works by recursion would not come back.
+/// On threads with little room: what works by recursion would not come back.
 fn confined(bytes: Vec<u8>) -> Result<usize, String> {
     let reading = move || {
         let remote = read_as(&bytes, None).map_err(|problem| problem.to_string())?;
         let made: Vec<Article> = remote.entries.iter().map(|entry| article(entry)).collect();
         Ok(made.len())
     };
-    std::thread::Builder::new().stack_size(1 << 20).spawn(reading).unwrap().join().expect("no panic")
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(2).stack_size(1 << 20).build().unwrap();
+    threads.install(reading)
 }
 
 #[test]
@@ -588,6 +601,17 @@ fn hostile_documents_do_no_harm() {
     }
     let namespaces = "<a xmlns=\"x\" xmlns:a=\"y\">".repeat(200);
     assert!(confined(rss(&namespaces).into_bytes()).unwrap_err().contains("too many attributes"));
+    // Each group would have each of the pictures: sixteen million.
+    let (pictures, groups) = (
+        "<media:thumbnail url=\"/p\"/>".repeat(4000),
+        "<media:group><media:content url=\"a:\"/></media:group>".repeat(4000),
+    );
+    let grouped = rss(&format!("<guid>1</guid><title>T</title>{pictures}{groups}"));
+    let read = read(&grouped.replace("<item>", "<item><guid>0</guid><title>S</title></item><item>"));
+    assert_eq!((read.entries.len(), read.problems.len()), (1, 1));
+    assert!(read.problems[0].what.contains("too many groups of media"), "{}", read.problems[0]);
+    let nothing = format!("<rss version=\"2.0\"><channel>{}</channel></rss>", "<item/>".repeat(200_000));
+    assert_eq!(confined(nothing.into_bytes()), Ok(0));
     let long =
         format!("<guid>1</guid><title>T</title><enclosure url=\"https://blog.example/?{}\"/>", "a=b&amp;".repeat(1000));
     assert_eq!(confined(rss(&long).into_bytes()), Ok(1));

@@ -155,11 +155,8 @@ impl Database {
                 let bulk = options
                     .clone()
                     .pragma("cache_size", "-16000")
-                    // A power failure may cost the last of its batches, never one before another: whoever says at the end that
-                    // all is done commits on a connection that waits for the disk.
-                    .synchronous(SqliteSynchronous::Normal)
                     // A page that several transactions write goes into the database once.
-                    .pragma("wal_autocheckpoint", "20000");
+                    .pragma("wal_autocheckpoint", "8000");
                 let bulk = pool.clone().max_connections(1).idle_timeout(BULK_IDLE).connect_lazy_with(bulk);
                 let ledger = options
                     .clone()

@@ -305,7 +305,7 @@ impl Statements {
 impl Store {
     /// Takes people in, all or none, in one transaction: new ones are created, what someone already chose stays as it is.
     /// With `overwrite` it is changed instead, as far as the arrival says something else; what had ended stays ended.
-    /// The cursors start at the newest release. A power failure may undo the last of several, until [`Store::secure`].
+    /// The cursors start at the newest release.
     ///
     /// # Errors
     /// When the database fails; then nothing is taken in.
@@ -382,18 +382,6 @@ impl Store {
             tx.commit().await?;
         });
         Ok(taken)
-    }
-
-    /// Returns once all that was taken in is on the disk.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn secure(&self) -> Result<(), StoreError> {
-        // PostgreSQL has waited for it each time. With SQLite, a commit that waits brings along all before it.
-        if let Database::Sqlite { pool, .. } = &self.database {
-            sqlx::query("UPDATE counters SET value = value WHERE name = 'release'").execute(pool).await?;
-        }
-        Ok(())
     }
 
     /// What is known of the people with these address keys: the key, and each feed of theirs with its cadence and state.

@@ -321,7 +321,9 @@ impl Poll<'_> {
                 let extent = if answer.status == StatusCode::OK { Extent::Whole } else { Extent::New };
                 let (etag, modified, from_server) = (kept("etag"), kept("last-modified"), server_says(&answer));
                 let content_type = kept("content-type");
-                let about = format!("{found_at} {content_type:?} {hubs:?} {topic:?}");
+                // Whether a hub is asked to push is told by where we are, too.
+                let (home, is_private) = (self.publication.config.live_urls(), self.source.may_be_private);
+                let about = format!("{found_at} {content_type:?} {hubs:?} {topic:?} {} {is_private}", home.base());
                 let document = fingerprint([about.as_bytes(), &answer.body]);
                 if is_known && before.document.as_ref() == Some(&document) {
                     // Nothing but the bytes says that it is as it was.

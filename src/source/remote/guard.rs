@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::mend::{mended, with_enclosures, with_root};
+use super::mend::{mended, with_enclosures, with_root, with_seconds};
 
 /// Elements within elements: a feed has four levels, and markup that is not escaped a few more.
 const MAX_DEPTH: usize = 256;
@@ -23,6 +23,10 @@ const MAX_NAMESPACES: usize = 200;
 
 /// Bytes of a tag around entries, for it is read again with every few of them.
 const MAX_TAG: usize = 64 * 1024;
+
+/// Groups of media in an entry times its bytes, for feed-rs gives each of them what the entry says of all. Ten in one of 10 KB
+/// are a hundredth of it.
+const MAX_GROUPED: usize = 16 << 20;
 
 /// Bytes of a page that are searched for the feeds that it announces.
 const HEAD: usize = 512 * 1024;
@@ -44,6 +48,8 @@ pub(super) struct Scan<'a> {
     pub text: Cow<'a, str>,
     /// Where its entries stand in that.
     pub entries: Vec<Range<usize>>,
+    /// Those of them that feed-rs is not given.
+    pub crowded: Vec<Range<usize>>,
     /// Where the tags of the elements around these stand.
     around: Vec<Range<usize>>,
     /// Ids of the entries that it withdraws, and when that was (RFC 6721).
@@ -88,7 +94,7 @@ impl Scan<'_> {
             format!("</{}>", name.unwrap_or_default())
         };
         let entries = entries.iter().map(|entry| match self.root {
-            Root::Rss => with_enclosures(&self.text[entry.clone()]),
+            Root::Rss => with_seconds(with_enclosures(&self.text[entry.clone()])),
             Root::Rdf | Root::Atom => self.text[entry.clone()].into(),
         });
         tags().map(Cow::Borrowed).chain(entries).chain(tags().rev().map(|tag| name(tag).into())).collect()
@@ -116,9 +122,9 @@ pub(super) fn scan(text: &str) -> Result<Scan<'_>, Fault> {
     };
     let mut look = Look { root, ..Look::default() };
     look.through(&text)?;
-    let Look { entries, around, gone, ttl, period, frequency, hubs, own, .. } = look;
+    let Look { entries, crowded, around, gone, ttl, period, frequency, hubs, own, .. } = look;
     let every = [ttl, period.map(|period| period / frequency.unwrap_or(1).clamp(1, 1000))].into_iter().flatten().max();
-    Ok(Scan { root, text, entries, around, gone, every, hubs, own })
+    Ok(Scan { root, text, entries, crowded, around, gone, every, hubs, own })
 }
 
 /// Whether text that may begin with anything is a page.
@@ -186,6 +192,7 @@ fn has_many(attributes: &str) -> bool {
 struct Look {
     root: Root,
     entries: Vec<Range<usize>>,
+    crowded: Vec<Range<usize>>,
     around: Vec<Range<usize>>,
     /// Whether the element that holds the entries is open.
     is_within: bool,
@@ -203,7 +210,7 @@ impl Look {
         let mut reader = Reader::from_str(text);
         // As the reader behind this one has it.
         reader.config_mut().trim_markup_names_in_closing_tags = true;
-        let (mut depth, mut begun) = (0usize, None);
+        let (mut depth, mut begun, mut groups) = (0usize, None, 0usize);
         // How many namespaces each open element brought.
         let (mut brought, mut hold) = (vec![], 0);
         loop {
@@ -222,20 +229,28 @@ impl Look {
                     if depth > MAX_DEPTH || hold > MAX_NAMESPACES || has_many(attributes) {
                         return Err(Fault::Deep);
                     }
+                    groups += usize::from(start.local_name().as_ref() == "group");
                     if begun.is_none() {
                         let tag = at..usize::try_from(reader.buffer_position()).unwrap_or(at);
                         if self.go_in(&start, depth, tag) > MAX_TAG {
                             return Err(Fault::Deep);
                         }
                         if self.is_entry(&start, depth) {
-                            begun = Some((at, depth));
+                            (begun, groups) = (Some((at, depth)), 0);
                         } else {
                             self.open(&start, depth);
                         }
                     }
                 }
                 Event::Empty(start) if has_many(start.attributes_raw()) => return Err(Fault::Deep),
-                Event::Empty(start) if begun.is_none() => self.open(&start, depth + 1),
+                Event::Empty(start) if begun.is_none() => {
+                    if self.is_entry(&start, depth + 1) {
+                        self.entries.push(at..usize::try_from(reader.buffer_position()).unwrap_or(at));
+                    } else {
+                        self.open(&start, depth + 1);
+                    }
+                }
+                Event::Empty(start) => groups += usize::from(start.local_name().as_ref() == "group"),
                 Event::Text(words) => self.read(&words),
                 Event::CData(words) => self.read(&words),
                 Event::End(_) => {
@@ -244,7 +259,11 @@ impl Look {
                     if let Some((from, level)) = begun
                         && level == depth
                     {
-                        self.entries.push(from..usize::try_from(reader.buffer_position()).unwrap_or(from));
+                        let to = usize::try_from(reader.buffer_position()).unwrap_or(from);
+                        if groups * (to - from) > MAX_GROUPED {
+                            self.crowded.push(from..to);
+                        }
+                        self.entries.push(from..to);
                         begun = None;
                     }
                     depth = depth.saturating_sub(1);
@@ -392,7 +411,7 @@ mod tests {
         let found = scan(text).unwrap();
         assert_eq!(
             found.entries.iter().map(|range| &found.text[range.clone()]).collect::<Vec<_>>(),
-            ["<entry><ttl>5</ttl></entry>", "<entry></entry>"]
+            ["<entry><ttl>5</ttl></entry>", "<entry/>", "<entry></entry>"]
         );
         assert_eq!(found.gone, [("a&b".to_owned(), "2026-11-27T08:00:00Z".parse().ok())]);
         assert_eq!(found.every, None);

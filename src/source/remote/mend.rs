@@ -1,5 +1,6 @@
 //! What common programs write a little wrong in XML, or feed-rs reads so, mended before it does: a bare `&`, a version that
-//! is missing, the namespaces of formats of before, an enclosure beside other media.
+//! is missing, the namespaces of formats of before, an enclosure beside other media, minutes and
+//! seconds.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::guard::Root;
+use crate::domain::media::duration_s;
 
 /// Where the tag ends that a text begins with: its `>`.
 fn tag_end(text: &str) -> Option<usize> {
@@ -155,6 +157,40 @@ pub(super) fn with_enclosures(entry: &str) -> Cow<'_, str> {
     if named.is_empty() { entry.into() } else { [inside, &named, end].concat().into() }
 }
 
+/// An entry of RSS whose length in minutes and seconds is written in seconds: of `12:34` feed-rs reads the first number alone.
+pub(super) fn with_seconds(entry: Cow<'_, str>) -> Cow<'_, str> {
+    if !entry.contains(":duration") {
+        return entry;
+    }
+    let mut reader = Reader::from_str(&entry);
+    reader.config_mut().trim_markup_names_in_closing_tags = true;
+    let (mut depth, mut is_length) = (0usize, false);
+    let mut found = None;
+    loop {
+        let from = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        // It was read before.
+        let Ok(event) = reader.read_event() else { break };
+        match &event {
+            Event::Text(words) if is_length && words.matches(':').count() == 1 => {
+                let to = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+                found = duration_s(words.trim()).map(|seconds| (from..to, seconds));
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+        is_length = depth == 1 && matches!(&event, Event::Start(start) if start.local_name().as_ref() == "duration");
+        match event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    match found {
+        Some((place, seconds)) => [&entry[..place.start], &seconds.to_string(), &entry[place.end..]].concat().into(),
+        None => entry,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +202,16 @@ mod tests {
             "a &amp; b &amp; c &nbsp; &#38; &#x26; &amp;#0; &amp;#xD800; &amp;x"
         );
         assert!(matches!(mended("<![CDATA[a & b]]><!-- & -->"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn minutes_and_seconds_are_seconds() {
+        let entry =
+            |length: &str| format!("<item><i:duration>{length}</i:duration><d><![CDATA[<i:duration>1:00]]></d></item>");
+        assert_eq!(with_seconds(entry(" 12:34 ").into()), entry("754"));
+        for same in ["1:02:03", "754", "x:y", ""] {
+            assert_eq!(with_seconds(entry(same).into()), entry(same));
+        }
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub(super) fn read(text: &str, url: &Url, file: &str) -> Result<Remote, Problem>
     };
     // The model that feed-rs makes of a document is several times as large: of a few entries at a time it is there, and the
     // cores share the work.
-    let wanted = &scan.entries[..scan.entries.len().min(super::MAX_ENTRIES)];
+    let wanted = scan.entries.iter().filter(|entry| !scan.crowded.contains(entry)).take(super::MAX_ENTRIES);
+    let wanted: Vec<Range<usize>> = wanted.cloned().collect();
     let groups: Vec<Vec<Read>> = wanted.par_chunks(GROUP).map(|group| inherited.group(&scan, group)).collect();
     let title = feed.title.as_ref().map(|title| super::entry::plain(&words(title.clone(), &feed.feed_type)));
     let mut found = Remote {
@@ -60,10 +61,12 @@ pub(super) fn read(text: &str, url: &Url, file: &str) -> Result<Remote, Problem>
         entries: Vec::with_capacity(wanted.len()),
         ..Remote::default()
     };
-    // Those without an end tag say nothing, whatever they are.
-    let empty = feed.entries.iter().map(|_| Err(LeftOut::Empty));
     let mut updates = HashMap::new();
-    for read in groups.into_iter().flatten().chain(empty) {
+    let crowded = scan
+        .crowded
+        .iter()
+        .map(|entry| Err(LeftOut::Refused(entry.clone(), Some("it has too many groups of media".into()))));
+    for read in groups.into_iter().flatten().chain(crowded) {
         match read {
             Ok((id, entry)) => {
                 if !scan.gone.is_empty() {
@@ -253,9 +256,12 @@ fn content(entry: &mut Entry) -> Option<Words> {
 
 /// The first thing that belongs to an entry to be heard or watched, or to be taken along.
 fn enclosure(entry: &Entry) -> Option<Enclosure> {
+    // An episode says how long it is beside its file: feed-rs has it where it has what else iTunes is told.
+    let of_entry = entry.media.iter().find_map(|object| object.duration);
     let of_media = entry.media.iter().flat_map(|object| {
         object.content.iter().filter_map(move |content| {
-            let duration = content.duration.or(object.duration).and_then(|length| u32::try_from(length.as_secs()).ok());
+            let duration = content.duration.or(object.duration).or(of_entry);
+            let duration = duration.and_then(|length| u32::try_from(length.as_secs()).ok());
             let kind = content.content_type.as_ref().map(|kind| kind.essence().to_string());
             super::enclosure(content.url.as_ref()?.as_str(), kind, content.size, duration)
         })

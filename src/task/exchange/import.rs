@@ -176,18 +176,6 @@ pub async fn import(
     input: impl Read + Send,
     progress: Progress<'_>,
 ) -> Result<ImportReport, TaskError> {
-    let report = taken_in(publication, import, input, progress).await;
-    // What was taken in before the end is said to be, and so has to last.
-    publication.store.secure().await?;
-    report
-}
-
-async fn taken_in(
-    publication: &Publication,
-    import: &Import<'_>,
-    input: impl Read + Send,
-    progress: Progress<'_>,
-) -> Result<ImportReport, TaskError> {
     let file = import.file;
     let read = |source| TaskError::Read { path: file.to_owned(), source };
     let mut rows = Rows::of(Text::open(input).map_err(read)?);
