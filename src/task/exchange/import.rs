@@ -26,7 +26,7 @@ pub use asked::feeds;
 
 /// People per transaction: so many that rows in no order, as in the index of hashes, touch most of its pages several times
 /// before they are written, and so few that two batches are some 10 MB.
-const BATCH: usize = 8000;
+const BATCH: usize = 10_000;
 /// So many remarks are kept; the others are counted.
 const MAX_REMARKS: usize = 10_000;
 /// Of so many attributes it is counted who has them.
