@@ -384,6 +384,18 @@ impl Store {
         Ok(taken)
     }
 
+    /// Lets PostgreSQL look at who is here now. It does so by itself, minutes later: until then it plans as for a table of
+    /// before, and reads all of it for a page of people. SQLite's plans rest upon no such look.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn look_at_people(&self) -> Result<(), StoreError> {
+        if let Database::Postgres(pool) = &self.database {
+            sqlx::query("ANALYZE subscribers, subscriptions, consents").execute(pool).await?;
+        }
+        Ok(())
+    }
+
     /// What is known of the people with these address keys: the key, and each feed of theirs with its cadence and state.
     ///
     /// # Errors

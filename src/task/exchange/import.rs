@@ -204,6 +204,9 @@ pub async fn import(
         progress(reading.report.lines, 0);
     }
     progress(reading.report.lines, 0);
+    if writing.report.subscribers > 0 && !import.dry_run {
+        publication.store.look_at_people().await?;
+    }
     Ok(reading.report.with(writing.report))
 }
 
