@@ -657,18 +657,13 @@ async fn of_two_syncs_at_once_neither_says_what_the_folder_was_like(url: String)
 }
 
 /// Every index of a database, as it is defined.
-async fn indexes(url: &str) -> BTreeSet<String> {
-    use sqlx::Connection as _;
-    let sqlite = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL";
-    let postgres = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'";
-    let found: Vec<String> = if url.starts_with("sqlite") {
-        let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
-        sqlx::query_scalar(sqlite).fetch_all(&mut connection).await.unwrap()
+async fn indexes(url: &str) -> BTreeSet<Vec<String>> {
+    let sql = if url.starts_with("sqlite") {
+        "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
     } else {
-        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-        sqlx::query_scalar(postgres).fetch_all(&mut connection).await.unwrap()
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
     };
-    found.into_iter().collect()
+    support::publication::rows(url, sql).await.into_iter().collect()
 }
 
 async fn indexes_that_a_first_sync_goes_without_are_made_whoever_was_killed_before(url: String) {

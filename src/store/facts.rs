@@ -2,6 +2,10 @@
 
 use super::{Store, StoreError, on};
 
+/// Keeps a value under a name, in place of what was there.
+pub(super) const SET_FACT: &str =
+    "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
 impl Store {
     /// The value kept under `name`.
     ///
@@ -17,9 +21,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn set_fact(&self, name: &str, value: &str) -> Result<(), StoreError> {
-        let sql =
-            "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-        on!(self.database, pool => sqlx::query(sql).bind(name).bind(value).execute(pool).await.map(drop))?;
+        on!(self.database, pool => sqlx::query(SET_FACT).bind(name).bind(value).execute(pool).await.map(drop))?;
         Ok(())
     }
 

@@ -5,12 +5,13 @@
 //! is sorted once and written once.
 //!
 //! That they are missing is noted by the transaction that drops them: whoever was killed before the end leaves the note, and
-//! the next sync makes them before it does anything else.
+//! the next sync, which goes on from there, makes them at its own.
 
 use sqlx::AssertSqlSafe;
 
 use super::dialect::{Database, SCHEMA};
-use super::{Store, StoreError, begin, begin_bulk, on};
+use super::facts::SET_FACT;
+use super::{Store, StoreError};
 
 /// Under this name the store notes that they are missing.
 const MISSING: &str = "orderings_missing";
@@ -39,23 +40,17 @@ impl Store {
     /// # Errors
     /// When the database fails; then they are there.
     pub async fn drop_orderings(&self) -> Result<bool, StoreError> {
-        // Whoever writes articles holds the revision.
-        let is_new = "UPDATE counters SET value = value + 0 WHERE name = 'revision' \
-                      RETURNING NOT EXISTS (SELECT 1 FROM articles) AND NOT EXISTS (SELECT 1 FROM sources)";
-        let note = "INSERT INTO facts (name, value) VALUES ($1, '') ON CONFLICT (name) DO NOTHING";
-        if matches!(self.database, Database::Postgres(_)) {
+        let Database::Sqlite { bulk, .. } = &self.database else { return Ok(false) };
+        let mut tx = bulk.begin_with("BEGIN IMMEDIATE").await?;
+        let is_new = "SELECT NOT EXISTS (SELECT 1 FROM articles) AND NOT EXISTS (SELECT 1 FROM sources)";
+        if !sqlx::query_scalar::<_, bool>(is_new).fetch_one(&mut *tx).await? {
             return Ok(false);
         }
-        begin_bulk!(self.database, tx => {
-            if !sqlx::query_scalar::<_, bool>(is_new).fetch_one(&mut *tx).await? {
-                return Ok(false);
-            }
-            for name in LATER {
-                sqlx::query(AssertSqlSafe(format!("DROP INDEX IF EXISTS {name}"))).execute(&mut *tx).await?;
-            }
-            sqlx::query(note).bind(MISSING).execute(&mut *tx).await?;
-            tx.commit().await?;
-        });
+        for name in LATER {
+            sqlx::query(AssertSqlSafe(format!("DROP INDEX IF EXISTS {name}"))).execute(&mut *tx).await?;
+        }
+        sqlx::query(SET_FACT).bind(MISSING).bind("").execute(&mut *tx).await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -64,22 +59,18 @@ impl Store {
     /// # Errors
     /// When the database fails; then they are as they were.
     pub async fn make_orderings(&self) -> Result<(), StoreError> {
-        let missing = "SELECT EXISTS (SELECT 1 FROM facts WHERE name = $1)";
-        let is_missing: bool =
-            on!(self.database, pool => sqlx::query_scalar(missing).bind(MISSING).fetch_one(pool).await)?;
-        if !is_missing {
+        let Database::Sqlite { pool, .. } = &self.database else { return Ok(()) };
+        if self.fact(MISSING).await?.is_none() {
             return Ok(());
         }
         // A table that is sorted goes through whatever memory there is, to the disk and back: little does as well.
-        begin!(self.database, tx => {
-            for definition in definitions() {
-                let make = format!("CREATE INDEX IF NOT EXISTS {definition}");
-                sqlx::query(AssertSqlSafe(make)).execute(&mut *tx).await?;
-            }
-            sqlx::query("DELETE FROM facts WHERE name = $1").bind(MISSING).execute(&mut *tx).await?;
-            tx.commit().await?;
-        });
-        Ok(())
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        for definition in definitions() {
+            let make = format!("CREATE INDEX IF NOT EXISTS {definition}");
+            sqlx::query(AssertSqlSafe(make)).execute(&mut *tx).await?;
+        }
+        sqlx::query("DELETE FROM facts WHERE name = $1").bind(MISSING).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
     }
 }
 

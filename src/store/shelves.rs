@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sqlx::{AssertSqlSafe, QueryBuilder};
 
 use super::articles::PUBLIC;
+use super::facts::SET_FACT;
 use super::slugs::changed_or_naming;
 use super::sync::ROWS_PER_STATEMENT;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
@@ -23,8 +24,6 @@ const REFUSED: &str = "shelves_refused";
 
 /// The revision, locked until the commit.
 const HOLD_REVISION: &str = "UPDATE counters SET value = value + 0 WHERE name = 'revision' RETURNING value";
-const SET_FACT: &str =
-    "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// An article on a shelf: the shelf's key, the article, its date, the word as it writes it.
 pub(super) type Shelved = (String, ArticleId, DateTime<Utc>, String);

@@ -94,10 +94,9 @@ async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<
     let mut report = SyncReport { found: found.len(), first: before.is_none(), ..SyncReport::default() };
 
     if before.as_ref() != Some(&fingerprint) && !finds.may_hide("") {
-        // Who was killed in the first sync left some indexes to be made.
-        let is_new = report.first && store.drop_orderings().await?;
-        if !is_new {
-            store.make_orderings().await?;
+        if report.first {
+            // Until the release.
+            store.drop_orderings().await?;
         }
         if store.is_without_articles().await? {
             // Whatever comes is written as it is selected and shelved now: nothing will have to be made anew.

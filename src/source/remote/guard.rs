@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::mend::{mended, with_enclosures, with_root, with_seconds};
+use super::mend::{mended, with_media, with_root};
 
 /// Elements within elements: a feed has four levels, and markup that is not escaped a few more.
 const MAX_DEPTH: usize = 256;
@@ -94,7 +94,7 @@ impl Scan<'_> {
             format!("</{}>", name.unwrap_or_default())
         };
         let entries = entries.iter().map(|entry| match self.root {
-            Root::Rss => with_seconds(with_enclosures(&self.text[entry.clone()])),
+            Root::Rss => with_media(&self.text[entry.clone()]),
             Root::Rdf | Root::Atom => self.text[entry.clone()].into(),
         });
         tags().map(Cow::Borrowed).chain(entries).chain(tags().rev().map(|tag| name(tag).into())).collect()

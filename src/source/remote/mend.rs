@@ -118,20 +118,28 @@ fn character(digits: &[u8], radix: u32) -> bool {
         && u32::from_str_radix(digits, radix).ok().and_then(char::from_u32).is_some_and(|c| c != '\0')
 }
 
-/// An entry of RSS with its enclosures named once more, in the words of Media RSS, where others of its media are: feed-rs takes
-/// no enclosure beside these, and a picture is not all that an episode has.
-pub(super) fn with_enclosures(entry: &str) -> Cow<'_, str> {
+/// An entry of RSS as feed-rs reads it rightly. Its enclosures are named once more, in the words of Media RSS, where others of
+/// its media are: it takes no enclosure beside these, and a picture is not all that an episode has. A length in minutes and
+/// seconds is written in seconds: of `12:34` it reads the first number alone.
+pub(super) fn with_media(entry: &str) -> Cow<'_, str> {
     const PLACE: &str = "http://search.yahoo.com/mrss/";
-    if !(entry.contains("<enclosure") && entry.contains(":content")) {
+    let has_others = entry.contains("<enclosure") && entry.contains(":content");
+    if !has_others && !entry.contains(":duration") {
         return entry.into();
     }
     let mut reader = Reader::from_str(entry);
     reader.config_mut().trim_markup_names_in_closing_tags = true;
-    let (mut depth, mut named) = (0usize, String::new());
-    // It was read before.
-    while let Ok(event) = reader.read_event() {
+    let (mut depth, mut is_length) = (0usize, false);
+    // Where the length stands, and what is to stand there.
+    let (mut named, mut length) = (String::new(), (0..0, String::new()));
+    loop {
+        let from = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        // It was read before.
+        let Ok(event) = reader.read_event() else { break };
         match &event {
-            Event::Start(start) | Event::Empty(start) if depth == 1 && start.name().as_ref() == "enclosure" => {
+            Event::Start(start) | Event::Empty(start)
+                if has_others && depth == 1 && start.name().as_ref() == "enclosure" =>
+            {
                 // Writing to a String cannot fail.
                 let _ = write!(named, "<enclosed:content xmlns:enclosed=\"{PLACE}\"");
                 for attribute in start.attributes().flatten() {
@@ -143,37 +151,9 @@ pub(super) fn with_enclosures(entry: &str) -> Cow<'_, str> {
                 }
                 named.push_str("/>");
             }
-            Event::Eof => break,
-            _ => {}
-        }
-        match event {
-            Event::Start(_) => depth += 1,
-            Event::End(_) => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    // Last of all: where others say the same of it and more, theirs goes before.
-    let (inside, end) = entry.split_at(entry.rfind("</").unwrap_or(entry.len()));
-    if named.is_empty() { entry.into() } else { [inside, &named, end].concat().into() }
-}
-
-/// An entry of RSS whose length in minutes and seconds is written in seconds: of `12:34` feed-rs reads the first number alone.
-pub(super) fn with_seconds(entry: Cow<'_, str>) -> Cow<'_, str> {
-    if !entry.contains(":duration") {
-        return entry;
-    }
-    let mut reader = Reader::from_str(&entry);
-    reader.config_mut().trim_markup_names_in_closing_tags = true;
-    let (mut depth, mut is_length) = (0usize, false);
-    let mut found = None;
-    loop {
-        let from = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
-        // It was read before.
-        let Ok(event) = reader.read_event() else { break };
-        match &event {
             Event::Text(words) if is_length && words.matches(':').count() == 1 => {
                 let to = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
-                found = duration_s(words.trim()).map(|seconds| (from..to, seconds));
+                length = duration_s(words.trim()).map_or(length, |seconds| (from..to, seconds.to_string()));
             }
             Event::Eof => break,
             _ => {}
@@ -185,10 +165,13 @@ pub(super) fn with_seconds(entry: Cow<'_, str>) -> Cow<'_, str> {
             _ => {}
         }
     }
-    match found {
-        Some((place, seconds)) => [&entry[..place.start], &seconds.to_string(), &entry[place.end..]].concat().into(),
-        None => entry,
+    if named.is_empty() && length.0.is_empty() {
+        return entry.into();
     }
+    // Last of all: where others say the same of it and more, theirs goes before.
+    let (inside, end) = entry.split_at(entry.rfind("</").unwrap_or(entry.len()));
+    let (place, seconds) = length;
+    [&inside[..place.start], &seconds, &inside[place.end..], &named, end].concat().into()
 }
 
 #[cfg(test)]
@@ -208,20 +191,20 @@ mod tests {
     fn minutes_and_seconds_are_seconds() {
         let entry =
             |length: &str| format!("<item><i:duration>{length}</i:duration><d><![CDATA[<i:duration>1:00]]></d></item>");
-        assert_eq!(with_seconds(entry(" 12:34 ").into()), entry("754"));
+        assert_eq!(with_media(&entry(" 12:34 ")), entry("754"));
         for same in ["1:02:03", "754", "x:y", ""] {
-            assert_eq!(with_seconds(entry(same).into()), entry(same));
+            assert_eq!(with_media(&entry(same)), entry(same));
         }
     }
 
     #[test]
     fn an_enclosure_is_named_once_more_where_other_media_are() {
         for alone in ["<item><enclosure url=\"a\"/></item>", "<item><m:content url=\"a\"/></item>"] {
-            assert!(matches!(with_enclosures(alone), Cow::Borrowed(_)));
+            assert!(matches!(with_media(alone), Cow::Borrowed(_)));
         }
         let entry = "<item><enclosure url='a?b&amp;\"' length=\"5\" type=\"t\" id=\"c\"></enclosure><m:content/><d><enclosure/></d>\
                      <![CDATA[<enclosure url=\"e\"/>]]></item >";
         let named = "<enclosed:content xmlns:enclosed=\"http://search.yahoo.com/mrss/\" url=\"a?b&amp;&quot;\" fileSize=\"5\" type=\"t\"/>";
-        assert_eq!(with_enclosures(entry), entry.replace("</item >", &format!("{named}</item >")));
+        assert_eq!(with_media(entry), entry.replace("</item >", &format!("{named}</item >")));
     }
 }
