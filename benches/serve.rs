@@ -87,7 +87,7 @@ async fn serve(folder: &Path) {
     run::sync_and_publish(&app.publication, &app.site).await.unwrap();
     println!("{}", listener.local_addr().unwrap());
     let (_word, stop) = Stop::new();
-    web::serve(listener, app, stop).await.unwrap();
+    web::serve(listener, app, stop).await;
 }
 
 /// A server in another process, ended with this.

@@ -84,7 +84,7 @@ async fn serve(folder: &Path) {
     println!("{}", listener.local_addr().unwrap());
     let app = Arc::new(App::new(open(folder).await).unwrap());
     let (_word, stop) = Stop::new();
-    web::serve(listener, app, stop).await.unwrap();
+    web::serve(listener, app, stop).await;
 }
 
 fn write_publication(folder: &Path, database: &str) {

@@ -52,10 +52,10 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
     let hubs = keep_telling_hubs(publication, &app.site, stop.clone(), &told);
     let counting = app.readers.keep_writing(publication, stop.clone());
     let working = async {
-        let (served, (), (), (), (), ()) = tokio::join!(server, watching, syncing, sending, hubs, counting);
+        tokio::join!(server, watching, syncing, sending, hubs, counting);
         // After the last answer.
         app.readers.write(publication).await?;
-        served.context("the server failed").map(|()| Ended::Well)
+        Ok(Ended::Well)
     };
     Box::pin(until_stopped(working, &word)).await
 }

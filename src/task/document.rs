@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use brotli::enc::BrotliEncoderParams;
 use chrono::{DateTime, Utc};
+use hyper::HeaderMap;
 use rayon::prelude::*;
 
 use super::fingerprint;
@@ -99,6 +100,31 @@ struct Effort {
     gzip: u32,
 }
 
+/// What stands above a document in an answer, made once for each coding.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Its strong ETag.
+    pub etag: String,
+    /// For whoever has these bytes already (304).
+    pub known: HeaderMap,
+    /// For whoever is sent them.
+    pub whole: HeaderMap,
+}
+
+/// A document in a coding.
+#[derive(Debug, Clone)]
+struct Coded {
+    coding: Coding,
+    bytes: Arc<[u8]>,
+    head: OnceLock<Head>,
+}
+
+impl Coded {
+    fn new(coding: Coding, bytes: Vec<u8>) -> Self {
+        Self { coding, bytes: bytes.into(), head: OnceLock::new() }
+    }
+}
+
 /// One document, ready to be served.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -114,7 +140,8 @@ pub struct Document {
     pub kept_for_s: u32,
     /// A hash of its bytes.
     hash: String,
-    codings: Vec<(Coding, Arc<[u8]>)>,
+    head: OnceLock<Head>,
+    codings: Vec<Coded>,
     feed: Option<Arc<Shown>>,
     versions: Vec<Arc<Version>>,
 }
@@ -157,8 +184,8 @@ impl Document {
     /// A document for whose bytes, and no others, `hash` stands.
     pub fn known_by(hash: String, bytes: Vec<u8>, content_type: &'static str) -> Self {
         let (codings, versions, kept_for_s) = (vec![], vec![], LEAST_KEPT_S);
-        let (bytes, modified, link, feed) = (bytes.into(), None, None, None);
-        Self { bytes, content_type, modified, link, kept_for_s, hash, codings, feed, versions }
+        let (bytes, modified, link, feed, head) = (bytes.into(), None, None, None, OnceLock::new());
+        Self { bytes, content_type, modified, link, kept_for_s, hash, head, codings, feed, versions }
     }
 
     /// A feed in a format.
@@ -188,9 +215,19 @@ impl Document {
         }
     }
 
+    /// What stands above it in a coding that it has, made by `make` the first time that somebody asks.
+    pub fn head(&self, coding: Option<Coding>, make: impl FnOnce() -> Head) -> &Head {
+        let coded = coding.and_then(|coding| self.in_coding(coding));
+        coded.map_or(&self.head, |coded| &coded.head).get_or_init(make)
+    }
+
     /// Its bytes in a coding, where it has that.
     pub fn coded(&self, coding: Coding) -> Option<&Arc<[u8]>> {
-        self.codings.iter().find(|(known, _)| *known == coding).map(|(_, bytes)| bytes)
+        self.in_coding(coding).map(|coded| &coded.bytes)
+    }
+
+    fn in_coding(&self, coding: Coding) -> Option<&Coded> {
+        self.codings.iter().find(|known| known.coding == coding)
     }
 
     /// Takes the place of `before`: where it has the same bytes it keeps date and codings, and if not it remembers what
@@ -218,21 +255,21 @@ impl Document {
     /// The same with its codings, made while somebody waits for it.
     #[must_use]
     pub fn coded_quickly(mut self) -> Self {
-        let coded = |coding: Coding| Some((coding, coding.quickly(&self.bytes)?.into()));
+        let coded = |coding: Coding| Some(Coded::new(coding, coding.quickly(&self.bytes)?));
         self.codings = Coding::ALL.into_iter().filter_map(coded).collect();
         self
     }
 
     /// About how many bytes of memory it takes, with what it shows and what it was.
     pub fn weight(&self) -> usize {
-        let codings: usize = self.codings.iter().map(|(_, bytes)| bytes.len()).sum();
+        let codings: usize = self.codings.iter().map(|coded| coded.bytes.len()).sum();
         let shown = if self.feed.is_some() { self.bytes.len() } else { 0 };
         // What is small has its pieces all the same.
         4096 * (1 + self.versions.len()) + self.bytes.len() + shown + codings
     }
 
     fn code(&mut self) {
-        let coded = |coding: Coding| Some((coding, coding.of(&self.bytes)?.into()));
+        let coded = |coding: Coding| Some(Coded::new(coding, coding.of(&self.bytes)?));
         self.codings = Coding::ALL.into_par_iter().filter_map(coded).collect();
     }
 

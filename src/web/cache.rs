@@ -1,11 +1,14 @@
 //! Documents from memory, with conditional requests (RFC 9110 §13).
 
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Datelike as _, NaiveDateTime, Timelike as _, Utc};
+use std::sync::Arc;
 
-use crate::task::document::{Coding, Document};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Timelike as _, Utc};
+use http_body_util::Full;
+
+use super::POLICIES;
+use crate::task::document::{Coding, Document, Head};
 
 /// A feed for a browser: under its own media type, Chromium shows the source and not what the stylesheet makes of it.
 const XML: &str = "application/xml; charset=utf-8";
@@ -18,40 +21,70 @@ const DELTA: &str = "no-store, im";
 
 /// The document in a coding that the reader takes, what is new in it since the version that the reader names where it
 /// asks for that alone (RFC 3229, with the manipulation `feed`), or word that the reader's copy is still good.
-pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response {
-    let is_feed = document.content_type.contains("+xml");
-    let vary = HeaderValue::from_static(if is_feed { "accept, accept-encoding" } else { "accept-encoding" });
+pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response<Full<Bytes>> {
     let coding = coding(document, request);
-    let etag = document.etag(coding);
-    let keep = format!("public, max-age={}", document.kept_for_s);
-    let (mut headers, is_known) = conditional(&etag, document.modified, &keep, request);
-    headers.insert(header::VARY, vary.clone());
-    // Any site may read what anyone may read: readers in a browser need it.
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    if is_known {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    let head = head(document, coding);
+    if is_known(&head.etag, document.modified, request) {
+        return with(StatusCode::NOT_MODIFIED, head.known.clone(), Bytes::new());
     }
-    let delta = tags(request).filter(|_| wants_delta(request)).find_map(|tag| document.since(tag));
-    let (status, shown) = match delta {
-        Some(delta) => (StatusCode::IM_USED, delta),
-        None => (StatusCode::OK, document),
-    };
-    if delta.is_some() {
-        headers.insert("im", HeaderValue::from_static("feed"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(DELTA));
+    let delta = if wants_delta(request) { tags(request).find_map(|tag| document.since(tag)) } else { None };
+    let (mut headers, bytes) = (head.whole.clone(), |document: &Document| {
+        let coded = coding.and_then(|coding| document.coded(coding));
+        Bytes::from_owner(Arc::clone(coded.unwrap_or(&document.bytes)))
+    });
+    if is_xml(document) && is_browser(request) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(XML));
     }
-    let coded = coding.and_then(|coding| Some((coding, shown.coded(coding)?)));
-    if let Some((coding, _)) = coded {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+    let Some(delta) = delta else { return with(StatusCode::OK, headers, bytes(document)) };
+    if coding.is_some_and(|coding| delta.coded(coding).is_none()) {
+        headers.remove(header::CONTENT_ENCODING);
     }
-    let content_type = if is_feed && is_browser(request) { XML } else { document.content_type };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // WebSub §4: whoever wants to be told of changes looks here first.
-    if let Some(link) = document.link.as_ref().and_then(|link| HeaderValue::from_str(link).ok()) {
-        headers.insert(header::LINK, link);
+    headers.insert("im", HeaderValue::from_static("feed"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(DELTA));
+    with(StatusCode::IM_USED, headers, bytes(delta))
+}
+
+fn with(status: StatusCode, headers: HeaderMap, bytes: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(bytes));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Whether a browser is given it under another media type.
+fn is_xml(document: &Document) -> bool {
+    document.content_type.contains("+xml")
+}
+
+/// What stands above a document in a coding.
+fn head(document: &Document, coding: Option<Coding>) -> &Head {
+    document.head(coding, || {
+        let etag = document.etag(coding);
+        let keep = format!("public, max-age={}", document.kept_for_s);
+        let mut known = validators(&etag, document.modified, &keep);
+        let varies = if is_xml(document) { "accept, accept-encoding" } else { "accept-encoding" };
+        known.insert(header::VARY, HeaderValue::from_static(varies));
+        // Any site may read what anyone may read: readers in a browser need it.
+        known.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        with_policies(&mut known);
+        let mut whole = known.clone();
+        whole.insert(header::CONTENT_TYPE, HeaderValue::from_static(document.content_type));
+        if let Some(coding) = coding {
+            whole.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+        }
+        // WebSub §4: whoever wants to be told of changes looks here first.
+        if let Some(link) = document.link.as_ref().and_then(|link| HeaderValue::from_str(link).ok()) {
+            whole.insert(header::LINK, link);
+        }
+        Head { etag, known, whole }
+    })
+}
+
+/// Adds what every answer bears, where it says nothing else.
+pub(super) fn with_policies(headers: &mut HeaderMap) {
+    for (name, value) in POLICIES {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    let bytes = coded.map_or(&shown.bytes, |(_, bytes)| bytes);
-    (status, headers, Body::from(Bytes::from_owner(std::sync::Arc::clone(bytes)))).into_response()
 }
 
 /// The coding of the document that the reader likes best (RFC 9110 §12.5.3), of those that it likes as well the smallest;
@@ -103,12 +136,12 @@ fn is_browser(request: &HeaderMap) -> bool {
 }
 
 /// What stands in the answer whether or not it brings the body, and whether it has to: what the reader has is good.
-pub(super) fn conditional(
-    etag: &str,
-    modified: Option<DateTime<Utc>>,
-    keep: &str,
-    request: &HeaderMap,
-) -> (HeaderMap, bool) {
+pub(super) fn conditional(etag: &str, keep: &str, request: &HeaderMap) -> (HeaderMap, bool) {
+    (validators(etag, None, keep), is_known(etag, None, request))
+}
+
+/// What tells versions apart, and how long one may be kept.
+fn validators(etag: &str, modified: Option<DateTime<Utc>>, keep: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut set = |name, value: &str| {
         if let Ok(value) = value.parse() {
@@ -120,7 +153,7 @@ pub(super) fn conditional(
     if let Some(modified) = modified {
         set(header::LAST_MODIFIED, &as_http_date(modified));
     }
-    (headers, is_known(etag, modified, request))
+    headers
 }
 
 /// Whether the reader has this: `If-None-Match` first, and only without it `If-Modified-Since`.

@@ -15,20 +15,19 @@ mod pushed;
 mod reader;
 mod reply;
 mod reports;
+mod server;
 mod shelves;
 mod speech;
 mod visitor;
 
-use std::future::IntoFuture;
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::{map_response, map_response_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -41,7 +40,6 @@ use crate::domain::limits::Limits;
 use crate::domain::media::is_plain_path;
 use crate::task::archive::Archive;
 use crate::task::consent::{self, ConsentText};
-use crate::task::dispatch::Stop;
 use crate::task::own_feed::OwnFeeds;
 use crate::task::pages::{self, Common};
 use crate::task::present::Presenter;
@@ -52,12 +50,10 @@ use crate::task::sign_up::SignUps;
 use crate::task::volumes::Volumes;
 use crate::task::{Publication, TaskError};
 
-use poller::{Poll, Pollers};
+use poller::Pollers;
 use reply::{Failed, Failure, page, private};
+pub use server::serve;
 use speech::Voice;
-
-/// How long requests under way may take after the word to stop.
-const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// What hubs bring that is read at a time; each may be as large as a feed.
 const PUSHES: usize = 4;
@@ -68,6 +64,13 @@ const MAX_FORM: usize = 64 * 1024;
 /// What the pages allow a browser to do: show our own styles and anyone's pictures, and nothing else.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' https: data:; media-src 'self' https:; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What every answer bears that says nothing else.
+const POLICIES: [(HeaderName, &str); 3] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
+];
 
 /// What every handler works with.
 #[derive(Debug)]
@@ -192,35 +195,8 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Serves until the word to stop; requests under way have [`LAST_ANSWERS`] to be finished.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: tokio::net::TcpListener, app: Arc<App>, mut stop: Stop) -> std::io::Result<()> {
-    let mut stopped = stop.clone();
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let server =
-        axum::serve(listener, service).with_graceful_shutdown(async move { stopped.given().await }).into_future();
-    tokio::select! {
-        served = server => served,
-        // A request that is never sent to its end would be waited for as long.
-        () = async {
-            stop.given().await;
-            tokio::time::sleep(LAST_ANSWERS).await;
-        } => Ok(()),
-    }
-}
-
 async fn with_policies(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &'static str| {
-        if !headers.contains_key(&name) {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    };
-    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "strict-origin-when-cross-origin");
+    cache::with_policies(response.headers_mut());
     response
 }
 
@@ -326,9 +302,9 @@ async fn in_archive(app: &App, name: &str, page: Option<&str>, headers: &HeaderM
 }
 
 /// A document of an archive, or one of its pages without its slash.
-async fn document_or_page(state: State<Arc<App>>, uri: OriginalUri, request: Request) -> Result<Response, Failure> {
+async fn document_or_page(state: State<Arc<App>>, uri: OriginalUri) -> Result<Response, Failure> {
     if uri.path().contains('.') {
-        return document(state, request).await;
+        return document(state).await;
     }
     Ok(with_slash(uri).await.into_response())
 }
@@ -339,12 +315,9 @@ async fn with_slash(uri: OriginalUri) -> Redirect {
     Redirect::permanent(&format!("./{}/", uri.path().rsplit('/').next().unwrap_or_default()))
 }
 
-async fn document(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
-    let poll = Poll::taken(request, &app);
-    match app.site.load().documents.get(poll.uri.path()) {
-        Some(document) => Ok(poll.answer(&app, document)),
-        None => missing(&app),
-    }
+/// Where documents are: one that is there was answered with before any route was looked for.
+async fn document(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+    missing(&app)
 }
 
 /// A document of a feed's volume.
@@ -354,7 +327,7 @@ async fn volume(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     match app.volumes.find(&app.publication, &feed, &number, &file).await? {
-        Some(document) => Ok(cache::answer(&document, &headers)),
+        Some(document) => Ok(cache::answer(&document, &headers).map(Body::new)),
         None => missing(&app),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Form;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -29,7 +30,7 @@ pub(super) async fn feed(
 ) -> Result<Response, Failure> {
     let mut response = match app.own_feeds.find(&app.publication, &token, &file).await? {
         Found::Document(document) => {
-            let mut response = cache::answer(&document, &headers);
+            let mut response = cache::answer(&document, &headers).map(Body::new);
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(KEEP));
             response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
             response

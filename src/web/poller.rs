@@ -1,14 +1,13 @@
 //! Whoever polls feeds: counted, and kept from fetching the whole again and again.
 
-use std::convert::Infallible;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 
-use axum::extract::{FromRequestParts, Request};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use chrono::TimeDelta;
+use http_body_util::Full;
 
 use super::visitor::Visitor;
 use super::{App, cache};
@@ -18,29 +17,19 @@ use crate::task::document::Document;
 
 /// A request for a document.
 #[derive(Debug)]
-pub(super) struct Poll {
+pub(super) struct Poll<'a> {
     visitor: Visitor,
     is_get: bool,
-    pub(super) uri: Uri,
-    headers: HeaderMap,
+    path: &'a str,
+    headers: &'a HeaderMap,
 }
 
-impl FromRequestParts<Arc<App>> for Poll {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
-        let visitor = Visitor::from_request_parts(parts, app).await?;
-        let is_get = parts.method == Method::GET;
-        Ok(Self { visitor, is_get, uri: parts.uri.clone(), headers: parts.headers.clone() })
-    }
-}
-
-impl Poll {
-    /// A request that nobody else looks at: nothing of it has to be copied.
-    pub(super) fn taken(request: Request, app: &App) -> Self {
-        let (parts, _) = request.into_parts();
-        let visitor = Visitor::of(&parts, app);
-        Self { visitor, is_get: parts.method == Method::GET, uri: parts.uri, headers: parts.headers }
+impl<'a> Poll<'a> {
+    /// A request that came from there.
+    pub(super) fn new<B>(app: &App, peer: Option<IpAddr>, request: &'a Request<B>) -> Self {
+        let headers = request.headers();
+        let is_get = request.method() == Method::GET;
+        Self { visitor: Visitor::of(app, peer, headers), is_get, path: request.uri().path(), headers }
     }
 }
 
@@ -57,9 +46,9 @@ impl Pollers {
     }
 
     /// How long a poller has to wait. Where everyone comes from one address nobody has to.
-    fn wait(&self, app: &App, poll: &Poll) -> Option<TimeDelta> {
+    fn wait(&self, app: &App, poll: &Poll<'_>) -> Option<TimeDelta> {
         let (polls, network) = (self.polls.as_ref()?, poll.visitor.network?);
-        let poller = self.keys.hash_one((network, poll.uri.path(), poll.user_agent()));
+        let poller = self.keys.hash_one((network, poll.path, poll.user_agent()));
         let has = |name| poll.headers.contains_key(name);
         let is_conditional = has(header::IF_NONE_MATCH) || has(header::IF_MODIFIED_SINCE);
         let now = app.publication.clock.now();
@@ -67,30 +56,31 @@ impl Pollers {
     }
 }
 
-impl Poll {
+impl Poll<'_> {
     fn user_agent(&self) -> &[u8] {
         self.headers.get(header::USER_AGENT).map_or(&[], HeaderValue::as_bytes)
     }
 
     /// Answers with a document; of feeds it is noted who reads them.
-    pub(super) fn answer(&self, app: &App, document: &Document) -> Response {
+    pub(super) fn answer(&self, app: &App, document: &Document) -> Response<Full<Bytes>> {
         if !document.is_feed() || !self.is_get {
-            return cache::answer(document, &self.headers);
+            return cache::answer(document, self.headers);
         }
         if let Some(wait) = app.pollers.wait(app, self) {
             return too_often(wait);
         }
-        let response = cache::answer(document, &self.headers);
+        let response = cache::answer(document, self.headers);
         let user_agent = String::from_utf8_lossy(self.user_agent());
-        app.readers.note(app.publication.clock.now(), self.visitor.network, self.uri.path(), &user_agent);
+        app.readers.note(app.publication.clock.now(), self.visitor.network, self.path, &user_agent);
         response
     }
 }
 
-fn too_often(wait: TimeDelta) -> Response {
+fn too_often(wait: TimeDelta) -> Response<Full<Bytes>> {
     let seconds = (wait + TimeDelta::milliseconds(999)).num_seconds().max(1);
     let headers = [
         (header::RETRY_AFTER, HeaderValue::from(seconds)),
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     ];
@@ -98,5 +88,9 @@ fn too_often(wait: TimeDelta) -> Response {
         "This feed was fetched whole too often from where you are. Please send back the ETag that came with it, as \
          If-None-Match: then you may ask as often as you like and are sent what is new. Try again in {seconds} seconds.\n"
     );
-    (StatusCode::TOO_MANY_REQUESTS, headers, text).into_response()
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response.headers_mut().extend(headers);
+    cache::with_policies(response.headers_mut());
+    response
 }

@@ -32,7 +32,7 @@ pub(super) fn json(value: &serde_json::Value) -> Response {
 /// A page that is the same for everyone: any cache may keep it for a minute, and ask then whether it changed.
 pub(super) fn page(text: String, request: &HeaderMap) -> Response {
     let etag = format!("\"{}\"", pages::fingerprint(&text));
-    let (headers, is_known) = cache::conditional(&etag, None, "public, max-age=60", request);
+    let (headers, is_known) = cache::conditional(&etag, "public, max-age=60", request);
     if is_known {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }

@@ -1,9 +1,11 @@
 //! Sections, tags and authors: their pages, and their feeds.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
@@ -28,8 +30,8 @@ pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
             .route(&format!("/{folder}/{{slug}}"), get(with_slash))
             .route(
                 &format!("/{folder}/{{slug}}/{{file}}"),
-                get(move |state: State<Arc<App>>, place: Path<(String, String)>, poll: Poll, request: Request| {
-                    document(state, kind, place, poll, request)
+                get(move |state: State<Arc<App>>, place: Path<(String, String)>, request: Request| {
+                    document(state, kind, place, request)
                 }),
             )
     })
@@ -52,15 +54,18 @@ async fn document(
     State(app): State<Arc<App>>,
     kind: Kind,
     Path((slug, file)): Path<(String, String)>,
-    poll: Poll,
     request: Request,
 ) -> Result<Response, Failure> {
     let published = app.site.load().revision;
     // One address for one document: under others in escapes it would be counted anew each time.
-    let is_plain = poll.uri.path() == format!("/{}/{slug}/{file}", kind.folder());
+    let path = request.uri().path();
+    let is_plain = path == format!("/{}/{slug}/{file}", kind.folder());
     let place = if is_plain { (kind, slug.as_str(), file.as_str()) } else { (kind, "", "") };
     match app.shelves.document(&app.publication, published, place).await? {
-        Some(document) => Ok(poll.answer(&app, &document)),
-        None => static_file(State(app), Path(poll.uri.path().trim_start_matches('/').to_owned()), request).await,
+        Some(document) => {
+            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+            Ok(Poll::new(&app, peer, &request).answer(&app, &document).map(Body::new))
+        }
+        None => static_file(State(app), Path(path.trim_start_matches('/').to_owned()), request).await,
     }
 }

@@ -30,15 +30,15 @@ impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, app))
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        Ok(Self::of(app, peer, &parts.headers))
     }
 }
 
 impl Visitor {
-    /// Who sent this request.
-    pub(super) fn of(parts: &Parts, app: &App) -> Self {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        peer.map_or(Self { ip: None, network: None }, |peer| seen(app, peer, &parts.headers))
+    /// Who sent a request from there, with these headers.
+    pub(super) fn of(app: &App, peer: Option<IpAddr>, headers: &HeaderMap) -> Self {
+        peer.map_or(Self { ip: None, network: None }, |peer| seen(app, peer, headers))
     }
 }
 
