@@ -1,6 +1,6 @@
 //! What an answer costs from memory, beside nginx with the same files: requests a second, and CPU time for each.
 //!
-//! `serve`'s router runs in a process of its own, nginx (`gzip_static`, `sendfile`, one worker) in another, both on
+//! What `serve` answers with runs in a process of its own, nginx (`gzip_static`, `sendfile`, one worker) in another, both on
 //! loopback; `wrk` asks each in turn, three times, for one feed document of 50 articles: with the ETag that it has (304),
 //! and whole, coded with gzip (200). The median counts; CPU is that of the server's process, user and system, which is what
 //! stays the same however busy the machine is. Debian's packages are `nginx` and `wrk`.

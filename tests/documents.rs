@@ -5,12 +5,15 @@ mod support;
 
 use std::io::Read as _;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use support::http::{Answer, ask};
 use support::place::Place;
 use support::site::Site;
 use tidings::task::Clock;
 use tidings::task::document::Coding;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 const PATHS: [&str; 3] = ["/feeds/news/rss.xml", "/feeds/news/atom.xml", "/feeds/news/feed.json"];
 
@@ -94,6 +97,39 @@ async fn each_coding_has_a_tag_of_its_own_and_the_same_bytes() {
         tags.dedup();
         assert_eq!(tags.len(), 4, "{path}: {tags:?}");
     }
+}
+
+/// Asks on a connection that stays open; the status and the length of the body.
+async fn asked_on(stream: &mut TcpStream, path: &str) -> (String, usize) {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: lantern.example\r\n\r\n").as_bytes()).await.unwrap();
+    let mut reader = BufReader::new(stream);
+    let (mut status, mut length, mut line) = (String::new(), 0, String::new());
+    while reader.read_line(&mut line).await.unwrap() > 2 {
+        if status.is_empty() {
+            status = line.trim().to_owned();
+        }
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    reader.read_exact(&mut vec![0; length]).await.unwrap();
+    assert!(reader.buffer().is_empty());
+    (status, length)
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_request_and_ends_with_the_server() {
+    let site = Site::serve(Place::sample(), Clock::system()).await;
+    let mut stream = TcpStream::connect(site.at).await.unwrap();
+    for path in [PATHS[0], "/", PATHS[1], "/subscribe", PATHS[0]] {
+        let (status, length) = asked_on(&mut stream, path).await;
+        assert_eq!(status, "HTTP/1.1 200 OK", "{path}");
+        assert!(length > 1000, "{path}: {length}");
+    }
+    drop(site);
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0])).await;
+    assert_eq!(ended.expect("an idle connection does not keep the server").unwrap(), 0);
 }
 
 #[tokio::test]

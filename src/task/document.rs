@@ -120,7 +120,7 @@ struct Coded {
 }
 
 impl Coded {
-    fn new(coding: Coding, bytes: Vec<u8>) -> Self {
+    fn new(coding: Coding, bytes: impl Into<Arc<[u8]>>) -> Self {
         Self { coding, bytes: bytes.into(), head: OnceLock::new() }
     }
 }
@@ -237,7 +237,8 @@ impl Document {
         if let Some(before) = before {
             if before.hash == self.hash {
                 self.modified = before.modified.or(Some(now));
-                self.codings.clone_from(&before.codings);
+                let kept = |coded: &Coded| Coded::new(coded.coding, Arc::clone(&coded.bytes));
+                self.codings = before.codings.iter().map(kept).collect();
                 self.versions.clone_from(&before.versions);
                 return;
             }
@@ -264,8 +265,8 @@ impl Document {
     pub fn weight(&self) -> usize {
         let codings: usize = self.codings.iter().map(|coded| coded.bytes.len()).sum();
         let shown = if self.feed.is_some() { self.bytes.len() } else { 0 };
-        // What is small has its pieces all the same.
-        4096 * (1 + self.versions.len()) + self.bytes.len() + shown + codings
+        // What is small has its pieces all the same, and what stands above it.
+        4096 * (2 + self.versions.len() + self.codings.len()) + self.bytes.len() + shown + codings
     }
 
     fn code(&mut self) {

@@ -146,8 +146,8 @@ impl App {
     }
 }
 
-/// Every route.
-pub fn router(app: Arc<App>) -> Router {
+/// Every route. Documents that are in memory were answered with before.
+fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(home))
         .route("/articles/{slug}/", get(article))

@@ -16,9 +16,9 @@ use axum::http::{Method, Request, Response};
 use futures_util::future::Either;
 use http_body_util::{Either as Of, Full};
 use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -27,8 +27,9 @@ use super::poller::Poll;
 use super::{App, router};
 use crate::task::dispatch::Stop;
 
-/// How long the head of a request may take, and a connection be kept on which none comes.
-const HEAD_WITHIN: Duration = Duration::from_mins(1);
+/// How long a connection is kept on which no request comes, or none to the end of its head: longer than any proxy keeps
+/// one for the next request, for what a proxy sends into a connection that is being closed is lost.
+const HEAD_WITHIN: Duration = Duration::from_mins(3);
 
 /// How long requests under way may take after the word to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -39,8 +40,8 @@ const BREATH: Duration = Duration::from_secs(1);
 /// Serves until the word to stop; requests under way have [`LAST_ANSWERS`] to be finished.
 pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
     let routes = TowerToHyperService::new(router(Arc::clone(&app)));
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    let mut builder = Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
     let open = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -52,7 +53,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
                 // An answer is written whole: there is nothing to wait for.
                 let _ = stream.set_nodelay(true);
                 let front = Front { app: Arc::clone(&app), routes: routes.clone(), peer };
-                let connection = builder.serve_connection(TokioIo::new(stream), front).into_owned();
+                let connection = builder.serve_connection(TokioIo::new(stream), front);
                 tokio::spawn(open.watch(connection));
             }
             // Whoever wanted it is gone.
@@ -60,7 +61,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
             // As with too many open files: it passes.
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted");
-                tokio::time::sleep(BREATH).await;
+                let _ = tokio::time::timeout(BREATH, stop.given()).await;
             }
         }
     }
