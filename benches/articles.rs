@@ -37,7 +37,7 @@ use rayon::prelude::*;
 use tidings::config::Config;
 use tidings::syndication::Format;
 use tidings::task::publish::{Site, publish, site};
-use tidings::task::sync::sync;
+use tidings::task::sync::{sync, sync_after};
 use tidings::task::{Clock, Publication, poll, shelves, volumes};
 
 const CONFIG: &str = "[publication]\ntitle = \"Bench\"\nurl = \"https://bench.example\"\n\n[feeds]\nby = [\"section\", \"tag\", \"author\"]\n\n";
@@ -215,7 +215,8 @@ async fn edited(folder: &Path) -> Begun {
     before.replace(&Site::default(), publication.clock.now());
     edit(folder);
     let begun = Begun::now();
-    sync(&publication, &|_, _| {}).await.unwrap();
+    // As the watch tells it.
+    sync_after(&publication, Some(&[NEWEST.to_owned()].into()), &|_, _| {}).await.unwrap();
     let (mut now, _) = site(&publication, urls).await.unwrap();
     now.replace(&before, publication.clock.now());
     // The store stays open, as it does in `serve`.

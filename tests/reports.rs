@@ -17,7 +17,7 @@ use tidings::mail::report::Finding;
 use tidings::task::confirm::{send_confirmations, subscribe};
 use tidings::task::dispatch::Stop;
 use tidings::task::report::{Reported, mailbox_refused, take, take_maildir};
-use tidings::task::run::{Event, keep_sending};
+use tidings::task::run::{Changes, Event, keep_sending};
 use tokio::sync::Notify;
 
 support::engines::for_each_engine! {
@@ -365,7 +365,7 @@ async fn who_sends_also_looks_for_reports_until_the_word_to_stop(url: String) {
     }
     std::fs::write(maildir.join("new/1"), bounce(&token, "r1", "5.1.1")).unwrap();
     let (word, stop) = Stop::new();
-    let (poke, changed) = (Notify::new(), Notify::new());
+    let (poke, changes) = (Notify::new(), Changes::default());
     let told = |event: Event| match event {
         Event::Reported(tally) => {
             assert_eq!((tally.hard_bounces, tally.total()), (1, 1));
@@ -374,7 +374,7 @@ async fn who_sends_also_looks_for_reports_until_the_word_to_stop(url: String) {
         Event::Failed(error) => panic!("{error}"),
         _ => {}
     };
-    Box::pin(keep_sending(&lantern.publication, &poke, &changed, stop, &told)).await;
+    Box::pin(keep_sending(&lantern.publication, &poke, &changes, stop, &told)).await;
     assert_eq!(bans(&lantern).await, [["bounced"]]);
 }
 

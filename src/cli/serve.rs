@@ -28,7 +28,7 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
     let publication = &app.publication;
     // Before the first sync, so that nothing saved meanwhile is missed.
     let (articles, files) = (&publication.config.articles, &publication.config.static_files);
-    let mut watch = match run::Watch::new(articles, files, Arc::clone(&app.changed)) {
+    let mut watch = match run::Watch::new(articles, files, Arc::clone(&app.changes)) {
         Ok(watch) => Some(watch),
         Err(error) => {
             output::complain(&format!("changes to articles are not seen by themselves: {error}"));
@@ -47,8 +47,8 @@ pub(super) async fn serve(mut publication: Publication, configured: SocketAddr) 
             watch.follow(stop.clone()).await;
         }
     };
-    let syncing = run::keep_in_sync(publication, &app.changed, stop.clone(), &app.site, &told);
-    let sending = run::keep_sending(publication, &app.poke, &app.changed, stop.clone(), &told);
+    let syncing = run::keep_in_sync(publication, &app.changes, stop.clone(), &app.site, &told);
+    let sending = run::keep_sending(publication, &app.poke, &app.changes, stop.clone(), &told);
     let hubs = keep_telling_hubs(publication, &app.site, stop.clone(), &told);
     let counting = app.readers.keep_writing(publication, stop.clone());
     let working = async {

@@ -41,6 +41,10 @@ pub struct Finds {
     /// How the keys begin of which nothing is known, since their folder or file could not be looked at; an empty
     /// text is all of them.
     pub unseen: Vec<String>,
+    /// Article files that nobody asked for.
+    pub others: usize,
+    /// Whether there is a symbolic link: what it leads to has another name as well.
+    pub has_links: bool,
 }
 
 impl Finds {
@@ -48,12 +52,14 @@ impl Finds {
         self.files.append(&mut other.files);
         self.problems.append(&mut other.problems);
         self.unseen.append(&mut other.unseen);
+        self.others += other.others;
+        self.has_links |= other.has_links;
         self
     }
 
     fn failed(path: &Path, key: &str, doing: &str, error: &io::Error) -> Self {
         let problem = Problem::new(path.to_string_lossy(), format!("cannot {doing}: {error}"));
-        Self { files: Vec::new(), problems: vec![problem], unseen: vec![key.to_owned()] }
+        Self { problems: vec![problem], unseen: vec![key.to_owned()], ..Self::default() }
     }
 
     /// Whether a file of this key may be there without having been seen.
@@ -64,8 +70,13 @@ impl Finds {
 
 /// Every article file below `folder`, and what could not be looked at.
 pub fn walk(folder: &Path) -> Finds {
+    walk_for(folder, &|_| true)
+}
+
+/// The same of those files alone whose keys are wanted; the others are counted.
+pub fn walk_for(folder: &Path, is_wanted: Wanted<'_>) -> Finds {
     let mut found = match fs::canonicalize(folder) {
-        Ok(root) => directory(&root, folder, "", 0),
+        Ok(root) => directory(&Walk { root: &root, is_wanted }, folder, "", 0),
         Err(error) => Finds::failed(folder, "", "open the folder", &error),
     };
     found.files.par_sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -73,7 +84,16 @@ pub fn walk(folder: &Path) -> Finds {
     found
 }
 
-fn directory(root: &Path, path: &Path, below: &str, depth: usize) -> Finds {
+/// Whether a file of this key is to be asked for its size and time.
+type Wanted<'a> = &'a (dyn Fn(&str) -> bool + Sync);
+
+/// Where a walk began, and for what.
+struct Walk<'a> {
+    root: &'a Path,
+    is_wanted: Wanted<'a>,
+}
+
+fn directory(walk: &Walk<'_>, path: &Path, below: &str, depth: usize) -> Finds {
     let entries: Vec<_> = match fs::read_dir(path) {
         Ok(entries) => entries.collect(),
         Err(error) => return Finds::failed(path, below, "read the folder", &error),
@@ -82,13 +102,13 @@ fn directory(root: &Path, path: &Path, below: &str, depth: usize) -> Finds {
         .into_par_iter()
         .with_min_len(256)
         .fold(Finds::default, |finds, entry| match entry {
-            Ok(entry) => look(finds, root, path, below, depth, &entry),
+            Ok(entry) => look(finds, walk, path, below, depth, &entry),
             Err(error) => finds.join(Finds::failed(path, below, "read the folder", &error)),
         })
         .reduce(Finds::default, Finds::join)
 }
 
-fn look(mut finds: Finds, root: &Path, folder: &Path, below: &str, depth: usize, entry: &DirEntry) -> Finds {
+fn look(mut finds: Finds, walk: &Walk<'_>, folder: &Path, below: &str, depth: usize, entry: &DirEntry) -> Finds {
     let name = entry.file_name();
     let Some(name) = name.to_str() else {
         let problem = Problem::new(entry.path().to_string_lossy(), "the file's name is not UTF-8")
@@ -104,33 +124,42 @@ fn look(mut finds: Finds, root: &Path, folder: &Path, below: &str, depth: usize,
         Ok(kind) => kind,
         Err(error) => return finds.join(Finds::failed(&path(), &format!("{below}{name}"), "look at the file", &error)),
     };
+    finds.has_links |= kind.is_symlink();
     if kind.is_dir() || (kind.is_symlink() && path().is_dir()) {
-        let inside = !kind.is_symlink() || stays_inside(root, &path());
+        let inside = !kind.is_symlink() || stays_inside(walk.root, &path());
         if inside && depth < MAX_DEPTH {
-            return finds.join(directory(root, &path(), &format!("{below}{name}/"), depth + 1));
+            return finds.join(directory(walk, &path(), &format!("{below}{name}/"), depth + 1));
         }
         let what = if inside { "the folders are too deep" } else { LEADS_OUT };
         finds.problems.push(Problem::new(path().to_string_lossy(), what));
         return finds;
     }
-    if !name.rsplit_once('.').is_some_and(|(_, ending)| is_article_ending(ending)) {
+    if !is_named_as_article(name) {
         return finds;
     }
-    let path = path();
-    if kind.is_symlink() && !stays_inside(root, &path) {
+    let (path, key) = (path(), format!("{below}{name}"));
+    if !(walk.is_wanted)(&key) {
+        finds.others += 1;
+        return finds;
+    }
+    if kind.is_symlink() && !stays_inside(walk.root, &path) {
         finds.problems.push(Problem::new(path.to_string_lossy(), LEADS_OUT).hint("copy the file into the folder"));
         return finds;
     }
     let metadata = if kind.is_symlink() { fs::metadata(&path) } else { entry.metadata() };
     match metadata {
         Ok(metadata) if metadata.is_file() => {
-            let key = format!("{below}{name}");
             finds.files.push(Found { key, path, size: metadata.len(), modified_ns: modified_ns(&metadata) });
             finds
         }
         Ok(_) => finds,
-        Err(error) => finds.join(Finds::failed(&path, &format!("{below}{name}"), "look at the file", &error)),
+        Err(error) => finds.join(Finds::failed(&path, &key, "look at the file", &error)),
     }
+}
+
+/// Whether a file of this name can be an article, as far as its name goes.
+pub fn is_named_as_article(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| is_article_ending(ending))
 }
 
 /// Whether files with this ending can be articles.
@@ -179,6 +208,18 @@ mod tests {
         assert_eq!(problems, []);
     }
 
+    #[test]
+    fn who_wants_some_is_given_those_and_the_number_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        for name in ["a/1.md", "a/2.md", "b.md", "c.md", "d.png"] {
+            fs::write(folder.path().join(name), "text").unwrap();
+        }
+        let finds = walk_for(folder.path(), &|key| ("a/2.md".."c.md").contains(&key));
+        let keys: Vec<_> = finds.files.iter().map(|found| found.key.as_str()).collect();
+        assert_eq!((keys, finds.others, finds.has_links), (vec!["a/2.md", "b.md"], 2, false));
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_symbolic_link_is_followed_inside_the_folder_only() {
@@ -190,6 +231,7 @@ mod tests {
         symlink(outside.path().join("secret.md"), folder.path().join("out.md")).unwrap();
         symlink(outside.path(), folder.path().join("outside")).unwrap();
         symlink(folder.path(), folder.path().join("loop")).unwrap();
+        assert!(walk_for(folder.path(), &|_| false).has_links);
         let (keys, problems) = keys(folder.path());
         assert_eq!(keys, ["link.md", "real.md"]);
         assert_eq!(problems, vec![LEADS_OUT; 3]);

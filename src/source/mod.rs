@@ -47,7 +47,7 @@ use crate::domain::article::{Article, ArticleId, Image, Question, Slug};
 use crate::domain::text;
 use crate::problem::Problem;
 
-pub use self::folder::{Finds, Found, walk};
+pub use self::folder::{Finds, Found, is_named_as_article, walk, walk_for};
 pub use self::prose::text_of;
 
 /// Largest file that is read, in bytes: ten times the longest novel's chapter, and nothing that memory would notice.

@@ -1,5 +1,8 @@
 //! The long-running side: what `serve` does while it serves.
 
+mod changes;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +11,7 @@ use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
+pub use self::changes::Changes;
 use super::dispatch::{Counts, DispatchReport, Stop, Vigil, close_digests, dispatch, interval};
 use super::poll::{self, PollReport};
 use super::progress::{self, Course, Progress};
@@ -70,27 +74,23 @@ pub struct Watch {
     watcher: notify::RecommendedWatcher,
     beside: PathBuf,
     is_beside_watched: bool,
-    changed: Arc<Notify>,
+    changes: Arc<Changes>,
 }
 
 impl Watch {
-    /// Watches `folder`, and `beside` where that is there; each change gives a word to `changed`.
+    /// Watches `folder`, and `beside` where that is there; each change is passed on.
     ///
     /// # Errors
     /// When the system cannot watch it.
-    pub fn new(folder: &Path, beside: &Path, changed: Arc<Notify>) -> notify::Result<Self> {
-        let told = Arc::clone(&changed);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                told.notify_one();
-            }
-        })?;
+    pub fn new(folder: &Path, beside: &Path, changes: Arc<Changes>) -> notify::Result<Self> {
+        let (told, of) = (Arc::clone(&changes), folder.to_owned());
+        let mut watcher = notify::recommended_watcher(move |event| told.hear(&of, event))?;
         watcher.watch(folder, RecursiveMode::Recursive)?;
         let is_beside_watched = beside.is_dir();
         if is_beside_watched {
             watcher.watch(beside, RecursiveMode::Recursive)?;
         }
-        Ok(Self { watcher, beside: beside.to_owned(), is_beside_watched, changed })
+        Ok(Self { watcher, beside: beside.to_owned(), is_beside_watched, changes })
     }
 
     /// Watches the folder beside as soon as it is there, until the word to stop. What would tell of it is the folder that
@@ -107,16 +107,16 @@ impl Watch {
             } else if !self.is_beside_watched && self.watcher.watch(&self.beside, RecursiveMode::Recursive).is_ok() {
                 self.is_beside_watched = true;
                 // What came with it was not seen.
-                self.changed.notify_one();
+                self.changes.anything();
             }
         }
     }
 }
 
-/// Syncs and publishes whenever `changed` is given a word, until the word to stop.
+/// Syncs and publishes whenever there is word of changes, until the word to stop.
 pub async fn keep_in_sync(
     publication: &Publication,
-    changed: &Notify,
+    changes: &Changes,
     mut stop: Stop,
     site: &ArcSwap<Site>,
     on_event: &(dyn Fn(Event) + Sync),
@@ -124,7 +124,7 @@ pub async fn keep_in_sync(
     loop {
         tokio::select! {
             () = stop.given() => return,
-            () = changed.notified() => {}
+            () = changes.heard() => {}
         }
         // Wait until nothing more has come for a while.
         let patience = tokio::time::sleep(PATIENCE);
@@ -133,15 +133,18 @@ pub async fn keep_in_sync(
             tokio::select! {
                 () = stop.given() => return,
                 () = &mut patience => break,
-                more = tokio::time::timeout(QUIET, changed.notified()) => if more.is_err() { break },
+                more = tokio::time::timeout(QUIET, changes.heard()) => if more.is_err() { break },
             }
         }
-        match sync_and_publish(publication, site).await {
+        match update(publication, site, changes.take().as_ref()).await {
             Ok((synced, published)) if synced.is_change() || !published.unchanged => {
                 on_event(Event::Synced(synced, published));
             }
             Ok(_) => {}
-            Err(error) => on_event(Event::Failed(error)),
+            Err(error) => {
+                changes.doubt();
+                on_event(Event::Failed(error));
+            }
         }
     }
 }
@@ -154,7 +157,16 @@ pub async fn sync_and_publish(
     publication: &Publication,
     site: &ArcSwap<Site>,
 ) -> Result<(SyncReport, PublishReport), TaskError> {
-    let synced = sync::sync(publication, &|_, _| {}).await?;
+    update(publication, site, None).await
+}
+
+/// The same after these files alone were touched, where that is known.
+async fn update(
+    publication: &Publication,
+    site: &ArcSwap<Site>,
+    touched: Option<&BTreeSet<String>>,
+) -> Result<(SyncReport, PublishReport), TaskError> {
+    let synced = sync::sync_after(publication, touched, &|_, _| {}).await?;
     // By the store's revision and not by this sync's report: another process may have synced before us.
     let before = site.load_full();
     let is_other = before.documents.is_empty() || publication.media.refresh() != before.files;
@@ -173,14 +185,14 @@ pub async fn sync_and_publish(
 pub async fn keep_sending(
     publication: &Publication,
     poke: &Notify,
-    changed: &Notify,
+    changes: &Changes,
     stop: Stop,
     on_event: &(dyn Fn(Event) + Sync),
 ) {
     let composed = Notify::new();
     tokio::join!(
-        keep_scheduling(publication, changed, &composed, stop.clone(), on_event),
-        keep_polling(publication, changed, stop.clone(), on_event),
+        keep_scheduling(publication, changes, &composed, stop.clone(), on_event),
+        keep_polling(publication, changes, stop.clone(), on_event),
         keep_confirming(publication, poke, stop.clone(), on_event),
         keep_dispatching(publication, &composed, stop.clone(), on_event),
         keep_telling(publication, stop.clone(), on_event),
@@ -191,7 +203,7 @@ pub async fn keep_sending(
 
 /// Polls the feeds elsewhere that are due, until the word to stop; a poll under way then is broken off, and its lease
 /// passes on. There may be no such feed.
-async fn keep_polling(publication: &Publication, changed: &Notify, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
+async fn keep_polling(publication: &Publication, changes: &Changes, mut stop: Stop, on_event: &(dyn Fn(Event) + Sync)) {
     if publication.config.sources.is_empty() {
         return;
     }
@@ -204,7 +216,7 @@ async fn keep_polling(publication: &Publication, changed: &Notify, mut stop: Sto
             polled = poll::poll_due(publication) => match polled {
                 Ok(reports) => {
                     if reports.iter().any(PollReport::is_change) {
-                        changed.notify_one();
+                        changes.anything();
                     }
                     let tells = |report: &PollReport| report.is_change() || (report.trouble.is_some() && !report.again);
                     reports.into_iter().filter(tells).for_each(|report| on_event(Event::Polled(report)));
@@ -298,7 +310,7 @@ async fn keep_looking<F: Future<Output = Result<ReportTally, TaskError>>>(
 
 async fn keep_scheduling(
     publication: &Publication,
-    changed: &Notify,
+    changes: &Changes,
     composed: &Notify,
     mut stop: Stop,
     on_event: &(dyn Fn(Event) + Sync),
@@ -309,10 +321,10 @@ async fn keep_scheduling(
         // file first, where the folder tells of no changes.
         let now = (publication.store.revision().await?, publication.media.generation());
         if seen.replace(Some(now)).is_some_and(|seen| seen != now) {
-            changed.notify_one();
+            changes.anything();
         }
         if publication.store.next_due_release(SOURCE).await?.is_some_and(|due| due <= publication.clock.now()) {
-            changed.notify_one();
+            changes.anything();
         }
         schedule::tick(publication).await
     };

@@ -5,14 +5,14 @@
 
 mod manifest;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use self::manifest::{Manifest, is_within};
+use self::manifest::{Manifest, Stretch, is_within};
 use super::{Progress, Publication, TaskError, fingerprint, shelves};
 use crate::domain::article::{Article, ArticleId, entry_id_prefix, uuid_at};
 use crate::domain::feed::{Feed, FeedName};
@@ -67,33 +67,94 @@ const SLUG_TRIES: usize = 3;
 /// # Errors
 /// When the store fails. Faults in files are in the report.
 pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<SyncReport, TaskError> {
+    sync_after(publication, None, progress).await
+}
+
+/// The same where it may be known which files were touched since the last sync, by their keys. No others are looked at then,
+/// but those that are complained about, unless it is not certain what the folder was like.
+///
+/// # Errors
+/// When the store fails. Faults in files are in the report.
+pub async fn sync_after(
+    publication: &Publication,
+    touched: Option<&BTreeSet<String>>,
+    progress: Progress<'_>,
+) -> Result<SyncReport, TaskError> {
     for _ in 1..SLUG_TRIES {
-        match sync_once(publication, progress).await {
+        match sync_once(publication, touched, progress).await {
             Err(TaskError::Store(StoreError::SlugsTaken(_))) => {}
             done => return done,
         }
     }
-    sync_once(publication, progress).await
+    sync_once(publication, touched, progress).await
 }
 
-async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<SyncReport, TaskError> {
+/// What the folder is like.
+struct Look {
+    finds: Finds,
+    manifest: Manifest,
+    /// The stretches of keys that were looked at; none where all were.
+    stretches: Option<Vec<Stretch>>,
+}
+
+impl Look {
+    /// Around the files that were touched, where what is known of the others holds: else everywhere.
+    async fn at(
+        publication: &Publication,
+        touched: Option<&BTreeSet<String>>,
+        before: Option<&Manifest>,
+        rules: String,
+    ) -> Result<Self, TaskError> {
+        let folder = publication.config.articles.clone();
+        if let Some((touched, before)) = touched.zip(before.filter(|before| before.is_settled(&rules)))
+            && let complaints = publication.store.complaints(SOURCE).await?
+            && let complained = complaints.iter().map(|complaint| complaint.key.as_str())
+            && let Some(stretches) = before.around(touched.iter().map(String::as_str).chain(complained))
+        {
+            let (folder, wanted) = (folder.clone(), stretches.clone());
+            let look = move || source::walk_for(&folder, &|key| is_within(&wanted, key));
+            let finds = tokio::task::spawn_blocking(look).await?;
+            if !finds.has_links
+                && finds.unseen.is_empty()
+                && let Some(manifest) = before.with(&stretches, &finds.files)
+            {
+                return Ok(Self { finds, manifest, stretches: Some(stretches) });
+            }
+        }
+        let finds = tokio::task::spawn_blocking(move || source::walk(&folder)).await?;
+        let manifest = Manifest::new(&finds.files, rules);
+        Ok(Self { finds, manifest, stretches: None })
+    }
+
+    /// Whether a file of this key would have been seen.
+    fn would_show(&self, key: &str) -> bool {
+        self.stretches.as_ref().is_none_or(|stretches| is_within(stretches, key)) && !self.finds.may_hide(key)
+    }
+}
+
+async fn sync_once(
+    publication: &Publication,
+    touched: Option<&BTreeSet<String>>,
+    progress: Progress<'_>,
+) -> Result<SyncReport, TaskError> {
     let store = &publication.store;
-    let folder = publication.config.articles.clone();
-    let mut finds = tokio::task::spawn_blocking(move || source::walk(&folder)).await?;
-    let found = std::mem::take(&mut finds.files);
-    let mut problems = std::mem::take(&mut finds.problems);
-    // A folder that cannot be read is not an empty one: what was in it stays, and the next sync looks again.
-    let is_seen = finds.unseen.is_empty();
-    let name = publication.config.name_of(&publication.config.articles);
     let context = context_fingerprint(publication);
     let selections = selections_fingerprint(&publication.feeds, &publication.config.publication.language);
-    let manifest = Manifest::new(&found, fingerprint([&context, &selections]));
-    let fingerprint = manifest.text();
     let before = store.source_fingerprint(SOURCE).await?;
+    let known = before.as_deref().and_then(Manifest::read);
+    let rules = fingerprint([&context, &selections]);
+    let mut look = Look::at(publication, touched, known.as_ref(), rules).await?;
+    let found = std::mem::take(&mut look.finds.files);
+    let mut problems = std::mem::take(&mut look.finds.problems);
+    // A folder that cannot be read is not an empty one: what was in it stays, and the next sync looks again.
+    let is_seen = look.finds.unseen.is_empty();
+    let name = publication.config.name_of(&publication.config.articles);
+    let fingerprint = look.manifest.text();
     let mut left = before.clone();
-    let mut report = SyncReport { found: found.len(), first: before.is_none(), ..SyncReport::default() };
+    let count = found.len() + look.finds.others;
+    let mut report = SyncReport { found: count, first: before.is_none(), ..SyncReport::default() };
 
-    if before.as_ref() != Some(&fingerprint) && !finds.may_hide("") {
+    if before.as_ref() != Some(&fingerprint) && !look.finds.may_hide("") {
         if report.first {
             // Until the release.
             store.drop_orderings().await?;
@@ -107,9 +168,8 @@ async fn sync_once(publication: &Publication, progress: Progress<'_>) -> Result<
             publication,
             name: &name,
             context: &context,
-            unseen: &finds,
-            manifest: &manifest,
-            before: before.as_deref().and_then(Manifest::read),
+            look: &look,
+            before: known,
             left: before.clone(),
             report: &mut report,
             lost: HashMap::new(),
@@ -214,10 +274,8 @@ struct Pass<'a> {
     publication: &'a Publication,
     name: &'a str,
     context: &'a str,
-    /// What could not be looked at.
-    unseen: &'a Finds,
     /// What the folder looks like, and what it looked like the last time.
-    manifest: &'a Manifest,
+    look: &'a Look,
     before: Option<Manifest>,
     /// What the store has of it until the end: another sync at the same time leaves something else.
     left: Option<String>,
@@ -238,7 +296,7 @@ impl Pass<'_> {
         let complaints = store.complaints(SOURCE).await?;
         let same_context = store.fact("context").await?.as_deref() == Some(self.context);
         let before = self.before.as_ref().filter(|_| same_context);
-        let stretches = self.manifest.changed(before, complaints.iter().map(|complaint| complaint.key.as_str()));
+        let stretches = self.look.manifest.changed(before, complaints.iter().map(|complaint| complaint.key.as_str()));
         self.knows_all = stretches.is_none();
         let known = match &stretches {
             None => store.known_files(SOURCE).await?,
@@ -247,12 +305,16 @@ impl Pass<'_> {
         let is_looked_at = |file: &&Found| stretches.as_ref().is_none_or(|stretches| is_within(stretches, &file.key));
         let keys: HashSet<&str> = found.iter().map(|file| file.key.as_str()).collect();
 
-        let is_gone = |key: &str| !keys.contains(key) && !self.unseen.may_hide(key);
+        let is_gone = |key: &str| !keys.contains(key) && self.look.would_show(key);
         let mut gone: Vec<ArticleId> =
             known.iter().filter(|(key, file)| !file.withdrawn && is_gone(key)).map(|(_, file)| file.id).collect();
         // A file that went missing just now comes before one that was missing already.
         for missed_now in [false, true] {
-            let lost = known.iter().filter(|(key, file)| file.withdrawn != missed_now && is_gone(key));
+            // What is withdrawn and was not looked for is missing still: nobody touched it.
+            let is_lost = |key: &str, withdrawn: bool| {
+                is_gone(key) || withdrawn && !keys.contains(key) && !self.look.finds.may_hide(key)
+            };
+            let lost = known.iter().filter(|(key, file)| file.withdrawn != missed_now && is_lost(key, file.withdrawn));
             self.lost.extend(lost.map(|(_, file)| (file.content_hash.clone(), file.id)));
         }
         let mended: Vec<String> = complaints
@@ -298,7 +360,7 @@ impl Pass<'_> {
             return Ok(());
         }
         if let Some(before) = &self.before {
-            let left = before.without_changes(self.manifest, uuid_at(now)).text();
+            let left = before.without_changes(&self.look.manifest, uuid_at(now)).text();
             store.begin_sync(SOURCE, &left).await?;
             self.left = Some(left);
         }

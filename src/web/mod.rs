@@ -45,6 +45,7 @@ use crate::task::pages::{self, Common};
 use crate::task::present::Presenter;
 use crate::task::publish::Site;
 use crate::task::readers::Readers;
+use crate::task::run::Changes;
 use crate::task::shelves::served::Served;
 use crate::task::sign_up::SignUps;
 use crate::task::volumes::Volumes;
@@ -82,7 +83,7 @@ pub struct App {
     /// Calls the sender's attention to something new.
     pub poke: Notify,
     /// Calls for a sync.
-    pub changed: Arc<Notify>,
+    pub changes: Arc<Changes>,
     /// What may be agreed to with the form.
     pub consents: Vec<ConsentText>,
     sign_ups: SignUps,
@@ -113,7 +114,6 @@ impl App {
         let languages = &publication.languages;
         let others = languages.iter().skip(1).map(common).collect::<Result<_, _>>()?;
         let common = common(languages.own())?;
-        let changed = Arc::new(Notify::new());
         let form = &publication.config.form;
         Ok(Self {
             consents: consent::texts(&publication),
@@ -129,7 +129,7 @@ impl App {
             publication,
             site: Arc::default(),
             poke: Notify::new(),
-            changed,
+            changes: Arc::default(),
             urls,
             common,
             others,

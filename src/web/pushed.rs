@@ -72,7 +72,7 @@ pub(super) async fn take(
     };
     tokio::spawn(async move {
         match push::take(&app.publication, &push, delivered).await {
-            Ok(report) if report.as_ref().is_some_and(PollReport::is_change) => app.changed.notify_one(),
+            Ok(report) if report.as_ref().is_some_and(PollReport::is_change) => app.changes.anything(),
             Ok(_) => {}
             Err(error) => tracing::warn!(source = push.remote, ?error, "what a hub brought was not taken in"),
         }

@@ -33,18 +33,36 @@ pub(super) type Stretch = (String, Option<String>);
 impl Manifest {
     /// Of files in the order of their keys.
     pub(super) fn new(found: &[Found], rules: String) -> Self {
-        let mut parts = vec![];
-        let mut files: Vec<String> = vec![];
         // The first part begins before all keys, whatever comes to be the first.
-        let mut start = String::new();
-        for file in found {
-            if begins_part(&file.key) && !files.is_empty() {
-                parts.push((std::mem::replace(&mut start, file.key.clone()), fingerprint(files.drain(..))));
+        Self { rules, parts: parts(String::new(), found), pass: None }
+    }
+
+    /// The same with these files in whole stretches of it, and no others there. None where a file that began one is gone:
+    /// what is left belongs to the part before.
+    pub(super) fn with(&self, stretches: &[Stretch], found: &[Found]) -> Option<Self> {
+        let mut all: Vec<_> = self.parts.iter().filter(|(start, _)| !is_within(stretches, start)).cloned().collect();
+        for (start, end) in stretches {
+            let from = found.partition_point(|file| file.key < *start);
+            let to = end.as_ref().map_or(found.len(), |end| found.partition_point(|file| file.key < *end));
+            let found = found.get(from..to)?;
+            let begins = found.first().is_some_and(|file| file.key == *start);
+            if !start.is_empty() && !begins {
+                return None;
             }
-            files.push(format!("{}\0{}\0{}", file.key, file.size, file.modified_ns));
+            all.extend(parts(start.clone(), found));
         }
-        parts.push((start, fingerprint(files)));
-        Self { rules, parts, pass: None }
+        all.sort_unstable();
+        Some(Self { rules: self.rules.clone(), parts: all, pass: None })
+    }
+
+    /// Whether it is what a sync left that came to its end, under these rules.
+    pub(super) fn is_settled(&self, rules: &str) -> bool {
+        self.pass.is_none() && self.rules == rules
+    }
+
+    /// The stretches of the parts that these keys are in; none where that is too much.
+    pub(super) fn around<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Option<Vec<Stretch>> {
+        self.changed(Some(self), keys)
     }
 
     /// As it was written down; none where something else was.
@@ -106,6 +124,20 @@ impl Manifest {
     }
 }
 
+/// The parts of files that stand one after another, the first of which begins at `start`.
+fn parts(mut start: String, found: &[Found]) -> Vec<(String, String)> {
+    let mut parts = vec![];
+    let mut files: Vec<String> = vec![];
+    for file in found {
+        if begins_part(&file.key) && !files.is_empty() {
+            parts.push((std::mem::replace(&mut start, file.key.clone()), fingerprint(files.drain(..))));
+        }
+        files.push(format!("{}\0{}\0{}", file.key, file.size, file.modified_ns));
+    }
+    parts.push((start, fingerprint(files)));
+    parts
+}
+
 /// Whether a key is in one of these.
 pub(super) fn is_within(stretches: &[Stretch], key: &str) -> bool {
     let at = stretches.partition_point(|(start, _)| start.as_str() <= key);
@@ -163,6 +195,39 @@ mod tests {
             let broken_off = before.without_changes(&manifest(&edited), Uuid::nil());
             seen(before.changed(Some(&broken_off), std::iter::empty()).unwrap());
         }
+    }
+
+    #[test]
+    fn a_look_at_some_parts_says_what_a_look_at_everything_says() {
+        let all: Vec<Found> = (0..5000).map(|number| found(number, 1)).collect();
+        let before = manifest(&all);
+        let boundary = all.iter().position(|file| begins_part(&file.key)).unwrap();
+        let looked = |now: &[Found], key: &str| {
+            let stretches = before.around(std::iter::once(key)).unwrap();
+            let within: Vec<Found> = now.iter().filter(|file| is_within(&stretches, &file.key)).cloned().collect();
+            assert!(within.len() < 2000, "{key}: {}", within.len());
+            before.with(&stretches, &within)
+        };
+        for at in [0, 1, 77, boundary - 1, boundary, boundary + 1, 4998, 4999] {
+            let key = &all[at].key;
+            let mut edited = all.clone();
+            edited[at].size = 2;
+            assert_eq!(looked(&edited, key), Some(manifest(&edited)), "{at}");
+            let mut removed = all.clone();
+            removed.remove(at);
+            let now = looked(&removed, key);
+            assert_eq!(now, Some(manifest(&removed)).filter(|_| at != boundary), "{at}");
+        }
+        // What is new may begin a part of its own.
+        for name in (0..1000).map(|number| format!("article-0{number:03}-b.md")) {
+            let mut more = all.clone();
+            more.push(Found { key: name.clone(), ..found(0, 1) });
+            more.sort_by(|one, other| one.key.cmp(&other.key));
+            assert_eq!(looked(&more, &name), Some(manifest(&more)), "{name}");
+        }
+        let nothing = before.around(std::iter::empty()).unwrap();
+        assert_eq!(before.with(&nothing, &[]), Some(before.clone()));
+        assert!(before.is_settled("rules") && !before.is_settled("others"));
     }
 
     #[test]
