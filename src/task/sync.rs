@@ -3,6 +3,7 @@
 //! One bad file never stops the others: it is complained about, and the complaint is kept, so that it is repeated while
 //! nothing changes. An article that is public stays as it was while its file has a fault.
 
+mod look;
 mod manifest;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -12,12 +13,13 @@ use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use self::manifest::{Manifest, Stretch, is_within};
+use self::look::Look;
+use self::manifest::{Manifest, is_within};
 use super::{Progress, Publication, TaskError, fingerprint, shelves};
 use crate::domain::article::{Article, ArticleId, entry_id_prefix, uuid_at};
 use crate::domain::feed::{Feed, FeedName};
 use crate::problem::Problem;
-use crate::source::{self, Context, Finds, Found, MAX_BYTES, Parsed};
+use crate::source::{self, Context, Found, MAX_BYTES, Parsed};
 use crate::store::{Complaint, FileRow, KnownFile, StoreError, SyncBatch};
 
 /// What the store calls the articles' folder.
@@ -87,49 +89,6 @@ pub async fn sync_after(
         }
     }
     sync_once(publication, touched, progress).await
-}
-
-/// What the folder is like.
-struct Look {
-    finds: Finds,
-    manifest: Manifest,
-    /// The stretches of keys that were looked at; none where all were.
-    stretches: Option<Vec<Stretch>>,
-}
-
-impl Look {
-    /// Around the files that were touched, where what is known of the others holds: else everywhere.
-    async fn at(
-        publication: &Publication,
-        touched: Option<&BTreeSet<String>>,
-        before: Option<&Manifest>,
-        rules: String,
-    ) -> Result<Self, TaskError> {
-        let folder = publication.config.articles.clone();
-        if let Some((touched, before)) = touched.zip(before.filter(|before| before.is_settled(&rules)))
-            && let complaints = publication.store.complaints(SOURCE).await?
-            && let complained = complaints.iter().map(|complaint| complaint.key.as_str())
-            && let Some(stretches) = before.around(touched.iter().map(String::as_str).chain(complained))
-        {
-            let (folder, wanted) = (folder.clone(), stretches.clone());
-            let look = move || source::walk_for(&folder, &|key| is_within(&wanted, key));
-            let finds = tokio::task::spawn_blocking(look).await?;
-            if !finds.has_links
-                && finds.unseen.is_empty()
-                && let Some(manifest) = before.with(&stretches, &finds.files)
-            {
-                return Ok(Self { finds, manifest, stretches: Some(stretches) });
-            }
-        }
-        let finds = tokio::task::spawn_blocking(move || source::walk(&folder)).await?;
-        let manifest = Manifest::new(&finds.files, rules);
-        Ok(Self { finds, manifest, stretches: None })
-    }
-
-    /// Whether a file of this key would have been seen.
-    fn would_show(&self, key: &str) -> bool {
-        self.stretches.as_ref().is_none_or(|stretches| is_within(stretches, key)) && !self.finds.may_hide(key)
-    }
 }
 
 async fn sync_once(
