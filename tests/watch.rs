@@ -32,7 +32,13 @@ impl Drop for Served {
 
 impl Served {
     fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// With what `prepare` has put there.
+    fn start_with(prepare: impl Fn(&Place)) -> Self {
         let place = Place::new();
+        prepare(&place);
         let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -99,6 +105,27 @@ async fn a_file_is_seen_in_a_static_folder_that_comes_later() {
         served.place.write("static/horn.mp3", bytes);
         served.feed_with(&format!("length=\"{}\"", bytes.len())).await;
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_no_watch_tells_of_is_seen_after_what_it_tells_of() {
+    let served = Served::start_with(|place| {
+        for number in 0..400 {
+            place.write(&format!("articles/old-{number:03}.md"), article(&format!("Old {number}"), "A body."));
+        }
+        place.write("elsewhere.md", article("Linked", "A body.").replace("2026-11-20", "2026-11-22"));
+        // Its other name is in no folder that is watched.
+        std::fs::hard_link(place.path().join("elsewhere.md"), place.path().join("articles/linked.md")).unwrap();
+    });
+    served.feed_with("Linked").await;
+    let path = served.place.path().join("elsewhere.md");
+    let mut file = std::fs::File::options().append(true).open(path).unwrap();
+    writeln!(file, "One more line.").unwrap();
+    drop(file);
+    served.place.write("articles/told.md", article("Told of", "A body.").replace("2026-11-20", "2026-11-21"));
+    served.feed_with("Told of").await;
+    served.feed_with("One more line.").await;
 }
 
 #[tokio::test]

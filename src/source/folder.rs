@@ -1,7 +1,7 @@
 //! The files of a folder of articles: found, not read.
 //!
 //! Hidden files, `_index.md` (a section's own page in Zola and Hugo) and whatever a symbolic link reaches
-//! outside the folder are left out. Every file is asked for its size and time once.
+//! outside the folder are left out. Every file that is wanted is asked for its size and time once.
 
 use std::fs::{self, DirEntry, Metadata};
 use std::io;

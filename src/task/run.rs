@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_millis(300);
 /// How long quiet is waited for at most: a folder that something writes to without end is read all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after a look at what the watch named everything is looked at: no watch tells of all that becomes of a folder.
+/// Most changes bring word of themselves before, by the store's revision.
+const AFTERWARDS: Duration = Duration::from_secs(5);
 /// How often a Maildir is looked into for reports.
 const LOOK_INTO_MAILDIR: Duration = Duration::from_secs(30);
 /// How often a mailbox on a server is: few servers like to be asked more often.
@@ -83,9 +86,11 @@ impl Watch {
     /// # Errors
     /// When the system cannot watch it.
     pub fn new(folder: &Path, beside: &Path, changes: Arc<Changes>) -> notify::Result<Self> {
-        let (told, of) = (Arc::clone(&changes), folder.to_owned());
+        // What the system names begins with where the folder is in truth.
+        let folder = folder.canonicalize().map_err(notify::Error::io)?;
+        let (told, of) = (Arc::clone(&changes), folder.clone());
         let mut watcher = notify::recommended_watcher(move |event| told.hear(&of, event))?;
-        watcher.watch(folder, RecursiveMode::Recursive)?;
+        watcher.watch(&folder, RecursiveMode::Recursive)?;
         let is_beside_watched = beside.is_dir();
         if is_beside_watched {
             watcher.watch(beside, RecursiveMode::Recursive)?;
@@ -113,7 +118,8 @@ impl Watch {
     }
 }
 
-/// Syncs and publishes whenever there is word of changes, until the word to stop.
+/// Syncs and publishes whenever there is word of changes, until the word to stop: what is named is served first, and a look
+/// at everything follows.
 pub async fn keep_in_sync(
     publication: &Publication,
     changes: &Changes,
@@ -121,10 +127,12 @@ pub async fn keep_in_sync(
     site: &ArcSwap<Site>,
     on_event: &(dyn Fn(Event) + Sync),
 ) {
+    let mut is_certain = true;
     loop {
         tokio::select! {
             () = stop.given() => return,
             () = changes.heard() => {}
+            () = tokio::time::sleep(AFTERWARDS), if !is_certain => changes.doubt(),
         }
         // Wait until nothing more has come for a while.
         let patience = tokio::time::sleep(PATIENCE);
@@ -136,7 +144,9 @@ pub async fn keep_in_sync(
                 more = tokio::time::timeout(QUIET, changes.heard()) => if more.is_err() { break },
             }
         }
-        match update(publication, site, changes.take().as_ref()).await {
+        let touched = changes.take();
+        is_certain = touched.is_none();
+        match update(publication, site, touched.as_ref()).await {
             Ok((synced, published)) if synced.is_change() || !published.unchanged => {
                 on_event(Event::Synced(synced, published));
             }

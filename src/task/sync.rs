@@ -72,8 +72,9 @@ pub async fn sync(publication: &Publication, progress: Progress<'_>) -> Result<S
     sync_after(publication, None, progress).await
 }
 
-/// The same where it may be known which files were touched since the last sync, by their keys. No others are looked at then,
-/// but those that are complained about, unless it is not certain what the folder was like.
+/// The same where it may be known which files were touched since the last sync, by their keys. Few others are looked at then,
+/// and those that are complained about, unless it is not certain what the folder was like. What was touched and is not named
+/// is found by the next look at everything.
 ///
 /// # Errors
 /// When the store fails. Faults in files are in the report.
@@ -136,7 +137,9 @@ async fn sync_once(
             elsewhere: HashMap::new(),
             knows_all: true,
         };
-        pass.run(found, progress).await?;
+        if !pass.run(found, touched, progress).await? {
+            return Box::pin(sync_once(publication, None, progress)).await;
+        }
         left = pass.left;
         rebuild_entries(publication, &selections).await?;
     }
@@ -250,12 +253,23 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    async fn run(&mut self, found: Vec<Found>, progress: Progress<'_>) -> Result<(), TaskError> {
+    /// Whether it was done, and not broken off before anything was written: a file that is new and that nobody named may be
+    /// one that was renamed, and who it was is known to a look at everything alone.
+    async fn run(
+        &mut self,
+        found: Vec<Found>,
+        touched: Option<&BTreeSet<String>>,
+        progress: Progress<'_>,
+    ) -> Result<bool, TaskError> {
         let store = &self.publication.store;
         let complaints = store.complaints(SOURCE).await?;
         let same_context = store.fact("context").await?.as_deref() == Some(self.context);
         let before = self.before.as_ref().filter(|_| same_context);
-        let stretches = self.look.manifest.changed(before, complaints.iter().map(|complaint| complaint.key.as_str()));
+        let complained = complaints.iter().map(|complaint| complaint.key.as_str());
+        let stretches = match &self.look.stretches {
+            None => self.look.manifest.changed(before, complained),
+            looked_at => looked_at.clone(),
+        };
         self.knows_all = stretches.is_none();
         let known = match &stretches {
             None => store.known_files(SOURCE).await?,
@@ -289,7 +303,13 @@ impl Pass<'_> {
         let now = self.publication.clock.now();
         // What was complained about is read again even if its bytes are those of the article: they may be so once more.
         let faulty: HashSet<&str> = complaints.iter().map(|complaint| complaint.key.as_str()).collect();
-        let fresh = found.iter().filter(is_looked_at).filter(|file| !known.contains_key(&file.key)).count();
+        let fresh = || found.iter().filter(is_looked_at).filter(|file| !known.contains_key(&file.key));
+        if let Some(touched) = touched.filter(|_| self.look.stretches.is_some())
+            && fresh().any(|file| !touched.contains(&file.key) && !faulty.contains(file.key.as_str()))
+        {
+            return Ok(false);
+        }
+        let fresh = fresh().count();
         let mut fresh = ArticleId::several(now, fresh).into_iter();
         let jobs: Vec<Job> = found
             .iter()
@@ -316,7 +336,7 @@ impl Pass<'_> {
             .collect();
         drop(found);
         if jobs.is_empty() && gone.is_empty() && mended.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if let Some(before) = &self.before {
             let left = before.without_changes(&self.look.manifest, uuid_at(now)).text();
@@ -330,7 +350,8 @@ impl Pass<'_> {
         if !(gone.is_empty() && mended.is_empty()) {
             store.withdraw(SOURCE, &gone, &mended, now).await?;
         }
-        Ok(store.set_fact("context", self.context).await?)
+        store.set_fact("context", self.context).await?;
+        Ok(true)
     }
 
     /// Reads and parses the jobs on every core while earlier batches are written.

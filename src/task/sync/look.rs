@@ -12,7 +12,7 @@ pub(super) struct Look {
     pub(super) finds: Finds,
     pub(super) manifest: Manifest,
     /// The stretches of keys that were looked at; none where all were.
-    stretches: Option<Vec<Stretch>>,
+    pub(super) stretches: Option<Vec<Stretch>>,
 }
 
 impl Look {
