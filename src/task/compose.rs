@@ -258,7 +258,7 @@ pub async fn plan_slot(
     let store = &publication.store;
     let cut_off = store.newest_release().await?;
     let own_zone = publication.config.publication.time_zone.name();
-    let mut groups = store.readers_who_wait_for_nothing(&feed.name).await?;
+    let mut groups = store.readers_who_wait_for_nothing(&feed.name, None).await?;
     groups.retain(|group| {
         let zone = group.time_zone.as_deref().unwrap_or(own_zone);
         group.cadence == cadence && clocks.hold(zone, group.preferred.as_deref())
@@ -293,7 +293,7 @@ async fn readers(
     segment: Option<&Segment>,
 ) -> Result<Vec<ReaderGroup>, TaskError> {
     Ok(match segment {
-        None => publication.store.readers_who_wait_for_nothing(&feed.name).await?,
+        None => publication.store.readers_who_wait_for_nothing(&feed.name, None).await?,
         Some(segment) => publication.store.readers_in(&feed.name, &segment.whom, &publication.setting()).await?,
     })
 }

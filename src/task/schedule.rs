@@ -10,7 +10,7 @@ use super::{Publication, TaskError, trial};
 use crate::domain::digest::{Digest, DigestState};
 use crate::domain::feed::Feed;
 use crate::domain::newsletter::{Cadence, Hold, Newsletter, Rhythm, Timing};
-use crate::store::{Clocks, ReaderGroup};
+use crate::store::Clocks;
 
 /// Slots that are due, with the clocks whose readers they are for.
 type Due = BTreeMap<DateTime<Utc>, Clocks>;
@@ -51,7 +51,7 @@ async fn look(
     } else if let Some(zone) = timing.zone {
         timing.rhythm.last_slot(zone, since, now).map(|slot| (slot, Clocks::All)).into_iter().collect()
     } else {
-        let readers = publication.store.readers(&feed.name).await?;
+        let readers = publication.store.clocks(&feed.name, cadence).await?;
         due_slots(publication, newsletter, &readers, cadence, since, now)
     };
     let mut composed = vec![];
@@ -103,8 +103,8 @@ pub async fn next_slot(publication: &Publication) -> Result<Option<(DateTime<Utc
     let mut next = None;
     for feed in publication.feeds.iter() {
         let Some(newsletter) = &feed.newsletter else { continue };
-        let readers = publication.store.readers(&feed.name).await?;
         for cadence in newsletter.cadences.keys() {
+            let readers = publication.store.clocks(&feed.name, *cadence).await?;
             for (timing, zone) in clocks(publication, newsletter, &readers, *cadence).into_values() {
                 let slot = timing.rhythm.next_slot(zone, now).map(|slot| (slot, feed.name.to_string(), *cadence));
                 next = match (next, slot) {
@@ -117,21 +117,24 @@ pub async fn next_slot(publication: &Publication) -> Result<Option<(DateTime<Utc
     Ok(next)
 }
 
+/// A reader's time zone, where they have one, and the hour and day that they prefer.
+type ReaderClock = (Option<String>, Option<String>);
+
 /// The clocks that readers of a cadence go by, each with when it is due on it, by its name among [`Clocks`]. A zone that is
 /// not known any more is the publication's.
 fn clocks(
     publication: &Publication,
     newsletter: &Newsletter,
-    readers: &[ReaderGroup],
+    readers: &[ReaderClock],
     cadence: Cadence,
 ) -> HashMap<String, (Timing, Tz)> {
     let own = publication.config.publication.time_zone;
     let Some(timing) = newsletter.cadences.get(&cadence) else { return HashMap::new() };
     let is_moved = newsletter.choose.moves(timing);
     let mut clocks = HashMap::new();
-    for group in readers.iter().filter(|group| group.cadence == cadence) {
-        let zone = group.time_zone.as_deref().unwrap_or(own.name());
-        let preferred = group.preferred.as_deref();
+    for (zone, preferred) in readers {
+        let zone = zone.as_deref().unwrap_or(own.name());
+        let preferred = preferred.as_deref();
         let name = if is_moved { Clocks::name(zone, preferred) } else { zone.to_owned() };
         if !clocks.contains_key(&name)
             && let Some(timing) = newsletter.timing_for(cadence, preferred)
@@ -147,7 +150,7 @@ fn clocks(
 fn due_slots(
     publication: &Publication,
     newsletter: &Newsletter,
-    readers: &[ReaderGroup],
+    readers: &[ReaderClock],
     cadence: Cadence,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -170,9 +173,8 @@ async fn due_instant(
     newsletter: &Newsletter,
     now: DateTime<Utc>,
 ) -> Result<Due, TaskError> {
-    let readers = publication.store.readers_who_wait_for_nothing(&feed.name).await?;
-    let instant = readers.iter().filter(|group| group.cadence == Cadence::Instant);
-    let Some(oldest) = instant.map(|group| group.cursor).min() else { return Ok(Due::new()) };
+    let instant = publication.store.readers_who_wait_for_nothing(&feed.name, Some(Cadence::Instant)).await?;
+    let Some(oldest) = instant.iter().map(|group| group.cursor).min() else { return Ok(Due::new()) };
     let newest = publication.store.newest_release().await?;
     let waiting = publication.store.released_between(&feed.name, oldest, newest).await?;
     let Some(last) = waiting.iter().map(|released| released.release.at).max() else { return Ok(Due::new()) };

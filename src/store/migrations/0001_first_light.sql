@@ -264,7 +264,7 @@ CREATE TABLE subscriptions (
     feed TEXT NOT NULL,
     cadence TEXT NOT NULL,
     state TEXT NOT NULL,
-    -- The subscriber's, so that readers are counted from one index alone.
+    -- The subscriber's, so that the clocks of readers are read from one index alone.
     time_zone TEXT,
     cursor BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
