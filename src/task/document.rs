@@ -116,7 +116,7 @@ pub struct Head {
 struct Coded {
     coding: Coding,
     bytes: Arc<[u8]>,
-    head: OnceLock<Head>,
+    head: OnceLock<Box<Head>>,
 }
 
 impl Coded {
@@ -140,7 +140,7 @@ pub struct Document {
     pub kept_for_s: u32,
     /// A hash of its bytes.
     hash: String,
-    head: OnceLock<Head>,
+    head: OnceLock<Box<Head>>,
     codings: Vec<Coded>,
     feed: Option<Arc<Shown>>,
     versions: Vec<Arc<Version>>,
@@ -218,7 +218,7 @@ impl Document {
     /// What stands above it in a coding that it has, made by `make` the first time that somebody asks.
     pub fn head(&self, coding: Option<Coding>, make: impl FnOnce() -> Head) -> &Head {
         let coded = coding.and_then(|coding| self.in_coding(coding));
-        coded.map_or(&self.head, |coded| &coded.head).get_or_init(make)
+        coded.map_or(&self.head, |coded| &coded.head).get_or_init(|| Box::new(make()))
     }
 
     /// Its bytes in a coding, where it has that.
