@@ -11,6 +11,7 @@ use ::rss::extension::dublincore::DublinCoreExtension;
 use ::rss::extension::{Extension, ExtensionMap};
 use ::rss::{Category, Channel, Guid, Item};
 use chrono::{DateTime, Utc};
+use memchr::memmem;
 
 use super::{
     Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, authors, block, categories, line, media, neighbours,
@@ -22,8 +23,7 @@ use crate::domain::media::Enclosure;
 /// The feed as an RSS 2.0 document in UTF-8.
 pub fn bytes(feed: &FeedDocument) -> Vec<u8> {
     let written = channel(feed).write_to(Vec::new()).expect("memory takes what is written to it");
-    let written = String::from_utf8(written).expect("the document is made of strings");
-    finish(&written, prolog(feed.stylesheet_url.as_deref())).into_bytes()
+    finish(&written, prolog(feed.stylesheet_url.as_deref()).into_bytes())
 }
 
 /// A date as RSS wants it (RFC 822 §5.1 with four-digit years), in UTC: validators warn about other zones.
@@ -154,13 +154,13 @@ fn as_html(text: &str) -> String {
 }
 
 /// The written document behind its prolog, with the Profile's references in everything that is not CDATA.
-fn finish(written: &str, mut document: String) -> String {
-    let mut rest = written.split_once("?>").map_or(written, |(_, rest)| rest);
+fn finish(written: &[u8], mut document: Vec<u8>) -> Vec<u8> {
+    let mut rest = memmem::find(written, b"?>").map_or(written, |end| &written[end + 2..]);
     document.reserve(written.len() + written.len() / 32);
-    while let Some(start) = rest.find("<![CDATA[") {
+    while let Some(start) = memmem::find(rest, b"<![CDATA[") {
         push_plain(&mut document, &rest[..start]);
-        let end = rest[start..].find("]]>").map_or(rest.len(), |length| start + length + 3);
-        document.push_str(&rest[start..end]);
+        let end = memmem::find(&rest[start..], b"]]>").map_or(rest.len(), |length| start + length + 3);
+        document.extend_from_slice(&rest[start..end]);
         rest = &rest[end..];
     }
     push_plain(&mut document, rest);
@@ -168,22 +168,17 @@ fn finish(written: &str, mut document: String) -> String {
 }
 
 /// `&#x26;` and `&#x3C;` are read rightly by those who take plain text for HTML, too (RSS Profile, "Character Data").
-fn push_plain(document: &mut String, plain: &str) {
-    let mut pieces = plain.split('&');
-    document.extend(pieces.next());
-    for piece in pieces {
-        let (reference, piece) = if let Some(piece) = piece.strip_prefix("amp;") {
-            ("&#x26;", piece)
-        } else if let Some(piece) = piece.strip_prefix("lt;") {
-            ("&#x3C;", piece)
-        } else if let Some(piece) = piece.strip_prefix("apos;") {
-            ("'", piece)
-        } else {
-            ("&", piece)
-        };
-        document.push_str(reference);
-        document.push_str(piece);
+fn push_plain(document: &mut Vec<u8>, mut plain: &[u8]) {
+    while let Some(at) = memchr::memchr(b'&', plain) {
+        document.extend_from_slice(&plain[..at]);
+        plain = &plain[at + 1..];
+        let known: [(&[u8], &[u8]); 3] = [(b"amp;", b"&#x26;"), (b"lt;", b"&#x3C;"), (b"apos;", b"'")];
+        let known = known.into_iter().find_map(|(name, reference)| Some((plain.strip_prefix(name)?, reference)));
+        let (rest, reference) = known.unwrap_or((plain, b"&"));
+        document.extend_from_slice(reference);
+        plain = rest;
     }
+    document.extend_from_slice(plain);
 }
 
 #[cfg(test)]
@@ -204,7 +199,7 @@ mod tests {
         let written = "<?xml version=\"1.0\"?><t>a &amp; b &lt; c&gt; d&apos;s &amp;lt;</t>\
                        <d><![CDATA[&amp; &lt;]]]]><![CDATA[> x]]></d><l>&amp;</l>";
         assert_eq!(
-            finish(written, String::new()),
+            String::from_utf8(finish(written.as_bytes(), vec![])).unwrap(),
             "<t>a &#x26; b &#x3C; c&gt; d's &#x26;lt;</t>\
              <d><![CDATA[&amp; &lt;]]]]><![CDATA[> x]]></d><l>&#x26;</l>"
         );
