@@ -1,17 +1,17 @@
 //! Sections, tags and authors: their pages, and their feeds.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 
 use super::poller::Poll;
 use super::reply::{Failure, page as as_page};
+use super::visitor::peer;
 use super::{App, missing, static_file, with_slash};
 use crate::domain::shelf::{Kind, Kinds};
 use crate::task::shelves::Shown;
@@ -63,8 +63,7 @@ async fn document(
     let place = if is_plain { (kind, slug.as_str(), file.as_str()) } else { (kind, "", "") };
     match app.shelves.document(&app.publication, published, place).await? {
         Some(document) => {
-            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-            Ok(Poll::new(&app, peer, &request).answer(&app, &document).map(Body::new))
+            Ok(Poll::new(&app, peer(request.extensions()), &request).answer(&app, &document).map(Body::new))
         }
         None => static_file(State(app), Path(path.trim_start_matches('/').to_owned()), request).await,
     }

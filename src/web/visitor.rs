@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 
 use super::App;
 use crate::domain::forwarded;
@@ -26,12 +26,16 @@ pub(super) struct Visitor {
     pub(super) network: Option<Network>,
 }
 
+/// Where a request that was routed came from.
+pub(super) fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
+}
+
 impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        Ok(Self::of(app, peer, &parts.headers))
+        Ok(Self::of(app, peer(&parts.extensions), &parts.headers))
     }
 }
 
