@@ -94,13 +94,14 @@ impl Urls {
     /// Text with the URLs of `other` turned into those of this: how a page written for the publication's URL is
     /// shown where something stands in for it. Borrowed where the two are the same.
     pub fn in_place_of<'a>(&self, other: &Urls, text: &'a str) -> std::borrow::Cow<'a, str> {
-        if self.base == other.base || !text.contains(&other.base) {
+        let find = |text: &str| memchr::memmem::find(text.as_bytes(), other.base.as_bytes());
+        if self.base == other.base || find(text).is_none() {
             return text.into();
         }
         // Only the whole origin counts: "https://a.example" must not match in "https://a.example.org".
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some(at) = rest.find(&other.base) {
+        while let Some(at) = find(rest) {
             let (before, found) = rest.split_at(at);
             let after = &found[other.base.len()..];
             out.push_str(before);

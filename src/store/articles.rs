@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Row};
 
@@ -136,7 +137,12 @@ impl Store {
             for number in numbers {
                 query = query.bind(*number);
             }
-            query.fetch_all(pool).await?.iter().map(|row| released!(row)).collect()
+            let mut rows = query.fetch(pool);
+            let mut found = vec![];
+            while let Some(row) = rows.try_next().await? {
+                found.push(released!(&row)?);
+            }
+            Ok(found)
         })
     }
 
@@ -149,7 +155,12 @@ impl Store {
     ) -> Result<Vec<(i64, Released)>, StoreError> {
         on!(self.database, pool => {
             let query = sqlx::query(AssertSqlSafe(sql)).bind(feed.as_str()).bind(numbers[0]).bind(numbers[1]);
-            query.fetch_all(pool).await?.iter().map(|row| Ok((row.try_get("volume")?, released!(row)?))).collect()
+            let mut rows = query.fetch(pool);
+            let mut found = vec![];
+            while let Some(row) = rows.try_next().await? {
+                found.push((row.try_get("volume")?, released!(&row)?));
+            }
+            Ok(found)
         })
     }
 
@@ -227,6 +238,21 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// The articles that these name under "Also read", by slug.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn related(
+        &self,
+        articles: impl IntoIterator<Item = &Released>,
+    ) -> Result<HashMap<String, Released>, StoreError> {
+        let mut slugs: Vec<&str> =
+            articles.into_iter().flat_map(|released| released.article.related.iter().map(String::as_str)).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        self.by_slugs(&slugs).await
     }
 
     /// The public articles with these slugs.

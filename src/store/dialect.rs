@@ -9,6 +9,8 @@
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -26,6 +28,17 @@ const BUSY_WAIT: Duration = Duration::from_millis(10);
 
 /// A connection that was used so recently is taken to stand.
 const TRUSTED: Duration = Duration::from_secs(1);
+
+/// How a bulk transaction is committed, and how many pages the write-ahead log may have by then that a commit does not take
+/// into the database itself: a page that several transactions write goes there once.
+pub(super) const ALONE: &str = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000";
+pub(super) const OF_MANY: &str = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 100000";
+
+/// So many transactions `of many` are taken into the database at a time.
+const FOLDED: usize = 16;
+
+/// What is left of a write-ahead log that grew larger, in bytes.
+const LOG_KEPT: &str = "33554432";
 
 /// After so long without a sync its connection gives its memory back.
 const BULK_IDLE: Duration = Duration::from_secs(10);
@@ -47,6 +60,8 @@ pub(super) enum Database {
         bulk: SqlitePool,
         /// The folder of outcomes that are noted before they are entered.
         books: PathBuf,
+        /// Transactions that were `of many` in [`begin_bulk!`].
+        many: Arc<AtomicUsize>,
     },
     Postgres(PgPool),
 }
@@ -101,11 +116,23 @@ pub(super) use begin;
 /// Each article is a row in an index a dozen times over, each person half as often, in as many orders: with the little that
 /// other connections keep in memory SQLite reads and writes the same pages again and again, and puts what a statement may
 /// have to undo into a file.
+///
+/// On SQLite the disk is sure of it at the commit. What is `of many` that another commit ends is safe from the end of this
+/// process at once, and from a power failure with that other commit, or any that comes later; [`Database::fold_aside`] takes
+/// it into the database.
 macro_rules! begin_bulk {
     ($database:expr, $tx:ident => $body:expr) => {
+        $crate::store::dialect::begin_bulk!(@ $database, $crate::store::dialect::ALONE, $tx => $body)
+    };
+    ($database:expr, of many, $tx:ident => $body:expr) => {
+        $crate::store::dialect::begin_bulk!(@ $database, $crate::store::dialect::OF_MANY, $tx => $body)
+    };
+    (@ $database:expr, $how:expr, $tx:ident => $body:expr) => {
         match &$database {
             $crate::store::dialect::Database::Sqlite { bulk, .. } => {
-                let mut $tx = bulk.begin_with("BEGIN IMMEDIATE").await?;
+                let mut bulk = bulk.acquire().await?;
+                sqlx::query($how).execute(&mut *bulk).await?;
+                let mut $tx = sqlx::Connection::begin_with(&mut *bulk, "BEGIN IMMEDIATE").await?;
                 $body
             }
             $crate::store::dialect::Database::Postgres(pool) => {
@@ -143,7 +170,8 @@ impl Database {
                     .busy_timeout(BUSY_TIMEOUT)
                     .foreign_keys(true)
                     // What a statement puts aside for a million readers belongs on the disk, where SQLite puts it by itself.
-                    .pragma("cache_size", "-2000");
+                    .pragma("cache_size", "-2000")
+                    .pragma("journal_size_limit", LOG_KEPT);
                 create_private(options.get_filename());
                 let books = with_ending(options.get_filename(), ".outcomes");
                 // A commit that failed on a full disk leaves a connection that takes itself to be in a transaction for ever.
@@ -152,11 +180,7 @@ impl Database {
                     // A file does not hang up; asking it whether it is still there costs two switches of threads.
                     .test_before_acquire(false)
                     .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
-                let bulk = options
-                    .clone()
-                    .pragma("cache_size", "-16000")
-                    // A page that several transactions write goes into the database once.
-                    .pragma("wal_autocheckpoint", "8000");
+                let bulk = options.clone().pragma("cache_size", "-16000");
                 let bulk = pool.clone().max_connections(1).idle_timeout(BULK_IDLE).connect_lazy_with(bulk);
                 let ledger = options
                     .clone()
@@ -167,7 +191,7 @@ impl Database {
                     .row_buffer_size(1024);
                 let ledger = pool.clone().max_connections(1).connect_lazy_with(ledger);
                 let pool = first_to_open(pool.max_connections(4), options).await.map_err(opened)?;
-                Self::Sqlite { pool, ledger, bulk, books }
+                Self::Sqlite { pool, ledger, bulk, books, many: Arc::default() }
             }
             _ => return Err(StoreError::Kind { url: without_password(url) }),
         };
@@ -216,6 +240,17 @@ impl Database {
                 sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *ledger).await?;
                 claimed
             }
+        }
+    }
+
+    /// Says that a transaction `of many` is committed. Every few of them are taken out of SQLite's write-ahead log by another
+    /// connection, while the next are written.
+    pub(super) fn fold_aside(&self) {
+        let Self::Sqlite { pool, many, .. } = self else { return };
+        if many.fetch_add(1, Ordering::Relaxed) % FOLDED == FOLDED - 1 {
+            let pool = pool.clone();
+            // Where that cannot be done now, a later commit does it.
+            tokio::spawn(async move { sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await });
         }
     }
 

@@ -339,7 +339,8 @@ impl Store {
         Ok(on!(self.database, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?)
     }
 
-    /// Writes one batch of a sync, whole or not at all; articles get a revision of their own.
+    /// Writes one batch of a sync, whole or not at all; articles get a revision of their own. No power failure leaves half of
+    /// it, yet one may take it away until the sync's end is noted: then the next sync finds the same once more.
     ///
     /// # Errors
     /// When the database fails, or an article of another source has one of the slugs; then nothing of the batch is written.
@@ -369,7 +370,7 @@ impl Store {
             "SELECT slug FROM articles WHERE slug IN {} AND source <> $2 AND withdrawn_at IS NULL",
             self.database.list(1)
         );
-        begin_bulk!(self.database, tx => {
+        begin_bulk!(self.database, of many, tx => {
             // Complaints and times are on no page.
             let revision: i64 = match batch.rows.len() {
                 0 => 0,
@@ -442,6 +443,7 @@ impl Store {
             }
             tx.commit().await?;
         });
+        self.database.fold_aside();
         Ok(())
     }
 

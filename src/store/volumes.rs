@@ -202,7 +202,7 @@ impl Store {
         let articles = format!(
             "SELECT COALESCE(v.volume, 0) AS volume, {COLUMNS} FROM articles a {BODY} \
              JOIN bindings v ON v.feed = $1 AND v.article = a.id \
-             WHERE a.id IN ({}) AND {PUBLIC} ORDER BY a.date DESC, a.id DESC",
+             WHERE a.id IN ({}) AND {PUBLIC}",
             chosen("NULL")
         );
         let deleted = format!(
@@ -220,6 +220,8 @@ impl Store {
         // What left between the two questions is gone.
         let gone: HashSet<&str> = deleted.iter().map(|(_, gone)| gone.id.as_str()).collect();
         articles.retain(|(_, released)| !gone.contains(released.release.entry_id.as_str()));
+        // Here and not by the database, which would copy whole articles about.
+        articles.sort_by_key(|(_, released)| std::cmp::Reverse((released.article.date, released.article.id)));
         Ok((articles, deleted))
     }
 

@@ -124,6 +124,11 @@ fn some_block(text: &str) -> Option<Cow<'_, str>> {
     Some(block(text)).filter(|text| !text.trim().is_empty())
 }
 
+/// The articles of a feed that has them in full, in the order of their entries.
+fn contents(feed: &FeedDocument) -> Vec<Cow<'_, str>> {
+    feed.entries.iter().filter_map(|entry| entry.html.as_deref().map(block)).collect()
+}
+
 /// Names of those who wrote the entry.
 fn authors(entry: &Entry) -> impl Iterator<Item = Cow<'_, str>> {
     entry.authors.iter().filter_map(|name| some_line(name))

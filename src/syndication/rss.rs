@@ -1,9 +1,10 @@
 //! RSS 2.0 (rssboard.org/rss-specification), as the RSS Profile (rssboard.org/rss-profile) advises.
 //!
-//! The crate `rss` writes the document; one pass over it adds what the crate cannot say: the stylesheet, and the
-//! hexadecimal references that the Profile wants in plain text. Only an item's `description` and `content:encoded`
-//! are HTML, and the crate writes exactly these two as CDATA.
+//! The crate `rss` writes the document but for the articles themselves; one pass over it puts these in their places, and
+//! adds what the crate cannot say: the stylesheet, and the hexadecimal references that the Profile wants in plain text.
+//! Only an item's `description` and `content:encoded` are HTML, and exactly these two are CDATA.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ::rss::extension::atom::{AtomExtension, Link};
@@ -14,16 +15,20 @@ use chrono::{DateTime, Utc};
 use memchr::memmem;
 
 use super::{
-    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, authors, block, categories, line, media, neighbours,
+    Format, GENERATOR, HISTORY_NAMESPACE, MEDIA_NAMESPACE, authors, categories, contents, line, media, neighbours,
     podcast, prolog, some_block, some_line,
 };
 use crate::domain::entry::{Entry, FeedDocument};
 use crate::domain::media::Enclosure;
 
+/// What stands before and behind text in which nothing is markup (XML 1.0 §2.7).
+const BEGIN: &[u8] = b"<![CDATA[";
+const END: &[u8] = b"]]>";
+
 /// The feed as an RSS 2.0 document in UTF-8.
 pub fn bytes(feed: &FeedDocument) -> Vec<u8> {
     let written = channel(feed).write_to(Vec::new()).expect("memory takes what is written to it");
-    finish(&written, prolog(feed.stylesheet_url.as_deref()).into_bytes())
+    finish(&written, prolog(feed.stylesheet_url.as_deref()).into_bytes(), &contents(feed))
 }
 
 /// A date as RSS wants it (RFC 822 §5.1 with four-digit years), in UTC: validators warn about other zones.
@@ -110,7 +115,8 @@ fn item(entry: &Entry, is_of_podcast: bool) -> Item {
         dublin_core_ext: named.then(|| DublinCoreExtension { creators, languages, ..Default::default() }),
         categories: categories(entry).into_iter().map(|word| Category::from(word.into_owned())).collect(),
         description: some_block(&entry.summary).map(|summary| as_html(&summary)),
-        content: entry.html.as_deref().map(|html| block(html).into_owned()),
+        // Its place: see `finish`.
+        content: entry.html.as_ref().map(|_| String::new()),
         enclosure: entry.enclosure.as_ref().map(enclosure),
         itunes_ext: episode.and_then(|_| podcast::itunes_item(entry)),
         extensions,
@@ -153,18 +159,42 @@ fn as_html(text: &str) -> String {
     html
 }
 
-/// The written document behind its prolog, with the Profile's references in everything that is not CDATA.
-fn finish(written: &[u8], mut document: Vec<u8>) -> Vec<u8> {
+/// The written document behind its prolog, with the contents in their places, and the Profile's references in everything
+/// that is not CDATA.
+fn finish(written: &[u8], mut document: Vec<u8>, contents: &[Cow<str>]) -> Vec<u8> {
+    let cdata = memmem::Finder::new(BEGIN);
+    let length: usize = contents.iter().map(|content| content.len()).sum();
+    document.reserve(length + written.len() + written.len() / 32);
+    let mut contents = contents.iter();
     let mut rest = memmem::find(written, b"?>").map_or(written, |end| &written[end + 2..]);
-    document.reserve(written.len() + written.len() / 32);
-    while let Some(start) = memmem::find(rest, b"<![CDATA[") {
-        push_plain(&mut document, &rest[..start]);
-        let end = memmem::find(&rest[start..], b"]]>").map_or(rest.len(), |length| start + length + 3);
-        document.extend_from_slice(&rest[start..end]);
-        rest = &rest[end..];
+    while let Some(start) = cdata.find(rest) {
+        let (plain, section) = rest.split_at(start);
+        push_plain(&mut document, plain);
+        let end = memmem::find(section, END).map_or(section.len(), |at| at + END.len());
+        // No text can look like this tag, for each `<` in one is escaped.
+        let content = if plain.ends_with(b"<content:encoded>") { contents.next() } else { None };
+        match content {
+            Some(content) => push_cdata(&mut document, content),
+            None => document.extend_from_slice(&section[..end]),
+        }
+        rest = &section[end..];
     }
     push_plain(&mut document, rest);
     document
+}
+
+/// Text as CDATA; what would end that is divided between two sections, as the crate does it.
+fn push_cdata(document: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    document.extend_from_slice(BEGIN);
+    while let Some(at) = memmem::find(rest, END) {
+        document.extend_from_slice(&rest[..at + 2]);
+        document.extend_from_slice(END);
+        document.extend_from_slice(BEGIN);
+        rest = &rest[at + 2..];
+    }
+    document.extend_from_slice(rest);
+    document.extend_from_slice(END);
 }
 
 /// `&#x26;` and `&#x3C;` are read rightly by those who take plain text for HTML, too (RSS Profile, "Character Data").
@@ -199,10 +229,28 @@ mod tests {
         let written = "<?xml version=\"1.0\"?><t>a &amp; b &lt; c&gt; d&apos;s &amp;lt;</t>\
                        <d><![CDATA[&amp; &lt;]]]]><![CDATA[> x]]></d><l>&amp;</l>";
         assert_eq!(
-            String::from_utf8(finish(written.as_bytes(), vec![])).unwrap(),
+            String::from_utf8(finish(written.as_bytes(), vec![], &[])).unwrap(),
             "<t>a &#x26; b &#x3C; c&gt; d's &#x26;lt;</t>\
              <d><![CDATA[&amp; &lt;]]]]><![CDATA[> x]]></d><l>&#x26;</l>"
         );
+    }
+
+    #[test]
+    fn contents_stand_where_the_crate_would_have_written_them() {
+        let texts = ["<p>plain &amp; é</p>", "", "ends ]]> and <![CDATA[ begins ]]>", "<content:encoded>]]", "]]>]]>"];
+        let item = |content: &str, description: &str| Item {
+            title: Some("a <content:encoded> & b".to_owned()),
+            description: Some(description.to_owned()),
+            content: Some(content.to_owned()),
+            ..Default::default()
+        };
+        let written = |of: &dyn Fn(&'static str) -> &'static str| {
+            let items = texts.iter().map(|text| item(of(text), text)).collect();
+            Channel { items, ..Default::default() }.write_to(vec![]).unwrap()
+        };
+        let contents: Vec<Cow<str>> = texts.iter().map(|text| Cow::Borrowed(*text)).collect();
+        let ours = finish(&written(&|_| ""), vec![], &contents);
+        assert_eq!(String::from_utf8(ours), String::from_utf8(finish(&written(&|text| text), vec![], &[])));
     }
 
     #[test]

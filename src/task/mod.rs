@@ -193,9 +193,12 @@ impl Publication {
     pub async fn open(config: Config, clock: Clock) -> Result<Self, TaskError> {
         let (feeds, feed_problems) = crate::config::load_feeds(&config);
         let (segments, segment_problems) = crate::config::load_segments(&config, &feeds);
-        let templates = Templates::load(Some(&config.templates)).map_err(TaskError::Problems)?;
+        let folder = config.templates.clone();
+        // Some hundredths of a second, in which the database is opened.
+        let templates = tokio::task::spawn_blocking(move || Templates::load(Some(&folder)));
         let signers = sign::signers(&config).map_err(TaskError::Problems)?;
-        let store = Store::open(config.database_url.reveal()).await?;
+        let store = Store::open(config.database_url.reveal()).await;
+        let (templates, store) = (templates.await?.map_err(TaskError::Problems)?, store?);
         let keyring = keyring(&store).await?;
         let languages = languages(&config, &templates);
         let fetcher = fetcher(&config);

@@ -348,7 +348,7 @@ impl<'a> Presenter<'a> {
         articles: &[Released],
         founded_by: &str,
     ) -> Result<FeedDocument, StoreError> {
-        let related = self.related(articles).await?;
+        let related = self.publication.store.related(articles).await?;
         Ok(self.document_with(feed, articles, &related, founded_by))
     }
 
@@ -383,27 +383,12 @@ impl<'a> Presenter<'a> {
         }
     }
 
-    /// The articles that these name under "Also read", by slug.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn related<'r>(
-        &self,
-        articles: impl IntoIterator<Item = &'r Released>,
-    ) -> Result<HashMap<String, Released>, StoreError> {
-        let mut slugs: Vec<&str> =
-            articles.into_iter().flat_map(|released| released.article.related.iter().map(String::as_str)).collect();
-        slugs.sort_unstable();
-        slugs.dedup();
-        self.publication.store.by_slugs(&slugs).await
-    }
-
     /// What the pages of these articles link to.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn linked(&self, articles: &[Released]) -> Result<Linked, StoreError> {
-        let related = self.related(articles).await?;
+        let related = self.publication.store.related(articles).await?;
         let shelves = if self.publication.config.feed_rules.by.is_empty() {
             HashMap::new()
         } else {

@@ -4,6 +4,7 @@ pub mod served;
 
 use std::collections::HashMap;
 
+use futures_util::{StreamExt as _, stream};
 use rayon::prelude::*;
 
 use super::present::{Presenter, Value};
@@ -220,13 +221,21 @@ pub async fn every(
     let presenter = Presenter::new(publication, urls);
     let founded_by = founded_by(publication).await?;
     let shelves = all(publication).await?;
-    for shelf in &shelves {
-        let shown = Shown::new(publication, &presenter, shelf);
-        if let Some(document) = shown.document(&shown.articles().await?, &founded_by).await? {
+    let read = |shelf: Shelf| {
+        let store = publication.store.clone();
+        tokio::spawn(async move { store.newest_on(&shelf, Feed::LIMIT).await.map(|articles| (shelf, articles)) })
+    };
+    let count = shelves.len();
+    // The next ones are read meanwhile.
+    let mut reads = stream::iter(shelves).map(read).buffered(2);
+    while let Some(read) = reads.next().await {
+        let (shelf, articles) = read??;
+        let shown = Shown::new(publication, &presenter, &shelf);
+        if let Some(document) = shown.document(&articles, &founded_by).await? {
             Format::ALL.into_par_iter().for_each(|format| with(format, format.bytes(&document)));
         }
     }
-    Ok(shelves.len())
+    Ok(count)
 }
 
 /// Shelves for `feeds.opml`: a group of each kind.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::{StreamExt as _, stream};
 use rayon::prelude::*;
 
 use super::document::Document;
@@ -19,14 +20,18 @@ use crate::config::Urls;
 use crate::domain::article::Released;
 use crate::domain::entry::{FeedDocument, History};
 use crate::domain::feed::{Feed, FeedName};
-use crate::store::Volume;
+use crate::store::{Store, StoreError, Volume};
 use crate::syndication::Format;
 
 /// What the documents of volumes may weigh that are kept for whoever asks next: a crawler asks for each but once.
 const KEPT_BYTES: usize = 8 * 1024 * 1024;
 
-/// Articles that are read at a time: they stay under 10 MB.
+/// Articles that are read at a time, and how many times so many at once: with those that are written they stay under 10 MB.
 const BATCH: usize = 256;
+const READS: usize = 2;
+
+/// What articles name under "Also read", by slug.
+type Related = HashMap<String, Released>;
 
 /// The document of a feed that readers poll.
 ///
@@ -61,7 +66,7 @@ struct OfFeed<'a> {
 }
 
 impl OfFeed<'_> {
-    fn document(&self, volume: Volume, related: &HashMap<String, Released>) -> FeedDocument {
+    fn document(&self, volume: Volume, related: &Related) -> FeedDocument {
         let (urls, name) = (&self.presenter.urls, &self.feed.name);
         let place = |number: i64| Some(urls.volume(name, number)).filter(|_| number > 0 && number <= self.last);
         let folder = urls.volume(name, volume.number);
@@ -174,7 +179,7 @@ impl Volumes {
         let presenter = Presenter::new(publication, self.urls.clone());
         let last = publication.store.last_volume(&feed.name).await?;
         let Some(volume) = publication.store.volumes(&feed.name, number, number).await?.pop() else { return Ok(None) };
-        let related = presenter.related(&volume.articles).await?;
+        let related = publication.store.related(&volume.articles).await?;
         let founded_by = founded_by(publication).await?;
         let of_feed = OfFeed { presenter: &presenter, feed, founded_by: &founded_by, last };
         Ok(Some(of_feed.document(volume, &related)))
@@ -264,29 +269,26 @@ async fn make_each(
     numbers: &BTreeSet<i64>,
     with: &(dyn Fn(i64, Format, Vec<u8>) -> Result<(), TaskError> + Sync),
 ) -> Result<usize, TaskError> {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-    let (store, name, runs) = (publication.store.clone(), of_feed.feed.name.clone(), runs(numbers, of_feed.feed.limit));
-    let reader = tokio::spawn(async move {
-        for (first, last) in runs {
-            let volumes = store.volumes(&name, first, last).await?;
-            if sender.send(volumes).await.is_err() {
-                break;
-            }
-        }
-        Ok::<_, TaskError>(())
-    });
+    let read = |(first, last)| tokio::spawn(read(publication.store.clone(), of_feed.feed.name.clone(), first, last));
+    let mut reads = stream::iter(runs(numbers, of_feed.feed.limit)).map(read).buffered(READS);
     let mut count = 0;
-    while let Some(volumes) = receiver.recv().await {
-        let related = of_feed.presenter.related(volumes.iter().flat_map(|volume| &volume.articles)).await?;
+    while let Some(read) = reads.next().await {
+        let (volumes, related) = read??;
         count += volumes.len();
         volumes.into_par_iter().try_for_each(|volume| {
             let number = volume.number;
             let document = of_feed.document(volume, &related);
-            Format::ALL.into_iter().try_for_each(|format| with(number, format, format.bytes(&document)))
+            Format::ALL.into_par_iter().try_for_each(|format| with(number, format, format.bytes(&document)))
         })?;
     }
-    reader.await??;
     Ok(count)
+}
+
+/// Volumes of a feed, with what their articles name under "Also read".
+async fn read(store: Store, feed: FeedName, first: i64, last: i64) -> Result<(Vec<Volume>, Related), StoreError> {
+    let volumes = store.volumes(&feed, first, last).await?;
+    let related = store.related(volumes.iter().flat_map(|volume| &volume.articles)).await?;
+    Ok((volumes, related))
 }
 
 /// Removes the volumes of a feed that is not there any more. Returns how many files those were.
@@ -323,7 +325,7 @@ async fn stale(
 
 /// Numbers as first and last of those without a gap, of as many volumes as are read at a time.
 fn runs(numbers: &BTreeSet<i64>, limit: usize) -> Vec<(i64, i64)> {
-    let most = i64::try_from((2 * BATCH / limit.max(1)).clamp(1, 64)).unwrap_or(1);
+    let most = i64::try_from((BATCH / limit.max(1)).clamp(1, 64)).unwrap_or(1);
     let mut runs: Vec<(i64, i64)> = vec![];
     for number in numbers {
         match runs.last_mut() {
