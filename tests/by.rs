@@ -65,6 +65,8 @@ fn files(lantern: &Lantern) -> BTreeMap<String, Vec<u8>> {
 
 fn folders(files: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
     let mut folders: Vec<&str> = files.keys().filter_map(|name| Some(name.rsplit_once('/')?.0)).collect();
+    // Beside them each kind has its list.
+    folders.retain(|folder| folder.contains('/'));
     folders.dedup();
     folders
 }
@@ -230,6 +232,8 @@ async fn turned_off_and_on_again_they_stand_where_they_stood(url: String) {
         sync::sync(&publication, &|_, _| {}).await.unwrap();
         published(&publication).await;
         assert_eq!(self::folders(&files(&lantern)), folders);
+        let is_listed = |kind: &str| lantern.folder.path().join(format!("public/{kind}/index.html")).exists();
+        assert_eq!((is_listed("tags"), is_listed("authors")), (false, !by.is_empty()));
         let page = std::fs::read_to_string(lantern.folder.path().join("public/articles/one/index.html")).unwrap();
         assert!(!page.contains("/tags/a/") && page.contains("Mara Quill"), "{page}");
         assert_eq!(page.contains("/authors/mara-quill/"), !by.is_empty());
@@ -348,7 +352,9 @@ async fn over_http_they_answer_like_any_feed() {
         ("/tags/Harbour/atom.xml", 404, "text/html; charset=utf-8"),
         ("/tags/..%2fharbour/atom.xml", 404, "text/html; charset=utf-8"),
         ("/tags/%68arbour/atom.xml", 404, "text/html; charset=utf-8"),
-        ("/tags/", 404, "text/html; charset=utf-8"),
+        ("/tags/", 200, "text/html; charset=utf-8"),
+        ("/sections/", 200, "text/html; charset=utf-8"),
+        ("/authors/", 200, "text/html; charset=utf-8"),
     ] {
         let answer = site.get(path).await;
         assert_eq!((answer.status, answer.header("content-type").unwrap_or_default()), (status, kind), "{path}");
@@ -412,7 +418,14 @@ async fn pages_link_to_them_and_the_list_of_all_feeds_names_them() {
     for link in ["/sections/news/", "/tags/harbour/", "/authors/"] {
         assert!(page.contains(&format!("{}{link}", site.url(""))), "{link}: {page}");
     }
+    let list = site.get("/tags/").await.text();
+    assert!(list.contains("<h1>Tags</h1>"), "{list}");
+    assert!(list.contains(&format!("<li><a href=\"{}\" dir=\"auto\">harbour</a></li>", site.url("/tags/harbour/"))), "{list}");
+    assert!(!list.contains("/authors/mara-quill/"), "each kind has its own list: {list}");
     let shelf = site.get("/tags/harbour/").await.text();
+    for (page, kind) in [(&page, "sections"), (&page, "authors"), (&shelf, "tags")] {
+        assert!(page.contains(&format!("<a href=\"{}\">", site.url(&format!("/{kind}/")))), "{kind}: {page}");
+    }
     for (kind, file) in [("rss+xml", "rss.xml"), ("atom+xml", "atom.xml"), ("feed+json", "feed.json")] {
         let url = site.url(&format!("/tags/harbour/{file}"));
         assert!(
@@ -455,7 +468,7 @@ fn outlines(opml: &str) -> Vec<(String, Vec<String>)> {
 #[tokio::test]
 async fn without_the_key_nothing_is_there() {
     let site = Site::serve(Place::sample(), Clock::system()).await;
-    for path in ["/tags/harbour/", "/tags/harbour/atom.xml", "/sections/news/", "/authors/mara-quill/rss.xml"] {
+    for path in ["/tags/", "/tags/harbour/", "/tags/harbour/atom.xml", "/sections/news/", "/authors/mara-quill/rss.xml"] {
         assert_eq!(site.get(path).await.status, 404, "{path}");
     }
     let page = site.get("/articles/the-lighthouse-is-lit-again/").await.text();

@@ -74,6 +74,11 @@ impl Urls {
         format!("{}/feeds/of/{token}/{file}", self.base)
     }
 
+    /// The list of all sections, tags or authors.
+    pub fn shelf_list(&self, kind: Kind) -> String {
+        format!("{}/{}/", self.base, kind.folder())
+    }
+
     /// The page of a section, tag or author, or one of its documents by file name.
     pub fn on_shelf(&self, kind: Kind, slug: &str, file: &str) -> String {
         format!("{}/{}/{slug}/{file}", self.base, kind.folder())

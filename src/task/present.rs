@@ -116,6 +116,7 @@ impl<'a> Presenter<'a> {
             privacy_url: self.publication.config.form.privacy.as_ref().map(ToString::to_string),
             time_zone: self.publication.config.publication.time_zone.name(),
             stay: String::new(),
+            shelf_lists: super::shelves::lists(self, self.publication.config.feed_rules.by),
             opml_url: self.urls.local("/feeds.opml"),
             icon_url: self.icon_url(),
         };

@@ -19,7 +19,9 @@ use crate::domain::text::escape_html;
 use crate::problem::Problem;
 use crate::syndication::Format;
 use crate::syndication::opml::Group;
-use crate::template::view::{Common, LinkView, Page, PageFeedView, PageView, ShelfLinks, ShelfPage, ShelfView};
+use crate::template::view::{
+    Common, LinkView, Page, PageFeedView, PageView, ShelfLinks, ShelfListPage, ShelfPage, ShelfView,
+};
 
 /// Which kinds of shelves the store has.
 const KINDS: &str = "shelves_by";
@@ -159,7 +161,7 @@ impl<'a> Shown<'a> {
         };
         let kind = self.presenter.speech().word(one_of(self.shelf.kind), &[]);
         let own = ShelfPage {
-            shelf: ShelfView { kind, word: word.clone(), text },
+            shelf: ShelfView { kind, all_url: self.presenter.urls.shelf_list(self.shelf.kind), word: word.clone(), text },
             entries: self.presenter.cards(articles),
             has_mail: self.publication.feeds.iter().any(|feed| feed.newsletter.is_some()),
         };
@@ -197,11 +199,36 @@ fn all_of(kind: Kind) -> &'static str {
     }
 }
 
+/// Where all shelves of these kinds are listed.
+pub(super) fn lists(presenter: &Presenter<'_>, kinds: Kinds) -> Vec<LinkView> {
+    let list = |kind| LinkView { url: presenter.urls.shelf_list(kind), label: presenter.speech().word(all_of(kind), &[]) };
+    Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).map(list).collect()
+}
+
+/// The page that lists all shelves of a kind.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub fn list_page(
+    publication: &Publication,
+    presenter: &Presenter<'_>,
+    common: &Common,
+    kind: Kind,
+    shelves: &[Shelf],
+) -> Result<String, TaskError> {
+    let link = |shelf: &Shelf| LinkView { url: presenter.urls.on_shelf(kind, &shelf.slug, ""), label: shelf.word.clone() };
+    let own = ShelfListPage { shelves: shelves.iter().filter(|shelf| shelf.kind == kind).map(link).collect() };
+    let speech = presenter.speech();
+    let (title, text) = (speech.word(all_of(kind), &[]), speech.word("shelf_list_text", &[]));
+    let page = presenter.page("shelves", &title, &text, presenter.urls.shelf_list(kind), None);
+    Ok(publication.templates.page("shelves", &Page { common, page, form: None, own })?)
+}
+
 /// Every shelf there is, where there may be any.
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn all(publication: &Publication) -> Result<Vec<Shelf>, TaskError> {
+pub async fn all(publication: &Publication) -> Result<Vec<Shelf>, TaskError> {
     if publication.config.feed_rules.by.is_empty() {
         return Ok(vec![]);
     }

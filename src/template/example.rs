@@ -8,7 +8,7 @@ use super::view::{
     FeedPage, FeedView, FormView, GonePage, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts,
     LetterView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView,
     OwnFeedView, Page, PageFeedView, PageView, PastDigest, PauseView, Preferences, PressPage, PublicationView,
-    QuestionView, ReaderView, ReasonView, ShelfLinks, ShelfPage, ShelfView, SnippetView, StepView, SubscribePage,
+    QuestionView, ReaderView, ReasonView, ShelfLinks, ShelfListPage, ShelfPage, ShelfView, SnippetView, StepView, SubscribePage,
     SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
@@ -47,6 +47,7 @@ pub(super) fn check(templates: &Templates) -> Vec<Problem> {
         page("article", &|| json(&ArticlePage { article: article(full) }));
         page("feed", &|| json(&FeedPage { feed: feed(full), entries: cards(full) }));
         page("shelf", &|| json(&shelf_page(full)));
+        page("shelves", &|| json(&ShelfListPage { shelves: if full { vec![link()] } else { vec![] } }));
         page("digest", &|| json(&digest_page(full)));
         page("archive", &|| json(&archive_page(full)));
         page("subscribe", &|| json(&subscribe(full)));
@@ -93,6 +94,7 @@ fn common(full: bool) -> Common {
         consent: consent(),
         privacy_url: full.then(|| "https://example.org/privacy".into()),
         time_zone: "Europe/Lisbon",
+        shelf_lists: if full { vec![link()] } else { vec![] },
         opml_url: "/feeds.opml".into(),
         icon_url: "/favicon.ico".into(),
     }
@@ -146,8 +148,13 @@ fn page_feed() -> PageFeedView {
 }
 
 fn shelf_page(full: bool) -> ShelfPage {
-    let shelf = ShelfView { kind: "Tag".into(), word: "harbour".into(), text: "Everything about harbour.".into() };
+    let (kind, word, all_url) = ("Tag".into(), "harbour".into(), "https://example.org/tags/".into());
+    let shelf = ShelfView { kind, all_url, word, text: "Everything about harbour.".into() };
     ShelfPage { shelf, entries: cards(full), has_mail: full }
+}
+
+fn link() -> LinkView {
+    LinkView { url: "https://example.org/tags/harbour/".into(), label: "harbour".into() }
 }
 
 fn shelf_links(full: bool) -> ShelfLinks {

@@ -261,6 +261,8 @@ pub struct Common {
     pub time_zone: &'static str,
     /// "Stay in touch" as HTML: the same on every page, so it is rendered once.
     pub stay: String,
+    /// The lists of all sections, tags and authors, as far as these have feeds.
+    pub shelf_lists: Vec<LinkView>,
     /// All feeds in one file.
     pub opml_url: String,
     /// The picture that browsers show beside the title.
@@ -341,6 +343,8 @@ pub struct FeedPage {
 pub struct ShelfView {
     /// Which of them it is, for people.
     pub kind: String,
+    /// The list of all that are of its kind.
+    pub all_url: String,
     /// Its word or name.
     pub word: String,
     /// What it holds, in a sentence.
@@ -356,6 +360,13 @@ pub struct ShelfPage {
     pub entries: Vec<Card>,
     /// Whether anything comes by mail.
     pub has_mail: bool,
+}
+
+/// The own data of the list of all sections, tags or authors.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShelfListPage {
+    /// Each of them, in the order of their addresses.
+    pub shelves: Vec<LinkView>,
 }
 
 /// Where an article's section, tags and authors lead.

@@ -14,13 +14,15 @@ use super::reply::{Failure, page as as_page};
 use super::visitor::peer;
 use super::{App, missing, static_file, with_slash};
 use crate::domain::shelf::{Kind, Kinds};
-use crate::task::shelves::Shown;
+use crate::task::shelves::{Shown, all, list_page};
 
 /// The routes of those that there are.
 pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
     Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).fold(Router::new(), |router, kind| {
         let folder = kind.folder();
         router
+            .route(&format!("/{folder}/"), get(move |state: State<Arc<App>>, headers: HeaderMap| list(state, kind, headers)))
+            .route(&format!("/{folder}"), get(with_slash))
             .route(
                 &format!("/{folder}/{{slug}}/"),
                 get(move |state: State<Arc<App>>, slug: Path<String>, headers: HeaderMap| {
@@ -35,6 +37,11 @@ pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
                 }),
             )
     })
+}
+
+async fn list(State(app): State<Arc<App>>, kind: Kind, headers: HeaderMap) -> Result<Response, Failure> {
+    let shelves = all(&app.publication).await?;
+    Ok(as_page(list_page(&app.publication, &app.presenter(), &app.common, kind, &shelves)?, &headers))
 }
 
 async fn page(

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Files, Presenter, Publication, TaskError, founded_by, with_codings, write_coded, write_if_new};
 use crate::domain::shelf::{Kind, Shelf};
 use crate::syndication::Format;
-use crate::task::shelves::{Shown, all};
+use crate::task::shelves::{Shown, all, list_page};
 use crate::template::view::Common;
 
 /// Where `public/` keeps which shelves it has.
@@ -44,7 +44,8 @@ impl Files {
         let now: BTreeSet<String> = shelves.iter().map(folder).collect();
         let listed = std::fs::read_to_string(self.root.join(SHELVES)).unwrap_or_default();
         let before: BTreeSet<String> = listed.lines().filter(|line| is_folder(line)).map(str::to_owned).collect();
-        if now.is_empty() && before.is_empty() {
+        let kinds = publication.config.feed_rules.by;
+        if kinds.is_empty() && now.is_empty() && listed.is_empty() {
             return Ok(vec![]);
         }
         for gone in before.difference(&now) {
@@ -69,8 +70,19 @@ impl Files {
             }
             self.write(&format!("/{place}/index.html"), shown.page(&articles, common)?.as_bytes())?;
         }
-        let lines: String = now.iter().flat_map(|folder| [folder, "\n"]).collect();
+        let mut lines: String = now.iter().flat_map(|folder| [folder, "\n"]).collect();
+        let mut paths: Vec<String> = now.iter().flat_map(|folder| files_in(folder)).collect();
+        for kind in Kind::ALL {
+            let (list, path) = (format!("{}/", kind.folder()), format!("/{}/index.html", kind.folder()));
+            if kinds.has(kind) {
+                self.write(&path, list_page(publication, presenter, common, kind, &shelves)?.as_bytes())?;
+                paths.push(path.trim_start_matches('/').to_owned());
+                lines.extend([&list, "\n"]);
+            } else if listed.lines().any(|line| line == list) {
+                self.remove(&path)?;
+            }
+        }
         write_if_new(&self.root, SHELVES, lines.as_bytes())?;
-        Ok(now.iter().flat_map(|folder| files_in(folder)).collect())
+        Ok(paths)
     }
 }
