@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use support::place::Place;
 use support::publication::{Lantern, Setup};
 use support::site::Site;
@@ -164,13 +164,29 @@ async fn what_changes_touches_its_own_shelves_alone(url: String) {
     let third = files(&lantern);
     assert!(!third.keys().any(|name| name.starts_with("tags/d")), "{:?}", third.keys());
     assert!(!lantern.folder.path().join("public/tags/d").exists());
+    // Whoever polls a feed of others is told that it went, and since when.
+    let gone = |files: &BTreeMap<String, Vec<u8>>, name: &str| {
+        let feed = atom_syndication::Feed::read_from(&files[name][..]).unwrap();
+        let told = feed.extensions.get("at").and_then(|at| at.get("deleted-entry")).cloned().unwrap_or_default();
+        let last = told.iter().map(|gone| gone.attrs["when"].parse::<chrono::DateTime<Utc>>().unwrap()).max();
+        assert!(last.is_none_or(|last| feed.updated().to_utc() >= last), "{name}");
+        told.len()
+    };
+    assert_eq!((gone(&second, "sections/news/atom.xml"), gone(&second, "tags/e/atom.xml")), (0, 0));
+    assert_eq!((gone(&third, "sections/news/atom.xml"), gone(&third, "tags/e/atom.xml")), (1, 0));
     let opml = std::fs::read_to_string(lantern.folder.path().join("public/feeds.opml")).unwrap();
     assert!(!opml.contains("/tags/d/") && opml.contains("/tags/e/"), "{opml}");
     // Back again, it is where it was.
     lantern.write("three", now - TimeDelta::days(3), "tags = [\"d\"]\nlabel = \"Corrected\"");
     lantern.sync().await;
     published(&lantern.publication).await;
-    assert!(files(&lantern).contains_key("tags/d/atom.xml"));
+    let fourth = files(&lantern);
+    assert_eq!((gone(&fourth, "tags/d/atom.xml"), gone(&fourth, "sections/news/atom.xml")), (0, 0));
+    // As a draft again it is nowhere.
+    lantern.write("three", now - TimeDelta::days(3), "tags = [\"d\"]\ndraft = true");
+    lantern.sync().await;
+    published(&lantern.publication).await;
+    assert_eq!(gone(&files(&lantern), "sections/news/atom.xml"), 1);
 }
 
 async fn words_that_meet_keep_their_addresses(url: String) {
@@ -377,7 +393,7 @@ async fn over_http_they_answer_like_any_feed() {
     }
     // They are no newsletters.
     let form = site.get("/subscribe").await.text();
-    assert!(!form.contains("value=\"harbour\"") && !form.contains("/tags/"), "{form}");
+    assert!(!form.contains("value=\"harbour\"") && !form.contains("/tags/harbour"), "{form}");
 }
 
 #[tokio::test]
@@ -420,7 +436,10 @@ async fn pages_link_to_them_and_the_list_of_all_feeds_names_them() {
     }
     let list = site.get("/tags/").await.text();
     assert!(list.contains("<h1>Tags</h1>"), "{list}");
-    assert!(list.contains(&format!("<li><a href=\"{}\" dir=\"auto\">harbour</a></li>", site.url("/tags/harbour/"))), "{list}");
+    assert!(
+        list.contains(&format!("<li><a href=\"{}\" dir=\"auto\">harbour</a></li>", site.url("/tags/harbour/"))),
+        "{list}"
+    );
     assert!(!list.contains("/authors/mara-quill/"), "each kind has its own list: {list}");
     let shelf = site.get("/tags/harbour/").await.text();
     for (page, kind) in [(&page, "sections"), (&page, "authors"), (&shelf, "tags")] {
@@ -468,7 +487,8 @@ fn outlines(opml: &str) -> Vec<(String, Vec<String>)> {
 #[tokio::test]
 async fn without_the_key_nothing_is_there() {
     let site = Site::serve(Place::sample(), Clock::system()).await;
-    for path in ["/tags/", "/tags/harbour/", "/tags/harbour/atom.xml", "/sections/news/", "/authors/mara-quill/rss.xml"] {
+    for path in ["/tags/", "/tags/harbour/", "/tags/harbour/atom.xml", "/sections/news/", "/authors/mara-quill/rss.xml"]
+    {
         assert_eq!(site.get(path).await.status, 404, "{path}");
     }
     let page = site.get("/articles/the-lighthouse-is-lit-again/").await.text();

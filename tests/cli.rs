@@ -186,6 +186,13 @@ const BAD_ARTICLES: &[Bad] = &[
         false,
     ),
     (
+        "updated.md",
+        b"+++\ntitle = \"A\"\ndate = 2026-03-02\nupdated = 2099-01-01\n+++\nText\n",
+        Some(4),
+        "updated is still to come, and was left out: 2099-01-01 00:00 UTC",
+        true,
+    ),
+    (
         "utf8.md",
         b"+++\ntitle = \"A\"\ndate = 2026-03-02\n+++\nText\nCaf\xe9\n",
         Some(6),
@@ -454,6 +461,30 @@ fn a_renamed_file_is_the_same_article() {
     assert_eq!(ids(&place, "news"), first, "a feed reader must not show it as new");
     assert!(place.has("public/articles/uno/index.html"));
     assert!(leads_to(&place, "one", "uno"), "the old address leads to the new one");
+}
+
+#[test]
+fn a_file_that_is_renamed_and_edited_at_once_is_the_same_article() {
+    let place = Place::new();
+    for (name, day) in [("one", 1), ("two", 2), ("three", 3)] {
+        place.article(name, name, &format!("2026-03-0{day}"), "Text");
+    }
+    place.run(&["publish"]).ended(0);
+    let first = ids(&place, "news");
+    for name in ["one", "two", "three"] {
+        place.remove(&format!("articles/{name}.md"));
+    }
+    // One keeps title and date, one its address; the third is another article.
+    place.article("uno", "one", "2026-03-01", "Text, and more of it");
+    let edited = "+++\ntitle = \"Two, as it is called now\"\ndate = 2026-03-04\nslug = \"two\"\n+++\nText\n";
+    place.write("articles/2026-03-04-zwei.md", edited);
+    place.article("drei", "drei", "2026-03-03", "Text, and more of it");
+    place.run(&["publish"]).ended(0);
+    let second = ids(&place, "news");
+    let kept = second.iter().filter(|id| first.contains(*id)).count();
+    assert_eq!((first.len(), second.len(), kept), (3, 3, 2), "{first:?} {second:?}");
+    assert!(leads_to(&place, "one", "uno"), "the old address leads to the new one");
+    assert!(place.read("public/articles/two/index.html").contains("Two, as it is called now"));
 }
 
 /// Whether the page of one slug is no more than the way to another.

@@ -180,6 +180,8 @@ async fn who_has_a_feed_is_sent_what_is_new_in_it_alone() {
             assert_eq!(delta.header("etag"), whole.header("etag"), "{path}");
             assert!(delta.header("cache-control").unwrap().contains("no-store"), "{path}");
             assert_eq!(delta.header("content-type"), whole.header("content-type"), "{path}");
+            assert_eq!(delta.header("delta-base"), Some(known.trim_start_matches("W/")), "{path}");
+            assert_eq!(delta.header("expires"), None, "{path}");
             let expected = [format!("New for {path}"), format!("Old 3, edited for {path}")];
             assert_eq!(titles(&delta), expected, "{path}");
         }

@@ -11,6 +11,7 @@ use super::podcast::WrittenPodcast;
 use super::written::{line_at, toml_problem};
 use super::{Config, Publication};
 use crate::domain::feed::{Feed, FeedName, Select};
+use crate::domain::language::is_tag;
 use crate::domain::text::one_line;
 use crate::problem::Problem;
 
@@ -20,8 +21,8 @@ struct Written {
     title: Option<Spanned<String>>,
     #[serde(default)]
     description: String,
-    language: Option<String>,
-    image: Option<String>,
+    language: Option<Spanned<String>>,
+    image: Option<Spanned<String>>,
     #[serde(default)]
     select: Select,
     limit: Option<Spanned<usize>>,
@@ -118,6 +119,20 @@ impl Reader<'_> {
         self.problems.push(problem);
     }
 
+    fn image(&mut self, written: &Spanned<String>, publication: &Url) -> Option<String> {
+        let url = image_url(publication, written.get_ref().trim());
+        let url = url.filter(|url| url.starts_with("https:") || url.starts_with("http:"));
+        if url.is_none() {
+            let what = format!("image is not where a picture is: {:?}", written.get_ref());
+            self.complain(
+                Some(written),
+                what,
+                "write /images/news.png for static/images/news.png, or an https:// address",
+            );
+        }
+        url
+    }
+
     fn feed(mut self, name: FeedName, written: Written, publication: &Publication) -> Result<Feed, Vec<Problem>> {
         let title = written.title.as_ref().map(|title| one_line(title.get_ref())).unwrap_or_default();
         if title.is_empty() {
@@ -131,7 +146,11 @@ impl Reader<'_> {
             );
         }
         let newsletter = written.newsletter.and_then(|newsletter| self.newsletter(newsletter));
-        let image = written.image.and_then(|image| image_url(&publication.url, image.trim()));
+        let image = written.image.and_then(|image| self.image(&image, &publication.url));
+        if let Some(language) = written.language.as_ref().filter(|language| !is_tag(language.get_ref())) {
+            let what = format!("language is not a language: {:?}", language.get_ref());
+            self.complain(Some(language), what, "write en or pt-BR");
+        }
         let podcast = written.podcast.map(|podcast| self.podcast(podcast, image.is_some(), &publication.url));
         if !self.problems.is_empty() {
             return Err(self.problems);
@@ -140,7 +159,7 @@ impl Reader<'_> {
             name,
             description: one_line(&written.description),
             title,
-            language: written.language.unwrap_or_else(|| publication.language.clone()),
+            language: written.language.map_or_else(|| publication.language.clone(), Spanned::into_inner),
             image,
             podcast,
             select: written.select,
@@ -190,6 +209,23 @@ mod tests {
         ] {
             assert_eq!(image_url(&publication, written).as_deref(), Some(meant));
         }
+    }
+
+    #[test]
+    fn what_no_reader_could_use_is_named() {
+        for (line, fault) in [
+            ("language = \"zz!! <\"", "language is not a language: \"zz!! <\"\n  hint: write en or pt-BR"),
+            (
+                "image = \"javascript:x\"",
+                "image is not where a picture is: \"javascript:x\"\n  hint: write \
+              /images/news.png for static/images/news.png, or an https:// address",
+            ),
+            ("select = { any = [] }", "any: an empty list takes nothing"),
+        ] {
+            let faults = feed(&format!("title = \"N\"\n{line}")).unwrap_err();
+            assert_eq!(faults, [format!("feeds/news.toml:2: {fault}")]);
+        }
+        assert_eq!(feed("title = \"N\"\nlanguage = \"pt-BR\"").unwrap().language, "pt-BR");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{Config, Credentials, Mail, Publication, Relay, Secret, Tls};
 use crate::domain::address::Mailbox;
 use crate::domain::delivery::Brakes;
 use crate::domain::forwarded::Range;
+use crate::domain::language::is_tag;
 use crate::problem::{Problem, did_you_mean};
 
 const FILE: &str = "config.toml";
@@ -373,6 +374,10 @@ impl Reader<'_> {
             }
         };
         let url = self.url(written.url, "publication.url");
+        if let Some(language) = written.language.as_ref().filter(|language| !is_tag(language.get_ref().trim())) {
+            let what = format!("publication.language is not a language: {:?}", language.get_ref());
+            self.complain(Some(language), what, "write en or pt-BR");
+        }
         let line =
             |text: Text| text.map(|text| crate::domain::text::one_line(text.get_ref())).filter(|text| !text.is_empty());
         Some(Publication {

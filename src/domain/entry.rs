@@ -101,6 +101,13 @@ pub struct History {
     pub deleted: Vec<Deleted>,
 }
 
+impl History {
+    /// When a document changed last whose entries did at `entries`: what went is a change, too.
+    pub fn updated(&self, entries: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        entries.max(self.deleted.iter().map(|deleted| deleted.at).max())
+    }
+}
+
 /// An entry that is not in a feed any more (RFC 6721).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deleted {

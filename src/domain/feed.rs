@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::article::{Article, Slug};
 use super::newsletter::Newsletter;
@@ -83,7 +84,7 @@ pub struct Select {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub featured: Option<bool>,
     /// At least one of these holds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "some")]
     pub any: Vec<Select>,
     /// Each of these holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +92,15 @@ pub struct Select {
     /// This does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not: Option<Box<Select>>,
+}
+
+/// A list that is not empty, where it is there.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Select>, D::Error> {
+    let several = Vec::deserialize(deserializer)?;
+    if several.is_empty() {
+        return Err(D::Error::custom("any: an empty list takes nothing"));
+    }
+    Ok(several)
 }
 
 impl Select {

@@ -4,6 +4,13 @@
 /// Most ranges of an `Accept-Language` that are looked at: browsers send fewer than ten.
 const MOST_RANGES: usize = 32;
 
+/// Whether this has the shape of a language tag (RFC 5646 §2.1), registered or not.
+pub fn is_tag(tag: &str) -> bool {
+    let mut parts = tag.split('-');
+    parts.next().is_some_and(|first| (2..=8).contains(&first.len()) && first.bytes().all(|b| b.is_ascii_alphabetic()))
+        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
 /// The languages on offer, the publication's own first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Languages(Vec<String>);

@@ -12,6 +12,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::front_matter::{Node, Table, Value};
 use super::{Complaints, Context, date};
 use crate::domain::article::{Slug, alias};
+use crate::domain::language::is_tag;
 use crate::domain::media::Enclosure;
 use crate::domain::text;
 use crate::problem::{did_you_mean, is_deceptive};
@@ -196,7 +197,7 @@ impl Reader<'_, '_> {
     fn fields(mut self) -> Fields {
         let mut fields = Fields::default();
         self.essentials(&mut fields);
-        fields.updated = self.updated();
+        fields.updated = self.updated(fields.date);
         for key in ["authors", "author"] {
             self.authors(key, &mut fields.authors);
         }
@@ -254,11 +255,22 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn updated(&mut self) -> Option<DateTime<Utc>> {
+    /// When it was changed last; no feed says that it was changed in days to come.
+    fn updated(&mut self, date: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let mut found = None;
         for key in ["updated", "lastmod", "last_modified_at"] {
-            let date = self.date(key).unwrap_or(None);
-            found = found.or(date);
+            match self.instant(key) {
+                Ok(Some((at, line))) if at > self.now && date.is_none_or(|date| at > date) => {
+                    self.complaints
+                        .add(
+                            line,
+                            format!("{key} is still to come, and was left out: {}", at.format("%Y-%m-%d %H:%M UTC")),
+                        )
+                        .hint("write when the article was changed last");
+                }
+                Ok(instant) => found = found.or(instant.map(|(at, _)| at)),
+                Err(()) => {}
+            }
         }
         found
     }
@@ -266,6 +278,17 @@ impl Reader<'_, '_> {
     fn date(&mut self, key: &str) -> Result<Option<DateTime<Utc>>, ()> {
         /// Beyond this the year is a slip of the finger, and the article would wait for ever unseen.
         const FAR_YEARS: i64 = 10;
+        let Some((at, line)) = self.instant(key)? else { return Ok(None) };
+        if at - self.now > Duration::days(365 * FAR_YEARS) {
+            self.complaints
+                .add(line, format!("{key} lies more than {FAR_YEARS} years ahead: {}", at.format("%Y-%m-%d")))
+                .hint("check the year; the article is not public before that day");
+        }
+        Ok(Some(at))
+    }
+
+    /// A date under `key`, with its line; `Err` where it is something else.
+    fn instant(&mut self, key: &str) -> Result<Option<(DateTime<Utc>, usize)>, ()> {
         let Some(Node { line, value }) = take(&mut self.table, key) else { return Ok(None) };
         let parsed = match &value {
             Value::Text(written) | Value::Date(written) => date::parse(written, self.zone),
@@ -277,12 +300,7 @@ impl Reader<'_, '_> {
                 .hint("write 2026-03-02 or 2026-03-02T09:00:00+01:00");
             return Err(());
         };
-        if at - self.now > Duration::days(365 * FAR_YEARS) {
-            self.complaints
-                .add(line, format!("{key} lies more than {FAR_YEARS} years ahead: {}", at.format("%Y-%m-%d")))
-                .hint("check the year; the article is not public before that day");
-        }
-        Ok(Some(at))
+        Ok(Some((at, line)))
     }
 
     /// Clean text under `key`, with its line; `Err` where it is something else.
@@ -495,7 +513,7 @@ impl Reader<'_, '_> {
         for key in ["language", "lang"] {
             let Some((written, line)) = self.text(key).unwrap_or(None) else { continue };
             let tag = written.replace('_', "-");
-            if is_language_tag(&tag) {
+            if is_tag(&tag) {
                 found = found.or(Some(tag));
             } else {
                 self.complaints.add(line, format!("{key} is not a language: {written:?}")).hint("write en or pt-BR");
@@ -503,11 +521,4 @@ impl Reader<'_, '_> {
         }
         found
     }
-}
-
-/// The shape of a language tag (RFC 5646 §2.1), not its registration.
-fn is_language_tag(tag: &str) -> bool {
-    let mut parts = tag.split('-');
-    parts.next().is_some_and(|first| (2..=8).contains(&first.len()) && first.bytes().all(|b| b.is_ascii_alphabetic()))
-        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

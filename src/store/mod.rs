@@ -60,7 +60,7 @@ pub use reports::{NewReport, Recorded};
 pub use senders::Sender;
 pub use subscribers::{ListedSubscriber, NewSubscription};
 pub use suppressions::Banned;
-pub use sync::{Complaint, FileRow, KnownFile, SyncBatch};
+pub use sync::{Complaint, FileRow, KnownFile, SyncBatch, Titled};
 pub use trials::WAITS_FOR_PICK;
 pub use volumes::{Live, Volume};
 pub use welcomes::Welcome;

@@ -1,7 +1,7 @@
 //! Shelves: which articles stand on which, and their addresses, which stay for as long as the store does.
 //!
-//! What leaves a shelf leaves a row that says so until the next [`Store::settle_shelves`], which alone says what changed:
-//! so a sync writes rows, and looks at no shelf.
+//! What leaves a shelf leaves a row that says so, and the next [`Store::settle_shelves`], which alone says what changed,
+//! says since when: so a sync writes rows, and looks at no shelf.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,6 +15,7 @@ use super::slugs::changed_or_naming;
 use super::sync::ROWS_PER_STATEMENT;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::{ArticleId, Released};
+use crate::domain::entry::Deleted;
 use crate::domain::shelf::{self, Kind, Kinds, Shelf};
 
 /// Under this name the store keeps up to which revision shelves are settled.
@@ -47,7 +48,7 @@ macro_rules! insert_shelved {
                     .push_bind(false);
             });
             insert.push(
-                " ON CONFLICT (article, shelf) DO UPDATE SET date = excluded.date, word = excluded.word, gone = FALSE",
+                " ON CONFLICT (article, shelf) DO UPDATE SET date = excluded.date, word = excluded.word, gone = FALSE, left_at = NULL",
             );
             let is_full = shelved.len() == $crate::store::sync::ROWS_PER_STATEMENT;
             insert.build().persistent(is_full).execute(&mut *$tx).await?;
@@ -104,6 +105,8 @@ impl Store {
                 }
                 insert_shelved!(tx, shelved);
             }
+            // Other kinds are shelves now: nothing has left any.
+            sqlx::query("DELETE FROM shelved WHERE gone AND left_at IS NULL").execute(&mut *tx).await?;
             sqlx::query(SET_FACT).bind(SETTLED).bind("-1").execute(&mut *tx).await?;
             tx.commit().await?;
         });
@@ -126,7 +129,7 @@ impl Store {
         // The entries of those who name what changed link to it by its title.
         let touch = format!(
             "UPDATE shelves SET revision = $2, changed_at = $3 WHERE $1 < 0 \
-             OR shelf IN (SELECT s.shelf FROM shelved s WHERE s.article IN ({}))",
+             OR shelf IN (SELECT s.shelf FROM shelved s WHERE s.left_at IS NULL AND s.article IN ({}))",
             changed_or_naming(1)
         );
         let standing = format!(
@@ -173,8 +176,12 @@ impl Store {
             } else {
                 0
             };
-            // Whatever is gone went with an article that changed since, and has been told of now.
-            sqlx::query("DELETE FROM shelved WHERE gone").execute(&mut *tx).await?;
+            // Whatever is gone went with an article that changed since. Nobody knows of what never was public.
+            let unknown = "DELETE FROM shelved WHERE gone AND left_at IS NULL AND EXISTS \
+                           (SELECT 1 FROM articles a WHERE a.id = shelved.article AND a.release_number IS NULL)";
+            sqlx::query(unknown).execute(&mut *tx).await?;
+            let left = "UPDATE shelved SET left_at = $1 WHERE gone AND left_at IS NULL";
+            sqlx::query(left).bind(millis(now)).execute(&mut *tx).await?;
             for (name, value) in [(SETTLED, reached), (REFUSED, refused)] {
                 sqlx::query(SET_FACT).bind(name).bind(value.to_string()).execute(&mut *tx).await?;
             }
@@ -215,6 +222,21 @@ impl Store {
             sqlx::query_as(AssertSqlSafe(sql)).bind(kind.as_str()).bind(slug).fetch_optional(pool).await
         })?;
         row.map(read).transpose()
+    }
+
+    /// What left a shelf, the latest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn left_shelf(&self, shelf: &Shelf, limit: usize) -> Result<Vec<Deleted>, StoreError> {
+        let sql = "SELECT a.entry_id, s.left_at FROM shelves h JOIN shelved s ON s.shelf = h.shelf \
+                   JOIN articles a ON a.id = s.article WHERE h.kind = $1 AND h.slug = $2 AND s.left_at IS NOT NULL \
+                   ORDER BY s.left_at DESC, s.article DESC LIMIT $3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<(String, i64)> = on!(self.database, pool => {
+            sqlx::query_as(sql).bind(shelf.kind.as_str()).bind(&shelf.slug).bind(limit).fetch_all(pool).await
+        })?;
+        rows.into_iter().map(|(id, at)| Ok(Deleted { id, at: instant(at)? })).collect()
     }
 
     /// The newest articles on a shelf, by date.

@@ -12,7 +12,7 @@ use super::articles::details_json;
 use super::shelves::{Shelved, insert_shelved, unshelve};
 use super::slugs::{ALIAS, FORMER};
 use super::volumes::settle;
-use super::{NEXT_REVISION, Store, StoreError, begin_bulk, id, json, millis, on};
+use super::{NEXT_REVISION, Store, StoreError, begin_bulk, id, instant, json, millis, on};
 use crate::domain::article::{Article, ArticleId};
 use crate::domain::feed::FeedName;
 use crate::domain::shelf::{Kinds, places_of};
@@ -38,6 +38,19 @@ pub struct KnownFile {
     pub content_hash: String,
     /// No longer in its source.
     pub withdrawn: bool,
+}
+
+/// What an article is called, and since when it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Titled {
+    /// Which.
+    pub id: ArticleId,
+    /// Its slug.
+    pub slug: String,
+    /// Its title.
+    pub title: String,
+    /// Its date.
+    pub date: DateTime<Utc>,
 }
 
 /// A file that became an article.
@@ -290,6 +303,20 @@ impl Store {
         })?)
     }
 
+    /// What these articles are called.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn titled(&self, articles: &[ArticleId]) -> Result<Vec<Titled>, StoreError> {
+        let sql = format!("SELECT id, slug, title, date FROM articles WHERE id IN {}", self.database.list(1));
+        let rows: Vec<(String, String, String, i64)> =
+            on!(self.database, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(json(articles)).fetch_all(pool).await)?;
+        let titled = |(article, slug, title, date): (String, String, String, i64)| {
+            Ok(Titled { id: ArticleId(id(&article)?), slug, title, date: instant(date)? })
+        };
+        rows.into_iter().map(titled).collect()
+    }
+
     /// Whether there never was an article.
     ///
     /// # Errors
@@ -421,6 +448,10 @@ impl Store {
                 batch.rows.iter().flat_map(|row| row.feeds.iter().map(move |feed| (feed, id_of(row), row.article.date))).collect();
             insert_entries!(tx, entries);
             let on_shelves = |row: &FileRow| {
+                // Where it stood before it became a draft again it stands no more.
+                if row.article.draft {
+                    return vec![];
+                }
                 let (article, date) = (id_of(row), row.article.date);
                 let shelved = |place: &crate::domain::shelf::Place<'_>| (place.key(), article, date, place.word.to_owned());
                 places_of(&row.article, batch.shelves).iter().map(shelved).collect::<Vec<Shelved>>()

@@ -58,7 +58,8 @@ pub(super) use settle;
 pub struct Live {
     /// Newest first.
     pub articles: Vec<Released>,
-    /// What went out of the feed and is not in a volume before it.
+    /// What went out of the feed: all that is not in a volume before it, and what went last wherever it was, for nobody who
+    /// polls looks into volumes again.
     pub deleted: Vec<Deleted>,
     /// The newest volume that is not in it.
     pub before: Option<i64>,
@@ -156,11 +157,26 @@ impl Store {
         // What is bound meanwhile is behind that volume, so it stands here or in none that a reader comes by.
         let first = before.unwrap_or_default() + 1;
         let (articles, deleted) = self.of_volumes(feed, true, first, i64::MAX).await?;
-        Ok(Live {
-            articles: articles.into_iter().map(|(_, released)| released).collect(),
-            deleted: deleted.into_iter().map(|(_, deleted)| deleted).collect(),
-            before,
-        })
+        let articles: Vec<Released> = articles.into_iter().map(|(_, released)| released).collect();
+        let mut deleted: Vec<Deleted> = deleted.into_iter().map(|(_, deleted)| deleted).collect();
+        let last = "SELECT a.entry_id, v.left_at FROM bindings v JOIN articles a ON a.id = v.article \
+                    WHERE v.feed = $1 AND v.left_at IS NOT NULL ORDER BY v.left_at DESC, v.article DESC LIMIT $2";
+        let last: Vec<(String, i64)> = on!(self.database, pool => {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            sqlx::query_as(last).bind(feed.as_str()).bind(limit).fetch_all(pool).await
+        })?;
+        let known: HashSet<String> = deleted.iter().map(|gone| gone.id.clone()).collect();
+        let mut elsewhere = last.into_iter().filter(|(id, _)| !known.contains(id));
+        // What came back between the two questions is there.
+        elsewhere.try_for_each(|(id, at)| {
+            let is_there = articles.iter().any(|released| released.release.entry_id == id);
+            if !is_there {
+                deleted.push(Deleted { id, at: instant(at)? });
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        deleted.sort_by_key(|gone| std::cmp::Reverse(gone.at));
+        Ok(Live { articles, deleted, before })
     }
 
     /// The volumes `first` to `last` of a feed, as far as there are such.

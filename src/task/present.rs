@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::{Publication, cadences};
@@ -378,7 +378,7 @@ impl<'a> Presenter<'a> {
             image: feed.image.as_ref().map(|url| Image { url: self.shown(url), alt: feed.title.clone(), size: None }),
             podcast: feed.podcast.as_ref().map(|podcast| self.podcast(feed, podcast)),
             hubs: self.publication.config.hubs(&self.urls),
-            updated: entries.iter().map(|entry| entry.updated).max(),
+            updated: entries.iter().map(|entry| entry.updated).chain(articles.iter().filter_map(came_late)).max(),
             entries,
             history: History::default(),
         }
@@ -572,6 +572,13 @@ impl<'a> Presenter<'a> {
         let titles: Vec<String> = feeds.iter().map(|feed| feed.title.clone()).collect();
         self.speech().names(&titles).unwrap_or_default()
     }
+}
+
+/// When an article came that bears an older date: the feed changed then, whatever its date says. What came as archive was
+/// there, as far as anybody knows; so a store that is made anew gives the same feeds.
+fn came_late(Released { article, release }: &Released) -> Option<DateTime<Utc>> {
+    let is_late = !release.archive && release.at - article.changed_at() > TimeDelta::hours(1);
+    is_late.then_some(release.at)
 }
 
 /// The host of an absolute URL, for people.

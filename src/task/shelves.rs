@@ -12,7 +12,7 @@ use super::publish::founded_by;
 use super::{Publication, TaskError};
 use crate::config::Urls;
 use crate::domain::article::{Article, Released};
-use crate::domain::entry::{FeedDocument, OutlineFeed};
+use crate::domain::entry::{FeedDocument, History, OutlineFeed};
 use crate::domain::feed::{Feed, FeedName, Select};
 use crate::domain::shelf::{self, Kind, Kinds, MOST_SHELVES, Place, Shelf};
 use crate::domain::text::escape_html;
@@ -133,7 +133,11 @@ impl<'a> Shown<'a> {
     pub async fn document(&self, articles: &[Released], founded_by: &str) -> Result<Option<FeedDocument>, TaskError> {
         let Some(feed) = definition(self.publication, self.shelf) else { return Ok(None) };
         let document = self.presenter.document(&feed, articles, founded_by).await?;
+        let deleted = self.publication.store.left_shelf(self.shelf, Feed::LIMIT).await?;
+        let history = History { deleted, ..History::default() };
         Ok(Some(FeedDocument {
+            updated: history.updated(document.updated),
+            history,
             id: format!("tag:{founded_by}:{}/{}", self.shelf.kind.folder(), self.shelf.slug),
             description: self.text(),
             page_url: self.url(""),
@@ -161,7 +165,12 @@ impl<'a> Shown<'a> {
         };
         let kind = self.presenter.speech().word(one_of(self.shelf.kind), &[]);
         let own = ShelfPage {
-            shelf: ShelfView { kind, all_url: self.presenter.urls.shelf_list(self.shelf.kind), word: word.clone(), text },
+            shelf: ShelfView {
+                kind,
+                all_url: self.presenter.urls.shelf_list(self.shelf.kind),
+                word: word.clone(),
+                text,
+            },
             entries: self.presenter.cards(articles),
             has_mail: self.publication.feeds.iter().any(|feed| feed.newsletter.is_some()),
         };
@@ -201,7 +210,8 @@ fn all_of(kind: Kind) -> &'static str {
 
 /// Where all shelves of these kinds are listed.
 pub(super) fn lists(presenter: &Presenter<'_>, kinds: Kinds) -> Vec<LinkView> {
-    let list = |kind| LinkView { url: presenter.urls.shelf_list(kind), label: presenter.speech().word(all_of(kind), &[]) };
+    let list =
+        |kind| LinkView { url: presenter.urls.shelf_list(kind), label: presenter.speech().word(all_of(kind), &[]) };
     Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).map(list).collect()
 }
 
@@ -216,7 +226,8 @@ pub fn list_page(
     kind: Kind,
     shelves: &[Shelf],
 ) -> Result<String, TaskError> {
-    let link = |shelf: &Shelf| LinkView { url: presenter.urls.on_shelf(kind, &shelf.slug, ""), label: shelf.word.clone() };
+    let link =
+        |shelf: &Shelf| LinkView { url: presenter.urls.on_shelf(kind, &shelf.slug, ""), label: shelf.word.clone() };
     let own = ShelfListPage { shelves: shelves.iter().filter(|shelf| shelf.kind == kind).map(link).collect() };
     let speech = presenter.speech();
     let (title, text) = (speech.word(all_of(kind), &[]), speech.word("shelf_list_text", &[]));

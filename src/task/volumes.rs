@@ -47,13 +47,8 @@ pub(super) async fn live(
     let mut document = presenter.document(feed, &live.articles, founded_by).await?;
     let previous = live.before.map(|number| presenter.urls.volume(&feed.name, number));
     document.history = History { previous, deleted: live.deleted, ..History::default() };
-    document.updated = updated(&document);
+    document.updated = document.history.updated(document.updated);
     Ok(document)
-}
-
-/// When something in a document changed last; what went is a change, too.
-fn updated(document: &FeedDocument) -> Option<chrono::DateTime<chrono::Utc>> {
-    document.updated.max(document.history.deleted.iter().map(|deleted| deleted.at).max())
 }
 
 /// A feed, and what all of its volumes share.
@@ -81,7 +76,7 @@ impl OfFeed<'_> {
         let (rss_url, atom_url, json_url) = (file(Format::Rss), file(Format::Atom), file(Format::Json));
         // Nobody is told when it changes.
         let mut document = FeedDocument { rss_url, atom_url, json_url, hubs: vec![], history, ..document };
-        document.updated = updated(&document);
+        document.updated = document.history.updated(document.updated);
         document
     }
 }

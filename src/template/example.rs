@@ -8,8 +8,8 @@ use super::view::{
     FeedPage, FeedView, FormView, GonePage, HiddenView, Home, ImageView, LanguageView, LeftPage, LetterFacts,
     LetterView, LinkView, MonthView, NewsletterView, Notice, NoticeFacts, NoticeMail, NoticeView, OptionView,
     OwnFeedView, Page, PageFeedView, PageView, PastDigest, PauseView, Preferences, PressPage, PublicationView,
-    QuestionView, ReaderView, ReasonView, ShelfLinks, ShelfListPage, ShelfPage, ShelfView, SnippetView, StepView, SubscribePage,
-    SubscriberView, WelcomeView, YearView,
+    QuestionView, ReaderView, ReasonView, ShelfLinks, ShelfListPage, ShelfPage, ShelfView, SnippetView, StepView,
+    SubscribePage, SubscriberView, WelcomeView, YearView,
 };
 use super::{Bodies, Templates};
 use crate::domain::attributes::Attributes;

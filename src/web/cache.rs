@@ -1,10 +1,11 @@
 //! Documents from memory, with conditional requests (RFC 9110 §13).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use chrono::{DateTime, Datelike as _, NaiveDateTime, Timelike as _, Utc};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::Full;
 
 use super::POLICIES;
@@ -13,35 +14,76 @@ use crate::task::document::{Coding, Document, Head};
 /// A feed for a browser: under its own media type, Chromium shows the source and not what the stylesheet makes of it.
 const XML: &str = "application/xml; charset=utf-8";
 
-/// A date as HTTP writes it (RFC 9110 §5.6.7).
-const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
-
 /// What a delta may be kept by: nobody who does not know of deltas (RFC 3229 §10.8.2).
 const DELTA: &str = "no-store, im";
 
+/// What scripts of other sites may read of an answer beside what they always may (Fetch §3.3.5).
+const EXPOSED: &str = "etag, im, delta-base, link";
+
 /// The document in a coding that the reader takes, what is new in it since the version that the reader names where it
 /// asks for that alone (RFC 3229, with the manipulation `feed`), or word that the reader's copy is still good.
-pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response<Full<Bytes>> {
+pub(super) fn answer(document: &Document, request: &HeaderMap, now: DateTime<Utc>) -> Response<Full<Bytes>> {
     let coding = coding(document, request);
     let head = head(document, coding);
-    if is_known(&head.etag, document.modified, request) {
-        return with(StatusCode::NOT_MODIFIED, head.known.clone(), Bytes::new());
+    // Another media type is another representation, with a tag of its own (RFC 9110 §8.8.3).
+    let is_looked_at = is_xml(document) && is_browser(request);
+    let etag = if is_looked_at { Cow::Owned(head.etag.replacen('"', "\"x", 1)) } else { Cow::Borrowed(&*head.etag) };
+    let finish = |status, headers: &HeaderMap, bytes| {
+        let mut headers = headers.clone();
+        headers.insert(header::EXPIRES, expires(now, document.kept_for_s));
+        if is_looked_at && let Ok(etag) = HeaderValue::from_str(&etag) {
+            headers.insert(header::ETAG, etag);
+            if let Some(kind) = headers.get_mut(header::CONTENT_TYPE) {
+                *kind = HeaderValue::from_static(XML);
+            }
+        }
+        with(status, headers, bytes)
+    };
+    if is_other(&etag, document.modified, request) {
+        return finish(StatusCode::PRECONDITION_FAILED, &head.known, Bytes::new());
     }
-    let delta = if wants_delta(request) { tags(request).find_map(|tag| document.since(tag)) } else { None };
-    let (mut headers, bytes) = (head.whole.clone(), |document: &Document| {
+    if is_known(&etag, document.modified, request, now) {
+        return finish(StatusCode::NOT_MODIFIED, &head.known, Bytes::new());
+    }
+    let bytes = |document: &Document| {
         let coded = coding.and_then(|coding| document.coded(coding));
         Bytes::from_owner(Arc::clone(coded.unwrap_or(&document.bytes)))
-    });
-    if is_xml(document) && is_browser(request) {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(XML));
-    }
-    let Some(delta) = delta else { return with(StatusCode::OK, headers, bytes(document)) };
+    };
+    let since = |tag| Some((tag, document.since(tag)?));
+    let delta = if wants_delta(request) { known_tags(request).find_map(since) } else { None };
+    let Some((base, delta)) = delta else { return finish(StatusCode::OK, &head.whole, bytes(document)) };
+    let mut response = finish(StatusCode::IM_USED, &head.whole, bytes(delta));
+    let headers = response.headers_mut();
     if coding.is_some_and(|coding| delta.coded(coding).is_none()) {
         headers.remove(header::CONTENT_ENCODING);
     }
+    headers.remove(header::EXPIRES);
     headers.insert("im", HeaderValue::from_static("feed"));
+    // Whoever named several versions is told which one this adds to (RFC 3229 §10.5.1).
+    if let Ok(base) = HeaderValue::from_str(base) {
+        headers.insert("delta-base", base);
+    }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(DELTA));
-    with(StatusCode::IM_USED, headers, bytes(delta))
+    response
+}
+
+/// What a browser is told that asks whether a page of another site may fetch: with what readers send, it may.
+pub(super) fn preflight() -> Response<Full<Bytes>> {
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "if-none-match, if-modified-since, a-im"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    let mut headers = headers.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+    with_policies(&mut headers);
+    with(StatusCode::NO_CONTENT, headers, Bytes::new())
+}
+
+/// Until when what is sent now may be kept without asking, for those that do not know `Cache-Control` (RFC 9111 §5.3).
+fn expires(now: DateTime<Utc>, kept_for_s: u32) -> HeaderValue {
+    let at = http_date(now + TimeDelta::seconds(kept_for_s.into()));
+    HeaderValue::from_str(&at).unwrap_or(HeaderValue::from_static("0"))
 }
 
 fn with(status: StatusCode, headers: HeaderMap, bytes: Bytes) -> Response<Full<Bytes>> {
@@ -66,6 +108,9 @@ fn head(document: &Document, coding: Option<Coding>) -> &Head {
         known.insert(header::VARY, HeaderValue::from_static(varies));
         // Any site may read what anyone may read: readers in a browser need it.
         known.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        known.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        // Its place: what stands there depends on when it is sent.
+        known.insert(header::EXPIRES, HeaderValue::from_static("0"));
         with_policies(&mut known);
         let mut whole = known.clone();
         whole.insert(header::CONTENT_TYPE, HeaderValue::from_static(document.content_type));
@@ -92,15 +137,16 @@ pub(super) fn with_policies(headers: &mut HeaderMap) {
 fn coding(document: &Document, request: &HeaderMap) -> Option<Coding> {
     let accepted = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let accepted: Vec<(&str, f32)> = accepted.flat_map(|value| value.split(',')).map(weighed).collect();
+    let named = |token: &str| accepted.iter().find(|(name, _)| name.eq_ignore_ascii_case(token));
     let weight = |token: &str| {
-        let named = accepted.iter().find(|(name, _)| name.eq_ignore_ascii_case(token));
-        named.or_else(|| accepted.iter().find(|(name, _)| *name == "*")).map(|(_, weight)| *weight)
+        // What asks for gzip under its old name (RFC 9110 §8.4.1.3) knows nothing newer.
+        let old = if token == Coding::Gzip.token() { named("x-gzip") } else { None };
+        named(token).or(old).or_else(|| named("*")).map(|(_, weight)| *weight)
     };
     let uncoded = weight("identity").unwrap_or(0.001);
     let known = Coding::ALL.into_iter().filter_map(|coding| {
         let size = document.coded(coding)?.len();
-        // What asked for gzip under its old name (RFC 9110 §8.4.1.3) knows nothing newer.
-        let weight = weight(coding.token()).or_else(|| weight("x-gzip").filter(|_| coding == Coding::Gzip))?;
+        let weight = weight(coding.token())?;
         (weight > 0.0 && weight >= uncoded).then_some((coding, weight, size))
     });
     known.max_by(|one, other| one.1.total_cmp(&other.1).then(other.2.cmp(&one.2))).map(|(coding, ..)| coding)
@@ -123,10 +169,15 @@ fn wants_delta(request: &HeaderMap) -> bool {
         .any(|(name, weight)| name.eq_ignore_ascii_case("feed") && weight > 0.0)
 }
 
-/// The entity tags that the reader has, without the mark of weakness. Our own hold no comma.
-fn tags(request: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|tag| tag.trim().trim_start_matches("W/"))
+/// The entity tags in a header. Our own hold no comma.
+fn tags(request: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = request.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// The entity tags that the reader has, without the mark of weakness.
+fn known_tags(request: &HeaderMap) -> impl Iterator<Item = &str> {
+    tags(request, header::IF_NONE_MATCH).map(|tag| tag.trim_start_matches("W/"))
 }
 
 /// Whether this is asked for to be looked at: browsers name HTML, feed readers do not.
@@ -137,7 +188,7 @@ fn is_browser(request: &HeaderMap) -> bool {
 
 /// What stands in the answer whether or not it brings the body, and whether it has to: what the reader has is good.
 pub(super) fn conditional(etag: &str, keep: &str, request: &HeaderMap) -> (HeaderMap, bool) {
-    (validators(etag, None, keep), is_known(etag, None, request))
+    (validators(etag, None, keep), has_tag(etag, request).unwrap_or(false))
 }
 
 /// What tells versions apart, and how long one may be kept.
@@ -151,47 +202,42 @@ fn validators(etag: &str, modified: Option<DateTime<Utc>>, keep: &str) -> Header
     set(header::ETAG, etag);
     set(header::CACHE_CONTROL, keep);
     if let Some(modified) = modified {
-        set(header::LAST_MODIFIED, &as_http_date(modified));
+        set(header::LAST_MODIFIED, &http_date(modified));
     }
     headers
 }
 
-/// Whether the reader has this: `If-None-Match` first, and only without it `If-Modified-Since`.
-fn is_known(etag: &str, modified: Option<DateTime<Utc>>, request: &HeaderMap) -> bool {
-    // Weak comparison (§8.8.3.2): the mark of weakness does not matter here.
-    if request.contains_key(header::IF_NONE_MATCH) {
-        return tags(request).any(|tag| tag == "*" || tag == etag);
-    }
-    let since = request.get(header::IF_MODIFIED_SINCE).and_then(|value| http_date(value.to_str().ok()?));
-    match (since, modified) {
-        (Some(since), Some(modified)) => modified.timestamp() <= since.timestamp(),
-        _ => false,
-    }
+/// Whether the reader has this by its tag; none where it names no tags. Weak comparison (RFC 9110 §8.8.3.2): the mark of
+/// weakness does not matter here.
+fn has_tag(etag: &str, request: &HeaderMap) -> Option<bool> {
+    let names = request.contains_key(header::IF_NONE_MATCH);
+    names.then(|| known_tags(request).any(|tag| tag == "*" || tag == etag))
 }
 
-/// The date in the words of [`HTTP_DATE`], written without reading those each time.
-fn as_http_date(at: DateTime<Utc>) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = MONTHS.get(at.month0() as usize).copied().unwrap_or_default();
-    let (weekday, day, year) = (at.weekday(), at.day(), at.year());
-    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
-    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+/// Whether the reader has this: `If-None-Match` first, and only without it `If-Modified-Since` (RFC 9110 §13.2.2). A date
+/// that is still to come says nothing: by it the reader would never again be sent anything.
+fn is_known(etag: &str, modified: Option<DateTime<Utc>>, request: &HeaderMap, now: DateTime<Utc>) -> bool {
+    has_tag(etag, request).unwrap_or_else(|| {
+        let since = date(request, header::IF_MODIFIED_SINCE).filter(|since| *since <= now);
+        since.zip(modified).is_some_and(|(since, modified)| modified.timestamp() <= since.timestamp())
+    })
 }
 
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    NaiveDateTime::parse_from_str(text, HTTP_DATE).ok().map(|naive| naive.and_utc())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_date_is_written_as_it_is_read() {
-        for seconds in [0, 1_700_000_000, 951_782_400, 1_795_156_805] {
-            let at = DateTime::from_timestamp(seconds, 0).unwrap();
-            assert_eq!(as_http_date(at), at.format(HTTP_DATE).to_string());
-            assert_eq!(http_date(&as_http_date(at)), Some(at));
-        }
+/// Whether the reader wants just the one that it names, and this is another (RFC 9110 §13.1.1 and §13.1.4).
+fn is_other(etag: &str, modified: Option<DateTime<Utc>>, request: &HeaderMap) -> bool {
+    if request.contains_key(header::IF_MATCH) {
+        return !tags(request, header::IF_MATCH).any(|tag| tag == "*" || tag == etag);
     }
+    let since = date(request, header::IF_UNMODIFIED_SINCE).zip(modified);
+    since.is_some_and(|(since, modified)| modified.timestamp() > since.timestamp())
+}
+
+/// A date as HTTP writes it (RFC 9110 §5.6.7).
+fn http_date(at: DateTime<Utc>) -> String {
+    httpdate::fmt_http_date(at.into())
+}
+
+/// A date in any of the forms that HTTP ever wrote.
+fn date(request: &HeaderMap, name: HeaderName) -> Option<DateTime<Utc>> {
+    Some(httpdate::parse_http_date(request.get(name)?.to_str().ok()?).ok()?.into())
 }

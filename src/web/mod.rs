@@ -327,7 +327,7 @@ async fn volume(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     match app.volumes.find(&app.publication, &feed, &number, &file).await? {
-        Some(document) => Ok(cache::answer(&document, &headers).map(Body::new)),
+        Some(document) => Ok(cache::answer(&document, &headers, app.publication.clock.now()).map(Body::new)),
         None => missing(&app),
     }
 }

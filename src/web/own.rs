@@ -30,9 +30,11 @@ pub(super) async fn feed(
 ) -> Result<Response, Failure> {
     let mut response = match app.own_feeds.find(&app.publication, &token, &file).await? {
         Found::Document(document) => {
-            let mut response = cache::answer(&document, &headers).map(Body::new);
+            let mut response = cache::answer(&document, &headers, app.publication.clock.now()).map(Body::new);
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(KEEP));
-            response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+            for name in [header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ACCESS_CONTROL_EXPOSE_HEADERS, header::EXPIRES] {
+                response.headers_mut().remove(name);
+            }
             response
         }
         Found::Gone => {

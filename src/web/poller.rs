@@ -63,15 +63,16 @@ impl Poll<'_> {
 
     /// Answers with a document; of feeds it is noted who reads them.
     pub(super) fn answer(&self, app: &App, document: &Document) -> Response<Full<Bytes>> {
+        let now = app.publication.clock.now();
         if !document.is_feed() || !self.is_get {
-            return cache::answer(document, self.headers);
+            return cache::answer(document, self.headers, now);
         }
         if let Some(wait) = app.pollers.wait(app, self) {
             return too_often(wait);
         }
-        let response = cache::answer(document, self.headers);
+        let response = cache::answer(document, self.headers, now);
         let user_agent = String::from_utf8_lossy(self.user_agent());
-        app.readers.note(app.publication.clock.now(), self.visitor.network, self.path, &user_agent);
+        app.readers.note(now, self.visitor.network, self.path, &user_agent);
         response
     }
 }
@@ -83,6 +84,7 @@ fn too_often(wait: TimeDelta) -> Response<Full<Bytes>> {
         (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after")),
     ];
     let text = format!(
         "This feed was fetched whole too often from where you are. Please send back the ETag that came with it, as \

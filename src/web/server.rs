@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
-use axum::http::{Method, Request, Response};
+use axum::http::{Method, Request, Response, header};
 use futures_util::future::Either;
 use http_body_util::{Either as Of, Full};
 use hyper::body::Incoming;
@@ -24,7 +24,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
 use super::poller::Poll;
-use super::{App, router};
+use super::{App, cache, router};
 use crate::task::dispatch::Stop;
 
 /// How long a connection is kept on which no request comes, or none to the end of its head: longer than any proxy keeps
@@ -92,6 +92,10 @@ impl Service<Request<Incoming>> for Front {
         {
             let poll = Poll::new(&self.app, Some(self.peer.ip()), &request);
             return Either::Left(ready(Ok(poll.answer(&self.app, document).map(Of::Left))));
+        }
+        if request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        {
+            return Either::Left(ready(Ok(cache::preflight().map(Of::Left))));
         }
         request.extensions_mut().insert(ConnectInfo(self.peer));
         let routed = self.routes.call(request);

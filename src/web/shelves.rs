@@ -21,7 +21,10 @@ pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
     Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).fold(Router::new(), |router, kind| {
         let folder = kind.folder();
         router
-            .route(&format!("/{folder}/"), get(move |state: State<Arc<App>>, headers: HeaderMap| list(state, kind, headers)))
+            .route(
+                &format!("/{folder}/"),
+                get(move |state: State<Arc<App>>, headers: HeaderMap| list(state, kind, headers)),
+            )
             .route(&format!("/{folder}"), get(with_slash))
             .route(
                 &format!("/{folder}/{{slug}}/"),

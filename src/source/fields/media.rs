@@ -7,8 +7,9 @@ use url::Url;
 
 use super::super::front_matter::{Node, Table, Value};
 use super::super::link::bare;
-use super::{Reader, is_language_tag, take};
+use super::{Reader, take};
 use crate::domain::crew::{GROUPS, ROLES, known};
+use crate::domain::language::is_tag;
 use crate::domain::media::{
     Enclosure, Episode, EpisodeKind, Person, Transcript, duration_s, is_media_type, media_type,
 };
@@ -145,7 +146,7 @@ impl Reader<'_, '_> {
         self.only(&table, "transcript", TRANSCRIPT);
         let url = take(&mut table, "url").and_then(|node| self.address("transcript", node));
         let given = self.kind_of(&mut table);
-        let language = self.text_of(&mut table, "language").filter(|(tag, _)| is_language_tag(tag)).map(|(tag, _)| tag);
+        let language = self.text_of(&mut table, "language").filter(|(tag, _)| is_tag(tag)).map(|(tag, _)| tag);
         let captions = self.flag_of(&mut table, "captions").unwrap_or(false);
         let url = url?;
         let Some(media_type) = given.or_else(|| media_type(&url).map(str::to_owned)) else {

@@ -172,6 +172,7 @@ CREATE TABLE bindings (
 ) WITHOUT ROWID;
 -- What is counted of a volume is counted from this alone.
 CREATE INDEX bindings_volume ON bindings (feed, volume, left_at);
+CREATE INDEX bindings_left ON bindings (feed, left_at) WHERE left_at IS NOT NULL;
 
 -- Slugs that public articles had before: their old addresses lead to the new one.
 CREATE TABLE former_slugs (
@@ -188,17 +189,19 @@ CREATE TABLE aliases (
 ) WITHOUT ROWID;
 CREATE INDEX aliases_article ON aliases (article);
 
--- An article on the shelf of its section, of a tag or of an author: `tag/harbour`. What is gone is told of once more.
+-- An article on the shelf of its section, of a tag or of an author: `tag/harbour`; what is gone from it, and since when.
 CREATE TABLE shelved (
     shelf TEXT NOT NULL,
     article TEXT NOT NULL,
     date BIGINT NOT NULL,
     word TEXT NOT NULL,
     gone BOOLEAN NOT NULL,
+    left_at BIGINT,
     PRIMARY KEY (article, shelf)
 ) WITHOUT ROWID;
 CREATE INDEX shelved_date ON shelved (shelf, date, article);
-CREATE INDEX shelved_gone ON shelved (article) WHERE gone;
+CREATE INDEX shelved_gone ON shelved (article) WHERE gone AND left_at IS NULL;
+CREATE INDEX shelved_left ON shelved (shelf, left_at) WHERE left_at IS NOT NULL;
 
 -- Shelves with their addresses, which they keep.
 CREATE TABLE shelves (

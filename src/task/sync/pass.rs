@@ -8,14 +8,17 @@ use rayon::prelude::*;
 use super::look::Look;
 use super::manifest::{Manifest, is_within};
 use super::{SOURCE, SyncReport, feeds_of};
-use crate::domain::article::{ArticleId, uuid_at};
+use crate::domain::article::{Article, ArticleId, uuid_at};
 use crate::problem::Problem;
 use crate::source::{self, Context, Found, MAX_BYTES, Parsed};
-use crate::store::{Complaint, FileRow, KnownFile, SyncBatch};
+use crate::store::{Complaint, FileRow, KnownFile, SyncBatch, Titled};
 use crate::task::{Progress, Publication, TaskError, fingerprint, shelves};
 
 /// Files per batch: enough to keep every core busy, few enough that three batches in flight stay under 10 MB.
 const BATCH: usize = 256;
+
+/// Of more files that went missing at once nobody asks which others they became.
+const MOST_MISSED: usize = 100;
 
 /// A file that has to be read.
 struct Job {
@@ -49,6 +52,9 @@ pub(super) struct Pass<'a> {
     report: &'a mut SyncReport,
     /// The articles whose file is not there, by the hash of its bytes.
     lost: HashMap<String, ArticleId>,
+    /// Those whose file went missing just now, if they are few: what has their slug, or their title and date, is the same
+    /// article, renamed and edited at once.
+    missed: Vec<Titled>,
     /// Those of them whose bytes turned up in a file of another name: a rename is not a new article.
     moved: HashSet<ArticleId>,
     /// The slugs of articles that came from other sources, and from which.
@@ -75,6 +81,7 @@ impl<'a> Pass<'a> {
             left,
             report,
             lost: HashMap::new(),
+            missed: vec![],
             moved: HashSet::new(),
             elsewhere: HashMap::new(),
             knows_all: true,
@@ -170,6 +177,9 @@ impl<'a> Pass<'a> {
             let left = before.without_changes(&self.look.manifest, uuid_at(now)).text();
             store.begin_sync(SOURCE, &left).await?;
             self.left = Some(left);
+        }
+        if (1..=MOST_MISSED).contains(&gone.len()) {
+            self.missed = store.titled(&gone).await?;
         }
         self.elsewhere = store.slugs_of_others(SOURCE).await?.into_iter().collect();
         self.read(jobs, &known, owners, progress).await?;
@@ -276,10 +286,12 @@ impl<'a> Pass<'a> {
                 continue;
             };
             if !known.contains_key(&article.key)
-                && let Some(id) = self.lost.remove(&content_hash)
+                && let Some(id) = self.lost.remove(&content_hash).or_else(|| self.missed_like(&article))
             {
                 article.id = id;
                 self.moved.insert(id);
+                self.missed.retain(|missed| missed.id != id);
+                self.lost.retain(|_, lost| *lost != id);
             }
             let feeds = feeds_of(&self.publication.feeds, language, &article);
             parsed.problems.extend(shelves::faults(&article, by, &format!("{}/{}", self.name, job.key)));
@@ -293,6 +305,15 @@ impl<'a> Pass<'a> {
             }
         }
         batch
+    }
+
+    /// The article of the one file that went missing just now and had this slug, or this title and date.
+    fn missed_like(&self, article: &Article) -> Option<ArticleId> {
+        let mut like = self.missed.iter().filter(|missed| {
+            missed.slug == article.slug.as_str() || (missed.title == article.title && missed.date == article.date)
+        });
+        let found = like.next()?;
+        like.next().is_none().then_some(found.id)
     }
 
     /// Takes an article in if its slug is free, or complains.
