@@ -134,7 +134,8 @@ impl Server {
              types {{ application/atom+xml xml; }}\n  client_body_temp_path {root}/body;\n  proxy_temp_path {root}/proxy;\n  \
              fastcgi_temp_path {root}/fastcgi;\n  uwsgi_temp_path {root}/uwsgi;\n  scgi_temp_path {root}/scgi;\n  \
              open_file_cache max=100;\n  server {{\n    listen {address};\n    root {root}/public;\n    \
-             add_header Cache-Control \"public, max-age=300\";\n    add_header Access-Control-Allow-Origin \"*\";\n    \
+             expires 300s;\n    add_header Cache-Control public;\n    add_header Access-Control-Allow-Origin \"*\";\n    \
+             add_header Access-Control-Expose-Headers \"etag, im, delta-base, link\";\n    \
              add_header Content-Security-Policy \"default-src 'none'\";\n    add_header X-Content-Type-Options nosniff;\n    \
              add_header Referrer-Policy strict-origin-when-cross-origin;\n    add_header Vary \"accept, accept-encoding\";\n  }}\n}}\n"
         );

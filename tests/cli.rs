@@ -487,6 +487,40 @@ fn a_file_that_is_renamed_and_edited_at_once_is_the_same_article() {
     assert!(place.read("public/articles/two/index.html").contains("Two, as it is called now"));
 }
 
+#[test]
+fn a_renamed_file_is_not_taken_for_another_that_is_like_it_and_waits_for_a_free_slug() {
+    let place = Place::new();
+    place.write("feeds/all.toml", "title = \"All\"\nlimit = 1000\n");
+    // More than one part of the folder, so that few others are looked at.
+    for number in 0..400 {
+        place.article(&format!("some-{number}"), &format!("Some {number}"), "2026-02-01", "Text");
+    }
+    place.article("trip", "The trip", "2019-05-01", "As it was");
+    place.article("walk", "The walk", "2019-06-01", "As it was");
+    place.article("zebra", "Zebra", "2019-07-01", "Text");
+    place.run(&["publish"]).ended(0);
+    let first = ids(&place, "all");
+    // Its bytes say which it is, although another has its slug and comes before it.
+    std::fs::rename(place.path().join("articles/trip.md"), place.path().join("articles/trip-2019.md")).unwrap();
+    place.article("2026/trip", "Another trip", "2026-03-01", "As it is");
+    place.run(&["publish"]).ended(0);
+    assert!(place.read("public/articles/trip-2019/index.html").contains("As it was"));
+    let second = ids(&place, "all");
+    assert_eq!((second.len(), first.difference(&second).count()), (first.len() + 1, 0));
+    // The slug of its new name is taken: it stays as it was, and is the same when that is mended.
+    place.remove("articles/walk.md");
+    place.article("new/zebra", "The walk", "2019-06-01", "As it is");
+    let named = place.run(&["publish"]).ended(1);
+    assert!(named.err.contains("articles/new/zebra.md: the slug \"zebra\" is taken"), "{}", named.err);
+    assert!(place.read("public/articles/walk/index.html").contains("As it was"));
+    let mended = "+++\ntitle = \"The walk\"\ndate = 2019-06-01\nslug = \"the-walk\"\n+++\nAs it is\n";
+    place.write("articles/new/zebra.md", mended);
+    place.run(&["publish"]).ended(0);
+    assert_eq!(ids(&place, "all"), second);
+    assert!(place.read("public/articles/the-walk/index.html").contains("As it is"));
+    assert!(leads_to(&place, "walk", "the-walk"));
+}
+
 /// Whether the page of one slug is no more than the way to another.
 fn leads_to(place: &Place, from: &str, to: &str) -> bool {
     let page = place.read(&format!("public/articles/{from}/index.html"));

@@ -210,6 +210,10 @@ async fn conditional_requests_are_answered_by_tag_first_and_by_date_without_one(
             let answer = ask(site.at, method, PATH, headers, b"").await;
             assert_eq!(answer.status, *status, "{method} {headers:?}");
             for name in ["etag", "cache-control", "last-modified", "vary"] {
+                if *status == 412 && name == "cache-control" {
+                    assert_eq!(answer.header(name), Some("no-store"), "nobody else is to be given this");
+                    continue;
+                }
                 assert_eq!(answer.header(name), whole.header(name), "{method} {headers:?}: {name}");
             }
             if *status != 200 {

@@ -260,7 +260,8 @@ impl Reader<'_, '_> {
         let mut found = None;
         for key in ["updated", "lastmod", "last_modified_at"] {
             match self.instant(key) {
-                Ok(Some((at, line))) if at > self.now && date.is_none_or(|date| at > date) => {
+                // An hour is what clocks and zones may be off.
+                Ok(Some((at, line))) if at - self.now > Duration::hours(1) && date.is_none_or(|date| at > date) => {
                     self.complaints
                         .add(
                             line,

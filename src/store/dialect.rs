@@ -32,7 +32,7 @@ const TRUSTED: Duration = Duration::from_secs(1);
 /// How a bulk transaction is committed, and how many pages the write-ahead log may have by then that a commit does not take
 /// into the database itself: a page that several transactions write goes there once.
 pub(super) const ALONE: &str = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000";
-pub(super) const OF_MANY: &str = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 100000";
+pub(super) const OF_MANY: &str = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 25000";
 
 /// So many transactions `of many` are taken into the database at a time.
 const FOLDED: usize = 16;

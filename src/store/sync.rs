@@ -107,7 +107,7 @@ const MOVE: &str = "UPDATE articles SET key = $2 WHERE id = $1 AND NOT EXISTS \
 pub struct SyncBatch {
     /// New and changed articles.
     pub rows: Vec<FileRow>,
-    /// Articles whose file has another name now, with its new key; they are among the rows.
+    /// Articles whose file has another name now, with its new key; they are among the rows, or stay as they were.
     pub moved: Vec<(ArticleId, String)>,
     /// Files whose bytes changed without changing the article: their new size and time.
     pub touched: Vec<(ArticleId, u64, i64)>,
@@ -399,7 +399,7 @@ impl Store {
         );
         begin_bulk!(self.database, of many, tx => {
             // Complaints and times are on no page.
-            let revision: i64 = match batch.rows.len() {
+            let revision: i64 = match batch.rows.len() + batch.moved.len() {
                 0 => 0,
                 _ => sqlx::query_scalar(NEXT_REVISION).fetch_one(&mut *tx).await?,
             };

@@ -278,6 +278,8 @@ impl Document {
     /// document is a feed and that is one of its last versions.
     pub fn since(&self, etag: &str) -> Option<&Self> {
         let hash = etag.trim_matches('"').split('.').next()?;
+        // As browsers have it: under another media type.
+        let hash = hash.strip_prefix('x').unwrap_or(hash);
         let version = self.versions.iter().find(|version| version.hash == hash)?;
         let feed = self.feed.as_ref()?;
         let format = Format::ALL.into_iter().find(|format| format.content_type() == self.content_type)?;

@@ -166,10 +166,12 @@ async fn document(
     let site = &publication.config.publication;
     // What has no definition any more, or a faulty one, brings nothing.
     let feeds: Vec<&Feed> = chosen.iter().filter_map(|name| publication.feed(name)).collect();
-    let mut entries: HashMap<String, Entry> = HashMap::new();
+    let (mut entries, mut updated): (HashMap<String, Entry>, _) = (HashMap::new(), None);
     for feed in &feeds {
         let articles = publication.store.newest_of(&feed.name, feed.limit).await?;
-        for mut entry in presenter.document(feed, &articles, &founded_by).await?.entries {
+        let document = presenter.document(feed, &articles, &founded_by).await?;
+        updated = updated.max(document.updated);
+        for mut entry in document.entries {
             let language = entry.language.take().unwrap_or_else(|| feed.language.clone());
             entry.language = Some(language).filter(|language| *language != site.language);
             // In several of them it comes whole if it does in one.
@@ -203,7 +205,7 @@ async fn document(
         image: None,
         podcast: None,
         hubs: vec![],
-        updated: entries.iter().map(|entry| entry.updated).max(),
+        updated,
         entries,
         history: History::default(),
     })

@@ -577,7 +577,7 @@ impl<'a> Presenter<'a> {
 /// When an article came that bears an older date: the feed changed then, whatever its date says. What came as archive was
 /// there, as far as anybody knows; so a store that is made anew gives the same feeds.
 fn came_late(Released { article, release }: &Released) -> Option<DateTime<Utc>> {
-    let is_late = !release.archive && release.at - article.changed_at() > TimeDelta::hours(1);
+    let is_late = !release.archive && release.at - article.changed_at() > TimeDelta::minutes(1);
     is_late.then_some(release.at)
 }
 

@@ -132,8 +132,10 @@ impl<'a> Shown<'a> {
     /// When the store fails.
     pub async fn document(&self, articles: &[Released], founded_by: &str) -> Result<Option<FeedDocument>, TaskError> {
         let Some(feed) = definition(self.publication, self.shelf) else { return Ok(None) };
-        let document = self.presenter.document(&feed, articles, founded_by).await?;
+        let mut document = self.presenter.document(&feed, articles, founded_by).await?;
         let deleted = self.publication.store.left_shelf(self.shelf, Feed::LIMIT).await?;
+        // What left between the two questions is gone.
+        document.entries.retain(|entry| deleted.iter().all(|gone| gone.id != entry.id));
         let history = History { deleted, ..History::default() };
         Ok(Some(FeedDocument {
             updated: history.updated(document.updated),
@@ -213,6 +215,11 @@ pub(super) fn lists(presenter: &Presenter<'_>, kinds: Kinds) -> Vec<LinkView> {
     let list =
         |kind| LinkView { url: presenter.urls.shelf_list(kind), label: presenter.speech().word(all_of(kind), &[]) };
     Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).map(list).collect()
+}
+
+/// Whether the publication has a page of its own in the place of that list.
+pub fn has_own_list(publication: &Publication, kind: Kind) -> bool {
+    publication.config.static_files.join(kind.folder()).join("index.html").is_file()
 }
 
 /// The page that lists all shelves of a kind.

@@ -1,6 +1,7 @@
 //! Documents from memory, with conditional requests (RFC 9110 §13).
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -40,7 +41,10 @@ pub(super) fn answer(document: &Document, request: &HeaderMap, now: DateTime<Utc
         with(status, headers, bytes)
     };
     if is_other(&etag, document.modified, request) {
-        return finish(StatusCode::PRECONDITION_FAILED, &head.known, Bytes::new());
+        let mut failed = finish(StatusCode::PRECONDITION_FAILED, &head.known, Bytes::new());
+        failed.headers_mut().remove(header::EXPIRES);
+        failed.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return failed;
     }
     if is_known(&etag, document.modified, request, now) {
         return finish(StatusCode::NOT_MODIFIED, &head.known, Bytes::new());
@@ -82,8 +86,18 @@ pub(super) fn preflight() -> Response<Full<Bytes>> {
 
 /// Until when what is sent now may be kept without asking, for those that do not know `Cache-Control` (RFC 9111 §5.3).
 fn expires(now: DateTime<Utc>, kept_for_s: u32) -> HeaderValue {
-    let at = http_date(now + TimeDelta::seconds(kept_for_s.into()));
-    HeaderValue::from_str(&at).unwrap_or(HeaderValue::from_static("0"))
+    thread_local! {
+        /// The one that was written last: the same for all answers of a second.
+        static LAST: RefCell<(i64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static("0"))) };
+    }
+    let at = now + TimeDelta::seconds(kept_for_s.into());
+    LAST.with_borrow_mut(|(second, written)| {
+        if *second != at.timestamp() {
+            *written = HeaderValue::from_str(&http_date(at)).unwrap_or(HeaderValue::from_static("0"));
+            *second = at.timestamp();
+        }
+        written.clone()
+    })
 }
 
 fn with(status: StatusCode, headers: HeaderMap, bytes: Bytes) -> Response<Full<Bytes>> {

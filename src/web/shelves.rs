@@ -14,7 +14,7 @@ use super::reply::{Failure, page as as_page};
 use super::visitor::peer;
 use super::{App, missing, static_file, with_slash};
 use crate::domain::shelf::{Kind, Kinds};
-use crate::task::shelves::{Shown, all, list_page};
+use crate::task::shelves::{Shown, all, has_own_list, list_page};
 
 /// The routes of those that there are.
 pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
@@ -23,7 +23,7 @@ pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
         router
             .route(
                 &format!("/{folder}/"),
-                get(move |state: State<Arc<App>>, headers: HeaderMap| list(state, kind, headers)),
+                get(move |state: State<Arc<App>>, request: Request| list(state, kind, request)),
             )
             .route(&format!("/{folder}"), get(with_slash))
             .route(
@@ -42,9 +42,12 @@ pub(super) fn routes(kinds: Kinds) -> Router<Arc<App>> {
     })
 }
 
-async fn list(State(app): State<Arc<App>>, kind: Kind, headers: HeaderMap) -> Result<Response, Failure> {
+async fn list(State(app): State<Arc<App>>, kind: Kind, request: Request) -> Result<Response, Failure> {
+    if has_own_list(&app.publication, kind) {
+        return static_file(State(app), Path(format!("{}/index.html", kind.folder())), request).await;
+    }
     let shelves = all(&app.publication).await?;
-    Ok(as_page(list_page(&app.publication, &app.presenter(), &app.common, kind, &shelves)?, &headers))
+    Ok(as_page(list_page(&app.publication, &app.presenter(), &app.common, kind, &shelves)?, request.headers()))
 }
 
 async fn page(

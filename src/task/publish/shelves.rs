@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Files, Presenter, Publication, TaskError, founded_by, with_codings, write_coded, write_if_new};
 use crate::domain::shelf::{Kind, Shelf};
 use crate::syndication::Format;
-use crate::task::shelves::{Shown, all, list_page};
+use crate::task::shelves::{Shown, all, has_own_list, list_page};
 use crate::template::view::Common;
 
 /// Where `public/` keeps which shelves it has.
@@ -74,6 +74,9 @@ impl Files {
         let mut paths: Vec<String> = now.iter().flat_map(|folder| files_in(folder)).collect();
         for kind in Kind::ALL {
             let (list, path) = (format!("{}/", kind.folder()), format!("/{}/index.html", kind.folder()));
+            if has_own_list(publication, kind) {
+                continue;
+            }
             if kinds.has(kind) {
                 self.write(&path, list_page(publication, presenter, common, kind, &shelves)?.as_bytes())?;
                 paths.push(path.trim_start_matches('/').to_owned());

@@ -216,7 +216,7 @@ impl<'a> Pass<'a> {
                 }
             }
         });
-        let mut slugs = Slugs { owners, disputed: vec![] };
+        let mut slugs = Slugs { owners, disputed: vec![], alike: vec![] };
         let mut count = 0;
         while let Some(done) = receiver.recv().await {
             count += done.len() as u64;
@@ -226,14 +226,20 @@ impl<'a> Pass<'a> {
             progress(count, total);
         }
         producer.await?;
-        // A slug that was taken may be free now that its owner was read too.
-        let disputed = std::mem::take(&mut slugs.disputed);
-        if !disputed.is_empty() {
+        let Slugs { mut owners, disputed, alike } = slugs;
+        if !(disputed.is_empty() && alike.is_empty()) {
             let by = self.publication.config.feed_rules.by;
             let found_at = self.publication.clock.now();
             let mut batch = SyncBatch { shelves: by, found_at, ..SyncBatch::default() };
+            // Whose bytes turned up elsewhere is known by now, and a slug that was taken may be free.
+            for (mut row, problems) in alike {
+                if let Some(id) = self.missed_like(&row.article) {
+                    self.take_over(&mut row.article, id);
+                }
+                self.claim(row, problems, known, &mut owners, &mut batch);
+            }
             for (row, problems) in disputed {
-                self.claim(row, problems, known, &mut slugs.owners, &mut batch);
+                self.claim(row, problems, known, &mut owners, &mut batch);
             }
             self.publication.store.write_sync(SOURCE, &batch).await?;
         }
@@ -285,26 +291,34 @@ impl<'a> Pass<'a> {
                 });
                 continue;
             };
-            if !known.contains_key(&article.key)
-                && let Some(id) = self.lost.remove(&content_hash).or_else(|| self.missed_like(&article))
-            {
-                article.id = id;
-                self.moved.insert(id);
-                self.missed.retain(|missed| missed.id != id);
-                self.lost.retain(|_, lost| *lost != id);
+            let is_new = !known.contains_key(&article.key);
+            let lost = if is_new { self.lost.get(&content_hash).copied() } else { None };
+            if let Some(id) = lost {
+                self.take_over(&mut article, id);
             }
+            let is_alike = is_new && lost.is_none() && self.missed_like(&article).is_some();
             let feeds = feeds_of(&self.publication.feeds, language, &article);
             parsed.problems.extend(shelves::faults(&article, by, &format!("{}/{}", self.name, job.key)));
             let (size, modified_ns, archive) = (job.size, job.modified_ns, parsed.archive);
             let aliases = parsed.aliases;
             let row = FileRow { article, archive, aliases, size, modified_ns, content_hash, feeds };
-            if slugs.owners.get(row.article.slug.as_str()).is_some_and(|owner| *owner != row.article.key) {
+            if is_alike {
+                slugs.alike.push((row, parsed.problems));
+            } else if slugs.owners.get(row.article.slug.as_str()).is_some_and(|owner| *owner != row.article.key) {
                 slugs.disputed.push((row, parsed.problems));
             } else {
                 self.claim(row, parsed.problems, known, &mut slugs.owners, &mut batch);
             }
         }
         batch
+    }
+
+    /// Takes an article of a new file for one whose file is not there.
+    fn take_over(&mut self, article: &mut Article, id: ArticleId) {
+        article.id = id;
+        self.moved.insert(id);
+        self.missed.retain(|missed| missed.id != id);
+        self.lost.retain(|_, lost| *lost != id);
     }
 
     /// The article of the one file that went missing just now and had this slug, or this title and date.
@@ -328,6 +342,11 @@ impl<'a> Pass<'a> {
         let key = row.article.key.clone();
         let (size, modified_ns) = (row.size, row.modified_ns);
         let slug = row.article.slug.as_str();
+        let is_moved = !known.contains_key(&key) && self.moved.contains(&row.article.id);
+        if is_moved {
+            // Whether its slug is free or not: else nobody would know any more whose file it was.
+            batch.moved.push((row.article.id, key.clone()));
+        }
         if let Some(owner) = owners.get(slug).filter(|owner| **owner != key) {
             let taken = format!("the slug {slug:?} is taken by {}/{owner}", self.name);
             let problem = Problem::new(format!("{}/{key}", self.name), taken);
@@ -347,10 +366,7 @@ impl<'a> Pass<'a> {
                     }
                     self.report.changed += 1;
                 }
-                None if self.moved.contains(&row.article.id) => {
-                    batch.moved.push((row.article.id, key.clone()));
-                    self.report.changed += 1;
-                }
+                None if is_moved => self.report.changed += 1,
                 None => self.report.new += 1,
             }
             owners.insert(slug.to_owned(), key.clone());
@@ -366,6 +382,8 @@ impl<'a> Pass<'a> {
 struct Slugs {
     owners: HashMap<String, String>,
     disputed: Vec<(FileRow, Vec<Problem>)>,
+    /// The articles that may be those of files that went missing, unless the bytes of these turn up elsewhere.
+    alike: Vec<(FileRow, Vec<Problem>)>,
 }
 
 /// Reads files on any thread.
