@@ -499,12 +499,18 @@ fn a_renamed_file_is_not_taken_for_another_that_is_like_it_and_waits_for_a_free_
     place.article("walk", "The walk", "2019-06-01", "As it was");
     place.article("zebra", "Zebra", "2019-07-01", "Text");
     place.run(&["publish"]).ended(0);
-    let first = ids(&place, "all");
+    let id_of = |title: &str| {
+        let feed = feed_rs::parser::parse(place.read("public/feeds/all/atom.xml").as_bytes()).unwrap();
+        let of_title = |entry: &feed_rs::model::Entry| entry.title.as_ref().unwrap().content == title;
+        feed.entries.into_iter().find(of_title).unwrap().id
+    };
+    let (first, trip) = (ids(&place, "all"), id_of("The trip"));
     // Its bytes say which it is, although another has its slug and comes before it.
     std::fs::rename(place.path().join("articles/trip.md"), place.path().join("articles/trip-2019.md")).unwrap();
     place.article("2026/trip", "Another trip", "2026-03-01", "As it is");
     place.run(&["publish"]).ended(0);
     assert!(place.read("public/articles/trip-2019/index.html").contains("As it was"));
+    assert_eq!(id_of("The trip"), trip);
     let second = ids(&place, "all");
     assert_eq!((second.len(), first.difference(&second).count()), (first.len() + 1, 0));
     // The slug of its new name is taken: it stays as it was, and is the same when that is mended.
