@@ -12,7 +12,7 @@ use super::slugs::changed_or_naming;
 use super::{NEXT_REVISION, Store, StoreError, begin_bulk, instant, on};
 use crate::domain::article::Released;
 use crate::domain::entry::Deleted;
-use crate::domain::feed::FeedName;
+use crate::domain::feed::{Feed, FeedName};
 use crate::domain::volume::Binding;
 
 /// What is public in a feed and was altered since revision `$2` is in it, from `$1` on if it never was.
@@ -162,7 +162,7 @@ impl Store {
         let last = "SELECT a.entry_id, v.left_at FROM bindings v JOIN articles a ON a.id = v.article \
                     WHERE v.feed = $1 AND v.left_at IS NOT NULL ORDER BY v.left_at DESC, v.article DESC LIMIT $2";
         let last: Vec<(String, i64)> = on!(self.database, pool => {
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let limit = i64::try_from(limit.min(Feed::LIMIT)).unwrap_or(i64::MAX);
             sqlx::query_as(last).bind(feed.as_str()).bind(limit).fetch_all(pool).await
         })?;
         let known: HashSet<String> = deleted.iter().map(|gone| gone.id.clone()).collect();
