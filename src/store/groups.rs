@@ -65,8 +65,8 @@ impl Store {
         })?)
     }
 
-    /// The same as [`Store::readers`], at one cadence where one is given, less those for whom a digest of the newsletter stands still: held, paused or halted. They get that one
-    /// first, or its articles back when it is cancelled.
+    /// The same as [`Store::readers`], at one cadence where one is given, less those for whom a digest of the newsletter stands
+    /// still: held, paused or halted. They get that one first, or its articles back when it is cancelled.
     ///
     /// # Errors
     /// When the database fails.

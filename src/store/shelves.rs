@@ -13,6 +13,7 @@ use super::articles::PUBLIC;
 use super::facts::SET_FACT;
 use super::slugs::changed_or_naming;
 use super::sync::ROWS_PER_STATEMENT;
+use super::volumes::deleted;
 use super::{NEXT_REVISION, Store, StoreError, begin, id, instant, json, millis, on};
 use crate::domain::article::{ArticleId, Released};
 use crate::domain::entry::Deleted;
@@ -236,7 +237,7 @@ impl Store {
         let rows: Vec<(String, i64)> = on!(self.database, pool => {
             sqlx::query_as(sql).bind(shelf.kind.as_str()).bind(&shelf.slug).bind(limit).fetch_all(pool).await
         })?;
-        rows.into_iter().map(|(id, at)| Ok(Deleted { id, at: instant(at)? })).collect()
+        rows.into_iter().map(deleted).collect()
     }
 
     /// The newest articles on a shelf, by date.

@@ -97,6 +97,11 @@ const BIND_LEFT: &str = "UPDATE bindings SET volume = $2 WHERE feed = $1 AND vol
      AND (SELECT a.date FROM articles a WHERE a.id = bindings.article) <= (SELECT MAX(a.date) FROM bindings b \
      JOIN articles a ON a.id = b.article WHERE b.feed = $1 AND b.volume = $2 AND b.left_at IS NULL)";
 
+/// The id that an entry had, and when it went.
+pub(super) fn deleted((id, at): (String, i64)) -> Result<Deleted, StoreError> {
+    Ok(Deleted { id, at: instant(at)? })
+}
+
 impl Store {
     /// Binds what is too much for the live document of a feed that holds `limit` entries. Returns how many volumes that
     /// made.
@@ -165,16 +170,14 @@ impl Store {
             let limit = i64::try_from(limit.min(Feed::LIMIT)).unwrap_or(i64::MAX);
             sqlx::query_as(last).bind(feed.as_str()).bind(limit).fetch_all(pool).await
         })?;
-        let known: HashSet<String> = deleted.iter().map(|gone| gone.id.clone()).collect();
-        let mut elsewhere = last.into_iter().filter(|(id, _)| !known.contains(id));
-        // What came back between the two questions is there.
-        elsewhere.try_for_each(|(id, at)| {
-            let is_there = articles.iter().any(|released| released.release.entry_id == id);
-            if !is_there {
-                deleted.push(Deleted { id, at: instant(at)? });
+        for gone in last {
+            let gone = self::deleted(gone)?;
+            // What came back between the two questions is there.
+            let is_there = articles.iter().any(|released| released.release.entry_id == gone.id);
+            if !is_there && deleted.iter().all(|known| known.id != gone.id) {
+                deleted.push(gone);
             }
-            Ok::<_, StoreError>(())
-        })?;
+        }
         deleted.sort_by_key(|gone| std::cmp::Reverse(gone.at));
         Ok(Live { articles, deleted, before })
     }
@@ -231,7 +234,7 @@ impl Store {
         let deleted: Vec<(i64, String, i64)> = on!(self.database, pool => {
             sqlx::query_as(AssertSqlSafe(deleted)).bind(feed.as_str()).bind(first).bind(last).fetch_all(pool).await
         })?;
-        let deleted = deleted.into_iter().map(|(volume, id, at)| Ok((volume, Deleted { id, at: instant(at)? })));
+        let deleted = deleted.into_iter().map(|(volume, id, at)| Ok((volume, self::deleted((id, at))?)));
         let deleted = deleted.collect::<Result<Vec<_>, StoreError>>()?;
         // What left between the two questions is gone.
         let gone: HashSet<&str> = deleted.iter().map(|(_, gone)| gone.id.as_str()).collect();

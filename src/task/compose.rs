@@ -258,10 +258,10 @@ pub async fn plan_slot(
     let store = &publication.store;
     let cut_off = store.newest_release().await?;
     let own_zone = publication.config.publication.time_zone.name();
-    let mut groups = store.readers_who_wait_for_nothing(&feed.name, None).await?;
+    let mut groups = store.readers_who_wait_for_nothing(&feed.name, Some(cadence)).await?;
     groups.retain(|group| {
         let zone = group.time_zone.as_deref().unwrap_or(own_zone);
-        group.cadence == cadence && clocks.hold(zone, group.preferred.as_deref())
+        clocks.hold(zone, group.preferred.as_deref())
     });
     let oldest = groups.iter().map(|group| group.cursor).min().unwrap_or(cut_off);
     let articles = store.released_between(&feed.name, oldest, cut_off).await?;

@@ -173,8 +173,8 @@ impl Volumes {
     ) -> Result<Option<FeedDocument>, TaskError> {
         let presenter = Presenter::new(publication, self.urls.clone());
         let last = publication.store.last_volume(&feed.name).await?;
-        let Some(volume) = publication.store.volumes(&feed.name, number, number).await?.pop() else { return Ok(None) };
-        let related = publication.store.related(&volume.articles).await?;
+        let (mut volumes, related) = read(publication.store.clone(), feed.name.clone(), number, number).await?;
+        let Some(volume) = volumes.pop() else { return Ok(None) };
         let founded_by = founded_by(publication).await?;
         let of_feed = OfFeed { presenter: &presenter, feed, founded_by: &founded_by, last };
         Ok(Some(of_feed.document(volume, &related)))
